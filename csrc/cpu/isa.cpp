@@ -1,0 +1,38 @@
+// Which instruction-set level runs.
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+#include "rows.h"
+
+namespace sdfido::cpu {
+namespace {
+
+const RowSet& choose() {
+  const char* wanted = std::getenv("SDFIDO_CPU_ISA");
+  const auto allows = [wanted](const char* level) { return !wanted || !*wanted || !std::strcmp(wanted, level); };
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  if (avx512 && allows("avx512")) return avx512_rows();
+  if (__builtin_cpu_supports("avx2") && allows("avx2")) return avx2_rows();
+#endif
+  return baseline_rows();
+}
+
+}  // namespace
+
+const RowSet& row_set() {
+  static const RowSet& chosen = choose();
+  return chosen;
+}
+
+int power_of(double temperature) {
+  const double inverse = 1.0 / temperature;
+  const bool built = inverse == std::floor(inverse) && ((inverse >= 1 && inverse <= 10) || inverse == 20);
+  return built ? static_cast<int>(inverse) : 0;
+}
+
+}  // namespace sdfido::cpu

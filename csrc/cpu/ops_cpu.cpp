@@ -1,0 +1,149 @@
+// Dispatch key CPU: checks, outputs, memory and threads around the passes.
+#include "../ops.h"
+
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <string>
+
+#include "passes.h"
+#include "rows.h"
+
+namespace sdfido::cpu {
+namespace {
+
+constexpr int64_t kValuesPerThread = 1 << 14;  // below that, starting a thread costs more than it saves
+
+struct AlignedDelete {
+  void operator()(char* memory) const { ::operator delete(memory, std::align_val_t{64}); }
+};
+using AlignedMemory = std::unique_ptr<char, AlignedDelete>;
+
+AlignedMemory allocate(size_t bytes) {
+  return AlignedMemory(static_cast<char*>(::operator new(bytes + 64, std::align_val_t{64})));
+}
+
+int64_t worker_count(int64_t pieces, int64_t values) {
+  const int64_t threads = torch::stable::get_num_threads();
+  return std::min({threads, pieces, values / kValuesPerThread + 1});
+}
+
+// Calls pass(worker, its memory) in parallel. Memory is there before the first thread starts: nothing throws inside.
+template <typename Pass>
+void run(int64_t workers, size_t bytes, Pass pass) {
+  if (workers <= 0) return;
+  const AlignedMemory memory = allocate(bytes * static_cast<size_t>(workers));
+  torch::stable::parallel_for(0, workers, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) pass(Worker{i, workers}, memory.get() + static_cast<size_t>(i) * bytes);
+  });
+}
+
+int64_t worker_count(const Shape& s, int64_t channels) {
+  const int64_t values = s.images * s.masks * s.samples * channels * s.pixels();
+  return worker_count(piece_count(s, torch::stable::get_num_threads()), values);
+}
+
+std::tuple<Tensor, Tensor, Tensor> sample_composites(const Tensor& logits, const Tensor& image, const Tensor& infill,
+                                                     const Tensor& rng, const OptionalTensor& streams,
+                                                     int64_t num_samples, double temperature, bool antithetic,
+                                                     ScalarType dtype, bool channels_last) {
+  const CompositeForwardCall call(logits, image, infill, rng, streams, num_samples, temperature, antithetic, dtype,
+                                  channels_last);
+  const AlignedMemory shared = allocate(shared_bytes(call.problem.shape));
+  auto* sums = reinterpret_cast<double*>(shared.get());
+  run(worker_count(call.problem.shape, call.problem.shape.channels), scratch_bytes(call.problem),
+      [&](Worker worker, void* scratch) { composite_forward(call.problem, worker, scratch, sums); });
+  composite_penalties(call.problem, sums);
+  return call.outputs();
+}
+
+std::tuple<Tensor, Tensor, Tensor> sample_composites_backward(
+    const OptionalTensor& grad_composites, const OptionalTensor& grad_sparsity, const OptionalTensor& grad_smoothness,
+    const Tensor& logits, const Tensor& image, const Tensor& infill, const Tensor& rng, const OptionalTensor& streams,
+    int64_t num_samples, double temperature, bool antithetic, bool image_gradient, bool infill_gradient) {
+  const CompositeBackwardCall call(grad_composites, grad_sparsity, grad_smoothness, logits, image, infill, rng, streams,
+                                   num_samples, temperature, antithetic, image_gradient, infill_gradient);
+  run(worker_count(call.problem.shape, call.problem.shape.channels), scratch_bytes(call.problem),
+      [&](Worker worker, void* scratch) { composite_backward(call.problem, worker, scratch); });
+  return call.outputs();
+}
+
+Tensor sample_masks(const Tensor& logits_, const Tensor& rng, const OptionalTensor& streams, int64_t num_samples,
+                    double temperature, bool antithetic) {
+  const bool float64 = check_logits(logits_);
+  const Shape s = mask_shape(logits_, num_samples);
+  const Sampling sampling = check_sampling(logits_, rng, streams, temperature, antithetic);
+  const Tensor logits = torch::stable::contiguous(logits_);
+  Tensor out = torch::stable::new_empty(logits, {s.images, s.masks, s.samples, s.cell_rows, s.cell_columns});
+  const MaskForward problem{s, sampling, float64, logits.const_data_ptr(), out.mutable_data_ptr()};
+  run(worker_count(s, 1), scratch_bytes(problem),
+      [&](Worker worker, void* scratch) { mask_forward(problem, worker, scratch); });
+  return out;
+}
+
+Tensor sample_masks_backward(const Tensor& grad_, const Tensor& logits_, const Tensor& rng,
+                             const OptionalTensor& streams, int64_t num_samples, double temperature, bool antithetic) {
+  const bool float64 = check_logits(logits_);
+  const Shape s = mask_shape(logits_, num_samples);
+  const Sampling sampling = check_sampling(logits_, rng, streams, temperature, antithetic);
+  const Tensor logits = torch::stable::contiguous(logits_), grad = torch::stable::contiguous(grad_);
+  STD_TORCH_CHECK(grad.numel() == logits.numel() * num_samples && grad.scalar_type() == logits.scalar_type(),
+                  "sdfido: the masks' gradient must have their sizes and dtype");
+  Tensor out = torch::stable::empty_like(logits);
+  const MaskBackward problem{s, sampling, float64, logits.const_data_ptr(), grad.const_data_ptr(), out.mutable_data_ptr()};
+  run(worker_count(s, 1), scratch_bytes(problem),
+      [&](Worker worker, void* scratch) { mask_backward(problem, worker, scratch); });
+  return out;
+}
+
+// Float64 or not, for two tensors of one shape.
+bool check_pair(const Tensor& a, const Tensor& b, const char* what) {
+  bool fits = a.dim() == b.dim() && a.scalar_type() == b.scalar_type() && same_device(a, b);
+  for (int64_t d = 0; fits && d < a.dim(); ++d) fits = a.size(d) == b.size(d);
+  const Format format = format_of(a, "logits");
+  STD_TORCH_CHECK(fits && (format == Format::kFloat32 || format == Format::kFloat64), "sdfido: ", what,
+                  " must have the same sizes, device and dtype, float32 or float64");
+  return format == Format::kFloat64;
+}
+
+Tensor simplified_concrete(const Tensor& logits_, const Tensor& u_, double temperature) {
+  const bool float64 = check_pair(logits_, u_, "logits and u");
+  check_temperature(temperature);
+  const Tensor logits = torch::stable::contiguous(logits_), u = torch::stable::contiguous(u_);
+  Tensor out = torch::stable::empty_like(logits);
+  const ConcreteForward problem{logits.numel(),      temperature,          float64, logits.const_data_ptr(),
+                                u.const_data_ptr(), out.mutable_data_ptr()};
+  run(worker_count(problem.count, problem.count), 0,
+      [&](Worker worker, void*) { concrete_forward(problem, worker); });
+  return out;
+}
+
+Tensor simplified_concrete_backward(const Tensor& grad_, const Tensor& masks_, double temperature) {
+  const bool float64 = check_pair(grad_, masks_, "masks and their gradient");
+  check_temperature(temperature);
+  const Tensor grad = torch::stable::contiguous(grad_), masks = torch::stable::contiguous(masks_);
+  Tensor out = torch::stable::empty_like(masks);
+  const ConcreteBackward problem{masks.numel(),         temperature,          float64, masks.const_data_ptr(),
+                                 grad.const_data_ptr(), out.mutable_data_ptr()};
+  run(worker_count(problem.count, problem.count), 0,
+      [&](Worker worker, void*) { concrete_backward(problem, worker); });
+  return out;
+}
+
+std::string cpu_isa() { return row_set().isa; }
+
+}  // namespace
+}  // namespace sdfido::cpu
+
+STABLE_TORCH_LIBRARY_IMPL(sdfido, CPU, m) {
+  m.impl("sample_masks", TORCH_BOX(&sdfido::cpu::sample_masks));
+  m.impl("sample_masks_backward", TORCH_BOX(&sdfido::cpu::sample_masks_backward));
+  m.impl("sample_composites", TORCH_BOX(&sdfido::cpu::sample_composites));
+  m.impl("sample_composites_backward", TORCH_BOX(&sdfido::cpu::sample_composites_backward));
+  m.impl("simplified_concrete", TORCH_BOX(&sdfido::cpu::simplified_concrete));
+  m.impl("simplified_concrete_backward", TORCH_BOX(&sdfido::cpu::simplified_concrete_backward));
+}
+
+STABLE_TORCH_LIBRARY_IMPL(sdfido, CompositeExplicitAutograd, m) {
+  m.impl("cpu_isa", TORCH_BOX(&sdfido::cpu::cpu_isa));
+}

@@ -1,0 +1,347 @@
+// The loops behind rows.h. Included by rows_<isa>.cpp with SDFIDO_ISA, the level's name, and SDFIDO_TARGET, the
+// attribute that builds a function for it. Plain functions only: a lambda would not inherit the attribute.
+#include "../math/composite.h"
+#include "../math/concrete.h"
+#include "../math/penalties.h"
+#include "../math/upsample.h"
+#include "rows.h"
+
+#define ROW SDFIDO_TARGET static
+#if defined(__clang__)
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
+namespace sdfido::cpu::SDFIDO_ISA {
+namespace {
+
+ROW void words(uint32_t first_cell, uint32_t stream, uint32_t block, uint32_t step, PhiloxKey key, int64_t n,
+               uint32_t* __restrict out, int64_t stride) {
+  uint32_t *__restrict out0 = out, *__restrict out1 = out + stride, *__restrict out2 = out + 2 * stride,
+                       *__restrict out3 = out + 3 * stride;
+  INDEPENDENT
+  for (int64_t i = 0; i < n; ++i) {
+    uint32_t c0 = first_cell + static_cast<uint32_t>(i), c1 = stream, c2 = block, c3 = step;
+    philox4x32_10(c0, c1, c2, c3, key);
+    out0[i] = c0, out1[i] = c1, out2[i] = c2, out3[i] = c3;
+  }
+}
+
+template <typename T, int kPower>
+ROW void prepare(const T* __restrict logits, T* __restrict prepared, int64_t n) {
+  INDEPENDENT
+  for (int64_t i = 0; i < n; ++i) prepared[i] = prepare_logit<kPower>(logits[i]);
+}
+
+template <typename T, int kPower>
+ROW void masks(const uint32_t* __restrict words, uint32_t flip, const T* __restrict prepared, T inverse_temperature,
+               T* __restrict masks, int64_t n) {
+  INDEPENDENT
+  for (int64_t i = 0; i < n; ++i)
+    masks[i] = mask_of_odds<kPower>(odds_of_word<T>(words[i] ^ flip), prepared[i], inverse_temperature);
+}
+
+template <typename T, int kPower>
+ROW void add_slopes(const uint32_t* __restrict words, uint32_t flip, const T* __restrict prepared,
+                    T inverse_temperature, const T* __restrict grad, T* __restrict sum, int64_t n) {
+  INDEPENDENT
+  for (int64_t i = 0; i < n; ++i) {
+    const T m = mask_of_odds<kPower>(odds_of_word<T>(words[i] ^ flip), prepared[i], inverse_temperature);
+    sum[i] += grad[i] * mask_slope(m);
+  }
+}
+
+template <typename T, typename Stored>
+ROW void load_image(const void* image, int64_t offset, int64_t stride, T* __restrict out, int64_t out_stride,
+                    int64_t n) {
+  const Stored* __restrict in = static_cast<const Stored*>(image) + offset;
+  if (stride == 1 && out_stride == 1) {
+    INDEPENDENT
+    for (int64_t i = 0; i < n; ++i) out[i] = load(in[i]);
+  } else {
+    for (int64_t i = 0; i < n; ++i) out[i * out_stride] = load(in[i * stride]);
+  }
+}
+
+template <typename T, typename Stored>
+ROW void store_image(const T* __restrict values, int64_t stride, void* image, int64_t offset, int64_t n) {
+  Stored* __restrict out = static_cast<Stored*>(image) + offset;
+  for (int64_t i = 0; i < n; ++i) store(values[i * stride], out[i]);
+}
+
+template <typename T>
+ROW void subtract(const T* __restrict a, T* __restrict b, int64_t n) {
+  INDEPENDENT
+  for (int64_t i = 0; i < n; ++i) b[i] = b[i] - a[i];
+}
+
+template <typename T, typename Stored>
+ROW void blend_planes(const T* __restrict infill, const T* __restrict difference, const T* __restrict masks,
+                      void* composites, int64_t offset, int64_t channel_stride, int64_t channels, int64_t n) {
+  for (int64_t c = 0; c < channels; ++c) {
+    Stored* __restrict out = static_cast<Stored*>(composites) + offset + c * channel_stride;
+    const T *__restrict base = infill + c * n, *__restrict step = difference + c * n;
+    INDEPENDENT
+    for (int64_t i = 0; i < n; ++i) store(composite(base[i], step[i], masks[i]), out[i]);
+  }
+}
+
+// kChannels = 0: any number of channels.
+template <typename T, typename Stored, int kChannels>
+ROW void blend_pixels(const T* __restrict infill, const T* __restrict difference, const T* __restrict masks,
+                      void* composites, int64_t offset, int64_t, int64_t channels, int64_t n) {
+  const int64_t count = kChannels ? kChannels : channels;
+  Stored* __restrict out = static_cast<Stored*>(composites) + offset;
+  INDEPENDENT
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t c = 0; c < count; ++c)
+      store(composite(infill[i * count + c], difference[i * count + c], masks[i]), out[i * count + c]);
+}
+
+template <typename T, typename Stored, int kChannels>
+ROW void project_planes(const void* grad, int64_t offset, int64_t channel_stride, const T* __restrict difference,
+                        T* __restrict out, int64_t channels, int64_t n) {
+  const int64_t count = kChannels ? kChannels : channels;
+  const Stored* __restrict in = static_cast<const Stored*>(grad) + offset;
+  if constexpr (kChannels > 0) {
+    INDEPENDENT
+    for (int64_t i = 0; i < n; ++i) {
+      T sum = load(in[i]) * difference[i];
+      for (int64_t c = 1; c < kChannels; ++c) sum += load(in[c * channel_stride + i]) * difference[c * n + i];
+      out[i] = sum;
+    }
+  } else {
+    for (int64_t i = 0; i < n; ++i) out[i] = T(0);
+    for (int64_t c = 0; c < count; ++c) {
+      INDEPENDENT
+      for (int64_t i = 0; i < n; ++i) out[i] += load(in[c * channel_stride + i]) * difference[c * n + i];
+    }
+  }
+}
+
+template <typename T, typename Stored, int kChannels>
+ROW void project_pixels(const void* grad, int64_t offset, int64_t, const T* __restrict difference, T* __restrict out,
+                        int64_t channels, int64_t n) {
+  const int64_t count = kChannels ? kChannels : channels;
+  const Stored* __restrict in = static_cast<const Stored*>(grad) + offset;
+  INDEPENDENT
+  for (int64_t i = 0; i < n; ++i) {
+    T sum = T(0);
+    for (int64_t c = 0; c < count; ++c) sum += load(in[i * count + c]) * difference[i * count + c];
+    out[i] = sum;
+  }
+}
+
+template <typename T, typename Stored, bool kChannelsLast>
+ROW void add_image_gradients(const void* grad, int64_t offset, int64_t channel_stride, const T* __restrict masks,
+                             T* __restrict image_sum, T* __restrict infill_sum, int64_t channels, int64_t n) {
+  const Stored* __restrict in = static_cast<const Stored*>(grad) + offset;
+  const int64_t pixel_step = kChannelsLast ? channels : 1;
+  for (int64_t c = 0; c < channels; ++c) {
+    const Stored* __restrict plane = in + (kChannelsLast ? c : c * channel_stride);
+    const int64_t first = kChannelsLast ? c : c * n;
+    INDEPENDENT
+    for (int64_t i = 0; i < n; ++i) {
+      const T g = load(plane[i * pixel_step]);
+      image_sum[first + i * pixel_step] += masks[i] * g;
+      infill_sum[first + i * pixel_step] += (T(1) - masks[i]) * g;
+    }
+  }
+}
+
+template <typename T>
+ROW void interpolate_columns(const T* __restrict cells, const int32_t* __restrict first,
+                             const int32_t* __restrict second, const T* __restrict weight, T* __restrict out,
+                             int64_t n) {
+  INDEPENDENT
+  for (int64_t i = 0; i < n; ++i) out[i] = interpolate(cells[first[i]], cells[second[i]], weight[i]);
+}
+
+template <typename T>
+ROW void interpolate_rows(const T* __restrict first, const T* __restrict second, T weight, T* __restrict out,
+                          int64_t n) {
+  INDEPENDENT
+  for (int64_t i = 0; i < n; ++i) out[i] = interpolate(first[i], second[i], weight);
+}
+
+template <typename T>
+ROW void add_scaled(const T* __restrict values, T scale, T* __restrict sum, int64_t n) {
+  INDEPENDENT
+  for (int64_t i = 0; i < n; ++i) sum[i] += scale * values[i];
+}
+
+template <typename T>
+ROW void gather_columns(const T* __restrict values, const int32_t* __restrict start, const T* __restrict weights,
+                        int64_t taps, T* __restrict out, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) out[i] = T(0);
+  for (int64_t j = 0; j < taps; ++j) {
+    const T* __restrict weight = weights + j * n;
+    INDEPENDENT
+    for (int64_t i = 0; i < n; ++i) out[i] += weight[i] * values[start[i] + j];
+  }
+}
+
+template <typename T>
+ROW void add_products(const T* __restrict grad, const T* __restrict masks, T* __restrict sum, int64_t n) {
+  INDEPENDENT
+  for (int64_t i = 0; i < n; ++i) sum[i] += grad[i] * mask_slope(masks[i]);
+}
+
+template <typename T>
+ROW void scale(T* __restrict values, T factor, int64_t n) {
+  INDEPENDENT
+  for (int64_t i = 0; i < n; ++i) values[i] *= factor;
+}
+
+template <typename T>
+ROW void rates(const T* __restrict logits, T* __restrict rates, int64_t n) {
+  INDEPENDENT
+  for (int64_t i = 0; i < n; ++i) rates[i] = keep_rate(logits[i]);
+}
+
+// Sixteen partial sums, lane = i mod 16, added up in order: the same bits at every instruction-set level.
+constexpr int64_t kLanes = 16;
+
+template <typename T>
+ROW void penalties(const T* __restrict rates, const T* __restrict below, double* __restrict sums, int64_t n) {
+  T area[kLanes] = {}, change[kLanes] = {};
+  const int64_t whole = n - n % kLanes;
+  for (int64_t i = 0; i < whole; i += kLanes)
+    for (int64_t j = 0; j < kLanes; ++j) area[j] += rates[i + j];
+  for (int64_t i = whole; i < n; ++i) area[i - whole] += rates[i];
+  const int64_t steps = n - 1, whole_steps = steps - steps % kLanes;
+  for (int64_t i = 0; i < whole_steps; i += kLanes)
+    for (int64_t j = 0; j < kLanes; ++j) change[j] += variation(rates[i + j + 1], rates[i + j]);
+  for (int64_t i = whole_steps; i < steps; ++i) change[i - whole_steps] += variation(rates[i + 1], rates[i]);
+  if (below) {
+    for (int64_t i = 0; i < whole; i += kLanes)
+      for (int64_t j = 0; j < kLanes; ++j) change[j] += variation(below[i + j], rates[i + j]);
+    for (int64_t i = whole; i < n; ++i) change[i - whole] += variation(below[i], rates[i]);
+  }
+  double area_sum = 0, change_sum = 0;
+  for (int64_t j = 0; j < kLanes; ++j) area_sum += area[j], change_sum += change[j];
+  sums[0] = area_sum, sums[1] = change_sum;
+}
+
+template <typename T>
+ROW void add_penalty_gradient(const T* __restrict above, const T* __restrict rates, const T* __restrict below,
+                              T sparsity, T smoothness, T* __restrict grad, int64_t n) {
+  // A neighbour that is not there stands in for itself: its slope is 0.
+  const T *up = above ? above : rates, *down = below ? below : rates;
+  for (int64_t i = 0; i < n; i += n > 1 ? n - 1 : 1) {  // first and last cell
+    const T left = rates[i > 0 ? i - 1 : i], right = rates[i < n - 1 ? i + 1 : i], here = rates[i];
+    const T slopes = variation_slope(here, left) + variation_slope(here, right) + variation_slope(here, up[i]) +
+                     variation_slope(here, down[i]);
+    grad[i] += rate_slope(here) * (sparsity + smoothness * slopes);
+  }
+  INDEPENDENT
+  for (int64_t i = 1; i < n - 1; ++i) {
+    const T here = rates[i];
+    const T slopes = variation_slope(here, rates[i - 1]) + variation_slope(here, rates[i + 1]) +
+                     variation_slope(here, up[i]) + variation_slope(here, down[i]);
+    grad[i] += rate_slope(here) * (sparsity + smoothness * slopes);
+  }
+}
+
+template <typename T, int kPower>
+ROW void concrete(const T* __restrict logits, const T* __restrict uniforms, T inverse_temperature,
+                  T* __restrict masks, int64_t n) {
+  INDEPENDENT
+  for (int64_t i = 0; i < n; ++i) {
+    masks[i] = mask_of_odds<kPower>(odds_of_uniform(uniforms[i]), prepare_logit<kPower>(logits[i]), inverse_temperature);
+  }
+}
+
+template <typename T>
+ROW void concrete_gradient(const T* __restrict masks, const T* __restrict grad, T inverse_temperature,
+                           T* __restrict out, int64_t n) {
+  INDEPENDENT
+  for (int64_t i = 0; i < n; ++i) out[i] = grad[i] * mask_slope(masks[i]) * inverse_temperature;
+}
+
+template <typename T, int kPower>
+void choose_power(Rows<T>& rows) {
+  rows.prepare = prepare<T, kPower>;
+  rows.masks = masks<T, kPower>;
+  rows.add_slopes = add_slopes<T, kPower>;
+  rows.concrete = concrete<T, kPower>;
+}
+
+template <typename T, typename Stored>
+void choose_image(Rows<T>& rows) {
+  rows.load_image = load_image<T, Stored>;
+  rows.store_image = store_image<T, Stored>;
+}
+
+template <typename T, typename Stored, int kChannels>
+void choose_channels(Rows<T>& rows, bool channels_last) {
+  rows.blend = channels_last ? blend_pixels<T, Stored, kChannels> : blend_planes<T, Stored>;
+  rows.project = channels_last ? project_pixels<T, Stored, kChannels> : project_planes<T, Stored, kChannels>;
+}
+
+template <typename T, typename Stored>
+void choose_composite(Rows<T>& rows, const RowChoice& choice) {
+  switch (choice.channels) {
+    case 1: choose_channels<T, Stored, 1>(rows, choice.channels_last); break;
+    case 3: choose_channels<T, Stored, 3>(rows, choice.channels_last); break;
+    default: choose_channels<T, Stored, 0>(rows, choice.channels_last);
+  }
+  rows.add_image_gradients =
+      choice.channels_last ? add_image_gradients<T, Stored, true> : add_image_gradients<T, Stored, false>;
+}
+
+template <typename T>
+Rows<T> common_rows(const RowChoice& choice) {
+  Rows<T> rows{};
+  rows.words = words;
+  rows.subtract = subtract<T>;
+  rows.interpolate_columns = interpolate_columns<T>;
+  rows.interpolate_rows = interpolate_rows<T>;
+  rows.add_scaled = add_scaled<T>;
+  rows.gather_columns = gather_columns<T>;
+  rows.add_products = add_products<T>;
+  rows.scale = scale<T>;
+  rows.rates = cpu::SDFIDO_ISA::rates<T>;
+  rows.penalties = penalties<T>;
+  rows.add_penalty_gradient = add_penalty_gradient<T>;
+  rows.concrete_gradient = concrete_gradient<T>;
+  switch (choice.power) {
+#define POWER(P) case P: choose_power<T, P>(rows); break;
+    POWER(1) POWER(2) POWER(3) POWER(4) POWER(5) POWER(6) POWER(7) POWER(8) POWER(9) POWER(10) POWER(20)
+#undef POWER
+    default: choose_power<T, 0>(rows);
+  }
+  return rows;
+}
+
+Rows<float> float32_rows(const RowChoice& choice) {
+  auto rows = common_rows<float>(choice);
+  switch (choice.image_format) {
+    case Format::kBFloat16: choose_image<float, BFloat16>(rows); break;
+    case Format::kFloat16: choose_image<float, Float16>(rows); break;
+    default: choose_image<float, float>(rows);
+  }
+  switch (choice.composite_format) {
+    case Format::kBFloat16: choose_composite<float, BFloat16>(rows, choice); break;
+    case Format::kFloat16: choose_composite<float, Float16>(rows, choice); break;
+    default: choose_composite<float, float>(rows, choice);
+  }
+  return rows;
+}
+
+Rows<double> float64_rows(const RowChoice& choice) {
+  auto rows = common_rows<double>(choice);
+  choose_image<double, double>(rows);
+  choose_composite<double, double>(rows, choice);
+  return rows;
+}
+
+}  // namespace
+
+const RowSet row_set{SDFIDO_ISA_NAME, float32_rows, float64_rows};
+
+}  // namespace sdfido::cpu::SDFIDO_ISA
+
+#undef ROW
+#undef INDEPENDENT

@@ -1,0 +1,161 @@
+// Simplified concrete dropout (Korsch et al., GCPR 2023): a mask value from a keep logit and a random word.
+//
+//   m = sigmoid((logit + log u - log(1-u)) / temperature) = 1 / (1 + (odds * exp(-logit))^(1/temperature))
+//   dm/dlogit = m * (1 - m) / temperature,   odds = (1-u)/u
+//
+// Two ways lead there, with the same bits on every machine, since they are made of +, -, *, / alone:
+//   kPower >= 1: 1/temperature is that integer. One exponential for a cell, a few products for a sample.
+//   kPower == 0: any other temperature, through log2 and exp2.
+#pragma once
+#include <cmath>
+
+#include "host_device.h"
+
+namespace sdfido {
+
+// Beyond these the mask is 1 or 0 to the last bit, and a power would overflow or become denormal (and slow).
+constexpr float kLog2RatioMin = -30.0f, kLog2RatioMax = 80.0f;
+
+template <typename T>
+SDFIDO_INLINE T infinity() {
+  return static_cast<T>(HUGE_VALF);
+}
+
+// (1-u)/u for u = (word / 256 + 1/2) / 2^24: never 0 or infinite; the complement of the word swaps a and b.
+template <typename T>
+SDFIDO_INLINE T odds_of_word(uint32_t word) {
+  const auto number = static_cast<int32_t>(word >> 8);
+  const T a = static_cast<T>(number) + T(0.5);
+  const T b = static_cast<T>(0xFFFFFF - number) + T(0.5);
+  return b / a;
+}
+
+// (1-u)/u for a given u; NaN outside [0, 1].
+template <typename T>
+SDFIDO_INLINE T odds_of_uniform(T u) {
+  return u >= T(0) && u <= T(1) ? (T(1) - u) / u : infinity<T>() - infinity<T>();
+}
+
+// 2^x for |x| < 126: 2^n by the exponent's bits, the rest by a polynomial (relative error below 2e-7).
+SDFIDO_INLINE float exp2_bounded(float x) {
+  const float shifted = x + 12582912.0f;  // 1.5 * 2^23 rounds to the nearest integer
+  const float r = x - (shifted - 12582912.0f);
+  float p = 1.5403530394e-4f;
+  p = p * r + 1.3333558146e-3f;
+  p = p * r + 9.6181291076e-3f;
+  p = p * r + 5.5504108664e-2f;
+  p = p * r + 2.4022650696e-1f;
+  p = p * r + 6.9314718056e-1f;
+  p = p * r + 1.0f;
+  return p * bits_to_float((float_to_bits(shifted) - 0x4B400000u + 127u) << 23);
+}
+
+// log2(x) for positive normal x: the exponent, and a polynomial around 1 (absolute error below 2e-7 of it).
+SDFIDO_INLINE float log2_normal(float x) {
+  const uint32_t bits = float_to_bits(x);
+  const int32_t exponent = static_cast<int32_t>(bits - 0x3F3504F3u) >> 23;
+  const float f = bits_to_float(bits - (static_cast<uint32_t>(exponent) << 23)) - 1.0f;
+  float p = 7.0376836292e-2f;  // log(1+f) = f - f^2/2 + f^3 p(f)
+  p = p * f - 1.1514610310e-1f;
+  p = p * f + 1.1676998740e-1f;
+  p = p * f - 1.2420140846e-1f;
+  p = p * f + 1.4249322787e-1f;
+  p = p * f - 1.6668057665e-1f;
+  p = p * f + 2.0000714765e-1f;
+  p = p * f - 2.4999993993e-1f;
+  p = p * f + 3.3333331174e-1f;
+  const float square = f * f;
+  const float tail = p * f * square - 0.5f * square;
+  return (f + tail) * 1.44269504089f + static_cast<float>(exponent);
+}
+
+SDFIDO_INLINE double exp2_bounded(double x) { return exp2(x); }
+SDFIDO_INLINE double log2_normal(double x) { return log2(x); }
+
+// exp(-logit): 0 or infinite where float32 has no normal number for it; NaN stays NaN.
+SDFIDO_INLINE float exp_of_minus(float logit) {
+  const float x = -logit;
+  float bounded = x < 88.0f ? x : 88.0f;
+  bounded = bounded > -87.0f ? bounded : -87.0f;
+  const float shifted = bounded * 1.44269504089f + 12582912.0f;
+  const float n = shifted - 12582912.0f;
+  const float r = (bounded - n * 0.693359375f) + n * 2.12194440e-4f;  // the first product is exact
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  float result = p * bits_to_float((float_to_bits(shifted) - 0x4B400000u + 127u) << 23);
+  result = x > 88.0f ? infinity<float>() : result;
+  result = x < -87.0f ? 0.0f : result;
+  return x == x ? result : x;
+}
+
+SDFIDO_INLINE double exp_of_minus(double logit) { return exp(-logit); }
+
+// Keep rate, sigmoid(logit).
+template <typename T>
+SDFIDO_INLINE T keep_rate(T logit) {
+  return T(1) / (T(1) + exp_of_minus(logit));
+}
+
+// What a cell contributes to all of its samples: exp(-logit), or -logit / log 2 on the way of logarithms.
+template <int kPower, typename T>
+SDFIDO_INLINE T prepare_logit(T logit) {
+  if constexpr (kPower == 0) {
+    return logit * T(-1.4426950408889634);
+  } else {
+    return exp_of_minus(logit);
+  }
+}
+
+// x^kPower by repeated squaring.
+template <int kPower, typename T>
+SDFIDO_INLINE T power(T x) {
+  if constexpr (kPower == 1) {
+    return x;
+  } else if constexpr (kPower % 2 == 0) {
+    return power<kPower / 2>(x * x);
+  } else {
+    return power<kPower / 2>(x * x) * x;
+  }
+}
+
+template <typename T>
+SDFIDO_INLINE T mask_of_ratio(T ratio, T ratio_max) {
+  const T m = T(1) / (T(1) + ratio);
+  return ratio > ratio_max ? T(0) : m;
+}
+
+// m from the odds of its noise and its prepared logit.
+template <int kPower, typename T>
+SDFIDO_INLINE T mask_of_odds(T odds, T prepared, T inverse_temperature) {
+  if constexpr (kPower == 0) {
+    T x = (log2_normal(odds) + prepared) * inverse_temperature;
+    const T low = sizeof(T) == 4 ? T(kLog2RatioMin) : T(-1000);
+    const T high = sizeof(T) == 4 ? T(kLog2RatioMax) : T(1000);
+    x = x < low ? low : x;  // these comparisons let NaN through
+    x = x > high ? high : x;
+    const T m = T(1) / (T(1) + exp2_bounded(x));
+    return x == high ? T(0) : m;
+  } else {
+    // floor^kPower <= 2^-25, which 1 + ratio absorbs, and no factor of the power is denormal.
+    constexpr float kFloor = kPower >= 25 ? 0.5f : kPower >= 9 ? 0.125f : kPower >= 5 ? 0x1p-5f : kPower >= 3 ? 0x1p-9f : 0x1p-25f;
+    T q = odds * prepared;
+    if constexpr (sizeof(T) == 4) q = q < kFloor ? kFloor : q;
+    const T ratio = power<kPower>(q);
+    const T m = T(1) / (T(1) + ratio);
+    if constexpr (sizeof(T) == 8) return m;
+    return ratio > 0x1p80f ? T(0) : m;
+  }
+}
+
+// dm/dlogit * temperature.
+template <typename T>
+SDFIDO_INLINE T mask_slope(T m) {
+  return m * (T(1) - m);
+}
+
+}  // namespace sdfido

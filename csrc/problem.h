@@ -1,0 +1,90 @@
+// What one call of an operator computes, as plain values: shared by the operators and all backends.
+#pragma once
+#include <cstdint>
+
+namespace sdfido {
+
+enum class Format : int32_t { kFloat32, kBFloat16, kFloat16, kFloat64 };
+
+// Sizes of everything; a mask has cell_rows x cell_columns cells, an image height x width pixels.
+struct Shape {
+  int64_t images, masks, samples;
+  int64_t cell_rows, cell_columns;
+  int64_t channels, height, width;  // of composites only
+
+  int64_t cells() const { return cell_rows * cell_columns; }
+  int64_t pixels() const { return height * width; }
+  bool full_resolution() const { return cell_rows == height && cell_columns == width; }
+};
+
+struct Sampling {
+  const int64_t* rng;      // [2] = (seed, step), on the device
+  const int64_t* streams;  // [N], or null for 0 .. N-1
+  double temperature;
+  bool antithetic;
+};
+
+// Any layout of an [N, C, H, W] input, in elements; strides of 0 broadcast.
+struct StridedInput {
+  const void* data;
+  int64_t strides[4];
+};
+
+// Logits and penalties are float64 where composite_format is, float32 otherwise. Logits and both penalties, and the
+// gradients of all three, are contiguous; composites are [N, K, S, C, H, W] or, channels-last, [N, K, S, H, W, C].
+struct CompositeForward {
+  Shape shape;
+  Sampling sampling;
+  Format image_format, composite_format;
+  bool channels_last;
+  const void* logits;
+  StridedInput image, infill;
+  void *composites, *sparsity, *smoothness;
+};
+
+// A null gradient is one that is zero (given) or not asked for (wanted). Gradients of image and infill are
+// [N, C, H, W], contiguous, in image_format.
+struct CompositeBackward {
+  Shape shape;
+  Sampling sampling;
+  Format image_format, composite_format;
+  bool channels_last;
+  const void* logits;
+  StridedInput image, infill;
+  const void *grad_composites, *grad_sparsity, *grad_smoothness;
+  void *grad_logits, *grad_image, *grad_infill;
+};
+
+// Masks are [N, K, S, h, w]; forward writes them, backward reads their gradient and writes that of the logits.
+struct MaskForward {
+  Shape shape;
+  Sampling sampling;
+  bool float64;
+  const void* logits;
+  void* masks;
+};
+struct MaskBackward {
+  Shape shape;
+  Sampling sampling;
+  bool float64;
+  const void *logits, *grad_masks;
+  void* grad_logits;
+};
+
+// Elementwise and contiguous: count elements of float32 or float64.
+struct ConcreteForward {
+  int64_t count;
+  double temperature;
+  bool float64;
+  const void *logits, *uniforms;
+  void* masks;
+};
+struct ConcreteBackward {
+  int64_t count;
+  double temperature;
+  bool float64;
+  const void *masks, *grad_masks;
+  void* grad_logits;
+};
+
+}  // namespace sdfido
