@@ -20,11 +20,13 @@ Rows<T> rows_for(const CompositeBackward& p) {
 // Arrays for `count` pixels of all channels and `cells` cells.
 template <typename T>
 struct Buffers {
+  int64_t words_stride;
   uint32_t* words;
   T *prepared, *masks, *pixels, *sum, *infill, *difference, *image_sum, *infill_sum, *rates;
 
   Buffers(Scratch& scratch, const Shape& shape, int64_t cells, int64_t count, bool image_gradients)
-      : words(scratch.take<uint32_t>(4 * cells)),
+      : words_stride((cells + kWordsAlign - 1) / kWordsAlign * kWordsAlign),
+        words(scratch.take<uint32_t>(4 * words_stride)),
         prepared(scratch.take<T>(cells)),
         masks(scratch.take<T>(std::max(cells, count))),
         pixels(scratch.take<T>(count)),
@@ -155,7 +157,7 @@ class CompositePass {
     const int64_t first = cell_row * s_.cell_columns;
     for (int64_t mask = 0; mask < s_.masks; ++mask) {
       rows_.prepare(logits(image, mask, first), buffers_.prepared, s_.cell_columns);
-      sampler_.for_each_sample(image, mask, first, s_.cell_columns, buffers_.words, s_.cell_columns,
+      sampler_.for_each_sample(image, mask, first, s_.cell_columns, buffers_.words, buffers_.words_stride,
                                [&](int64_t sample, const uint32_t* words, uint32_t flip) {
                                  rows_.masks(words, flip, buffers_.prepared, sampler_.inverse_temperature(),
                                              buffers_.masks, s_.cell_columns);
@@ -225,7 +227,7 @@ class ForwardPass : public CompositePass<CompositeForward, T> {
       for (int64_t mask = 0; mask < s_.masks; ++mask) {
         rows_.prepare(this->logits(band.image, mask, begin), buffers_.prepared, count);
         sampler_.for_each_sample(
-            band.image, mask, begin, count, buffers_.words, kChunk,
+            band.image, mask, begin, count, buffers_.words, buffers_.words_stride,
             [&](int64_t sample, const uint32_t* words, uint32_t flip) {
               rows_.masks(words, flip, buffers_.prepared, sampler_.inverse_temperature(), buffers_.masks, count);
               rows_.blend(buffers_.infill, buffers_.difference, buffers_.masks, p_.composites,
@@ -322,7 +324,7 @@ class BackwardPass : public CompositePass<CompositeBackward, T> {
         if (!p_.grad_composites) continue;
         rows_.prepare(this->logits(band.image, mask, begin), buffers_.prepared, count);
         sampler_.for_each_sample(
-            band.image, mask, begin, count, buffers_.words, kChunk,
+            band.image, mask, begin, count, buffers_.words, buffers_.words_stride,
             [&](int64_t sample, const uint32_t* words, uint32_t flip) {
               const int64_t offset = this->offset(band.image, mask, sample, begin);
               const T inverse_temperature = sampler_.inverse_temperature();
@@ -378,7 +380,7 @@ class BackwardPass : public CompositePass<CompositeBackward, T> {
       T* sum = grad_logits(image, mask, first);
       std::fill_n(sum, count, T(0));
       rows_.prepare(this->logits(image, mask, first), buffers_.prepared, count);
-      sampler_.for_each_sample(image, mask, first, count, buffers_.words, count,
+      sampler_.for_each_sample(image, mask, first, count, buffers_.words, buffers_.words_stride,
                                [&](int64_t sample, const uint32_t* words, uint32_t flip) {
                                  T* gradient = Stretch<T>::slot(stretch.gradients, s_, mask, sample, cell_row);
                                  rows_.gather_columns(gradient, stretch.tap_start, stretch.tap_weights, stretch.taps,

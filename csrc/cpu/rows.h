@@ -13,11 +13,14 @@ struct RowChoice {
   int64_t channels;
 };
 
+inline constexpr int64_t kWordsAlign = 16;
+
 // Loops over n cells or pixels. Local buffers of C channels hold [C, n], or [n, C] if composites are channels-last;
 // `offset` and `channel_stride` count elements of the tensor's own format.
 template <typename T>
 struct Rows {
-  // words[q * stride + i] = word q of the counter (first_cell + i, stream, block, step)
+  // words[q * stride + i] = word q of the counter (first_cell + i, stream, block, step); whole vectors are written,
+  // so stride is a multiple of kWordsAlign, and n at most stride.
   void (*words)(uint32_t first_cell, uint32_t stream, uint32_t block, uint32_t step, PhiloxKey key, int64_t n,
                 uint32_t* words, int64_t stride);
   void (*prepare)(const T* logits, T* prepared, int64_t n);

@@ -1,12 +1,11 @@
-// The loops behind rows.h. Included by rows_<isa>.cpp with SDFIDO_ISA, the level's name, and SDFIDO_TARGET, the
-// attribute that builds a function for it. Plain functions only: a lambda would not inherit the attribute.
+// The loops behind rows.h. Included by rows_<isa>.cpp, with its instruction set switched on, and with SDFIDO_ISA, the
+// level's name, and SDFIDO_LANES, the number of 64-bit lanes of its vectors.
 #include "../math/composite.h"
 #include "../math/concrete.h"
 #include "../math/penalties.h"
 #include "../math/upsample.h"
 #include "rows.h"
 
-#define ROW SDFIDO_TARGET static
 #if defined(__clang__)
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #else
@@ -16,26 +15,48 @@
 namespace sdfido::cpu::SDFIDO_ISA {
 namespace {
 
-ROW void words(uint32_t first_cell, uint32_t stream, uint32_t block, uint32_t step, PhiloxKey key, int64_t n,
+// Compilers do not find the instruction that multiplies 32-bit halves of 64-bit lanes, and Philox is little else.
+typedef uint64_t Lanes __attribute__((vector_size(8 * SDFIDO_LANES)));
+typedef uint32_t Halves __attribute__((vector_size(4 * SDFIDO_LANES)));
+
+struct LanesProduct {
+  SDFIDO_INLINE Lanes operator()(const Lanes& a, uint32_t b) const {
+    const Lanes factor = Lanes{} + b;
+#if SDFIDO_LANES == 8
+    return (Lanes)_mm512_maskz_mul_epu32(0xFF, (__m512i)a, (__m512i)factor);  // unmasked, GCC 12 warns
+#elif SDFIDO_LANES == 4
+    return (Lanes)_mm256_mul_epu32((__m256i)a, (__m256i)factor);
+#elif defined(__SSE2__)
+    return (Lanes)_mm_mul_epu32((__m128i)a, (__m128i)factor);
+#else
+    return (a & uint64_t{0xFFFFFFFFu}) * factor;
+#endif
+  }
+};
+
+void words(uint32_t first_cell, uint32_t stream, uint32_t block, uint32_t step, PhiloxKey key, int64_t n,
                uint32_t* __restrict out, int64_t stride) {
-  uint32_t *__restrict out0 = out, *__restrict out1 = out + stride, *__restrict out2 = out + 2 * stride,
-                       *__restrict out3 = out + 3 * stride;
-  INDEPENDENT
-  for (int64_t i = 0; i < n; ++i) {
-    uint32_t c0 = first_cell + static_cast<uint32_t>(i), c1 = stream, c2 = block, c3 = step;
-    philox4x32_10(c0, c1, c2, c3, key);
-    out0[i] = c0, out1[i] = c1, out2[i] = c2, out3[i] = c3;
+  Lanes cells;
+  for (int j = 0; j < SDFIDO_LANES; ++j) cells[j] = first_cell + static_cast<uint32_t>(j);
+  for (int64_t i = 0; i < n; i += SDFIDO_LANES) {
+    Lanes c[4] = {cells, Lanes{} + stream, Lanes{} + block, Lanes{} + step};
+    philox4x32_10(c[0], c[1], c[2], c[3], key, LanesProduct{});
+    for (int q = 0; q < 4; ++q) {
+      const Halves low = __builtin_convertvector(c[q], Halves);
+      std::memcpy(out + q * stride + i, &low, sizeof low);
+    }
+    cells += uint64_t{SDFIDO_LANES};
   }
 }
 
 template <typename T, int kPower>
-ROW void prepare(const T* __restrict logits, T* __restrict prepared, int64_t n) {
+void prepare(const T* __restrict logits, T* __restrict prepared, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) prepared[i] = prepare_logit<kPower>(logits[i]);
 }
 
 template <typename T, int kPower>
-ROW void masks(const uint32_t* __restrict words, uint32_t flip, const T* __restrict prepared, T inverse_temperature,
+void masks(const uint32_t* __restrict words, uint32_t flip, const T* __restrict prepared, T inverse_temperature,
                T* __restrict masks, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i)
@@ -43,7 +64,7 @@ ROW void masks(const uint32_t* __restrict words, uint32_t flip, const T* __restr
 }
 
 template <typename T, int kPower>
-ROW void add_slopes(const uint32_t* __restrict words, uint32_t flip, const T* __restrict prepared,
+void add_slopes(const uint32_t* __restrict words, uint32_t flip, const T* __restrict prepared,
                     T inverse_temperature, const T* __restrict grad, T* __restrict sum, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) {
@@ -53,7 +74,7 @@ ROW void add_slopes(const uint32_t* __restrict words, uint32_t flip, const T* __
 }
 
 template <typename T, typename Stored>
-ROW void load_image(const void* image, int64_t offset, int64_t stride, T* __restrict out, int64_t out_stride,
+void load_image(const void* image, int64_t offset, int64_t stride, T* __restrict out, int64_t out_stride,
                     int64_t n) {
   const Stored* __restrict in = static_cast<const Stored*>(image) + offset;
   if (stride == 1 && out_stride == 1) {
@@ -65,19 +86,19 @@ ROW void load_image(const void* image, int64_t offset, int64_t stride, T* __rest
 }
 
 template <typename T, typename Stored>
-ROW void store_image(const T* __restrict values, int64_t stride, void* image, int64_t offset, int64_t n) {
+void store_image(const T* __restrict values, int64_t stride, void* image, int64_t offset, int64_t n) {
   Stored* __restrict out = static_cast<Stored*>(image) + offset;
   for (int64_t i = 0; i < n; ++i) store(values[i * stride], out[i]);
 }
 
 template <typename T>
-ROW void subtract(const T* __restrict a, T* __restrict b, int64_t n) {
+void subtract(const T* __restrict a, T* __restrict b, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) b[i] = b[i] - a[i];
 }
 
 template <typename T, typename Stored>
-ROW void blend_planes(const T* __restrict infill, const T* __restrict difference, const T* __restrict masks,
+void blend_planes(const T* __restrict infill, const T* __restrict difference, const T* __restrict masks,
                       void* composites, int64_t offset, int64_t channel_stride, int64_t channels, int64_t n) {
   for (int64_t c = 0; c < channels; ++c) {
     Stored* __restrict out = static_cast<Stored*>(composites) + offset + c * channel_stride;
@@ -89,7 +110,7 @@ ROW void blend_planes(const T* __restrict infill, const T* __restrict difference
 
 // kChannels = 0: any number of channels.
 template <typename T, typename Stored, int kChannels>
-ROW void blend_pixels(const T* __restrict infill, const T* __restrict difference, const T* __restrict masks,
+void blend_pixels(const T* __restrict infill, const T* __restrict difference, const T* __restrict masks,
                       void* composites, int64_t offset, int64_t, int64_t channels, int64_t n) {
   const int64_t count = kChannels ? kChannels : channels;
   Stored* __restrict out = static_cast<Stored*>(composites) + offset;
@@ -100,7 +121,7 @@ ROW void blend_pixels(const T* __restrict infill, const T* __restrict difference
 }
 
 template <typename T, typename Stored, int kChannels>
-ROW void project_planes(const void* grad, int64_t offset, int64_t channel_stride, const T* __restrict difference,
+void project_planes(const void* grad, int64_t offset, int64_t channel_stride, const T* __restrict difference,
                         T* __restrict out, int64_t channels, int64_t n) {
   const int64_t count = kChannels ? kChannels : channels;
   const Stored* __restrict in = static_cast<const Stored*>(grad) + offset;
@@ -121,7 +142,7 @@ ROW void project_planes(const void* grad, int64_t offset, int64_t channel_stride
 }
 
 template <typename T, typename Stored, int kChannels>
-ROW void project_pixels(const void* grad, int64_t offset, int64_t, const T* __restrict difference, T* __restrict out,
+void project_pixels(const void* grad, int64_t offset, int64_t, const T* __restrict difference, T* __restrict out,
                         int64_t channels, int64_t n) {
   const int64_t count = kChannels ? kChannels : channels;
   const Stored* __restrict in = static_cast<const Stored*>(grad) + offset;
@@ -134,7 +155,7 @@ ROW void project_pixels(const void* grad, int64_t offset, int64_t, const T* __re
 }
 
 template <typename T, typename Stored, bool kChannelsLast>
-ROW void add_image_gradients(const void* grad, int64_t offset, int64_t channel_stride, const T* __restrict masks,
+void add_image_gradients(const void* grad, int64_t offset, int64_t channel_stride, const T* __restrict masks,
                              T* __restrict image_sum, T* __restrict infill_sum, int64_t channels, int64_t n) {
   const Stored* __restrict in = static_cast<const Stored*>(grad) + offset;
   const int64_t pixel_step = kChannelsLast ? channels : 1;
@@ -151,7 +172,7 @@ ROW void add_image_gradients(const void* grad, int64_t offset, int64_t channel_s
 }
 
 template <typename T>
-ROW void interpolate_columns(const T* __restrict cells, const int32_t* __restrict first,
+void interpolate_columns(const T* __restrict cells, const int32_t* __restrict first,
                              const int32_t* __restrict second, const T* __restrict weight, T* __restrict out,
                              int64_t n) {
   INDEPENDENT
@@ -159,20 +180,20 @@ ROW void interpolate_columns(const T* __restrict cells, const int32_t* __restric
 }
 
 template <typename T>
-ROW void interpolate_rows(const T* __restrict first, const T* __restrict second, T weight, T* __restrict out,
+void interpolate_rows(const T* __restrict first, const T* __restrict second, T weight, T* __restrict out,
                           int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) out[i] = interpolate(first[i], second[i], weight);
 }
 
 template <typename T>
-ROW void add_scaled(const T* __restrict values, T scale, T* __restrict sum, int64_t n) {
+void add_scaled(const T* __restrict values, T scale, T* __restrict sum, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) sum[i] += scale * values[i];
 }
 
 template <typename T>
-ROW void gather_columns(const T* __restrict values, const int32_t* __restrict start, const T* __restrict weights,
+void gather_columns(const T* __restrict values, const int32_t* __restrict start, const T* __restrict weights,
                         int64_t taps, T* __restrict out, int64_t n) {
   for (int64_t i = 0; i < n; ++i) out[i] = T(0);
   for (int64_t j = 0; j < taps; ++j) {
@@ -183,19 +204,19 @@ ROW void gather_columns(const T* __restrict values, const int32_t* __restrict st
 }
 
 template <typename T>
-ROW void add_products(const T* __restrict grad, const T* __restrict masks, T* __restrict sum, int64_t n) {
+void add_products(const T* __restrict grad, const T* __restrict masks, T* __restrict sum, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) sum[i] += grad[i] * mask_slope(masks[i]);
 }
 
 template <typename T>
-ROW void scale(T* __restrict values, T factor, int64_t n) {
+void scale(T* __restrict values, T factor, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) values[i] *= factor;
 }
 
 template <typename T>
-ROW void rates(const T* __restrict logits, T* __restrict rates, int64_t n) {
+void rates(const T* __restrict logits, T* __restrict rates, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) rates[i] = keep_rate(logits[i]);
 }
@@ -204,7 +225,7 @@ ROW void rates(const T* __restrict logits, T* __restrict rates, int64_t n) {
 constexpr int64_t kLanes = 16;
 
 template <typename T>
-ROW void penalties(const T* __restrict rates, const T* __restrict below, double* __restrict sums, int64_t n) {
+void penalties(const T* __restrict rates, const T* __restrict below, double* __restrict sums, int64_t n) {
   T area[kLanes] = {}, change[kLanes] = {};
   const int64_t whole = n - n % kLanes;
   for (int64_t i = 0; i < whole; i += kLanes)
@@ -225,7 +246,7 @@ ROW void penalties(const T* __restrict rates, const T* __restrict below, double*
 }
 
 template <typename T>
-ROW void add_penalty_gradient(const T* __restrict above, const T* __restrict rates, const T* __restrict below,
+void add_penalty_gradient(const T* __restrict above, const T* __restrict rates, const T* __restrict below,
                               T sparsity, T smoothness, T* __restrict grad, int64_t n) {
   // A neighbour that is not there stands in for itself: its slope is 0.
   const T *up = above ? above : rates, *down = below ? below : rates;
@@ -245,7 +266,7 @@ ROW void add_penalty_gradient(const T* __restrict above, const T* __restrict rat
 }
 
 template <typename T, int kPower>
-ROW void concrete(const T* __restrict logits, const T* __restrict uniforms, T inverse_temperature,
+void concrete(const T* __restrict logits, const T* __restrict uniforms, T inverse_temperature,
                   T* __restrict masks, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) {
@@ -254,7 +275,7 @@ ROW void concrete(const T* __restrict logits, const T* __restrict uniforms, T in
 }
 
 template <typename T>
-ROW void concrete_gradient(const T* __restrict masks, const T* __restrict grad, T inverse_temperature,
+void concrete_gradient(const T* __restrict masks, const T* __restrict grad, T inverse_temperature,
                            T* __restrict out, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) out[i] = grad[i] * mask_slope(masks[i]) * inverse_temperature;
@@ -339,9 +360,10 @@ Rows<double> float64_rows(const RowChoice& choice) {
 
 }  // namespace
 
-const RowSet row_set{SDFIDO_ISA_NAME, float32_rows, float64_rows};
+#define SDFIDO_STRING(x) #x
+#define SDFIDO_NAME(x) SDFIDO_STRING(x)
+const RowSet row_set{SDFIDO_NAME(SDFIDO_ISA), float32_rows, float64_rows};
 
 }  // namespace sdfido::cpu::SDFIDO_ISA
 
-#undef ROW
 #undef INDEPENDENT

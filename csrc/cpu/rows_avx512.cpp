@@ -1,13 +1,27 @@
 // The loops for machines with AVX-512 (F, BW, CD, DQ, VL), at its full width.
 #if defined(__x86_64__)
-#define SDFIDO_ISA avx512
-#define SDFIDO_ISA_NAME "avx512"
+#include <immintrin.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
 #if defined(__clang__)
-#define SDFIDO_TARGET __attribute__((target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl"), min_vector_width(512)))
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl"), min_vector_width(512))), apply_to = function)
 #else
-#define SDFIDO_TARGET __attribute__((target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,prefer-vector-width=512")))
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,prefer-vector-width=512")
 #endif
+
+#define SDFIDO_ISA avx512
+#define SDFIDO_LANES 8
 #include "rows.inl"
 
 const sdfido::cpu::RowSet& sdfido::cpu::avx512_rows() { return avx512::row_set; }
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
 #endif

@@ -1,7 +1,10 @@
 // The loops for the instruction set that every machine of this architecture has (on x86-64: SSE2).
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #define SDFIDO_ISA baseline
-#define SDFIDO_ISA_NAME "baseline"
-#define SDFIDO_TARGET
+#define SDFIDO_LANES 2
 #include "rows.inl"
 
 const sdfido::cpu::RowSet& sdfido::cpu::baseline_rows() { return baseline::row_set; }
