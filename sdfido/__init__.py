@@ -1,5 +1,9 @@
 """Explains image classifiers by learned masks: FIDO with simplified concrete dropout, fused into one pass."""
 
+from . import infill, objectives
+from .explanation import Explanation
+from .fido import FIDO, Progress, Settings
+from .normalization import Normalization
 from .ops import (
     CompositeSamples,
     backend,
@@ -11,11 +15,18 @@ from .ops import (
 from .rng import advance, make_rng
 
 __all__ = [
+    "FIDO",
     "CompositeSamples",
+    "Explanation",
+    "Normalization",
+    "Progress",
+    "Settings",
     "advance",
     "backend",
     "build_info",
+    "infill",
     "make_rng",
+    "objectives",
     "sample_composites",
     "sample_masks",
     "simplified_concrete",

@@ -73,8 +73,10 @@ def sample_masks(
 
 def upsample(masks: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear, half-pixel centres: [..., h, w] -> [..., H, W]; the identity where the sizes are equal."""
-    if masks.shape[-2:] == size or masks.numel() == 0:
-        return masks.expand(*masks.shape[:-2], *size)
+    if masks.shape[-2:] == size:
+        return masks
+    if masks.numel() == 0:
+        return masks.new_empty(*masks.shape[:-2], *size)
     flat = masks.reshape(-1, 1, *masks.shape[-2:])
     return F.interpolate(flat, size=size, mode="bilinear", align_corners=False).view(*masks.shape[:-2], *size)
 
@@ -105,8 +107,7 @@ def sample_composites(
     masks = upsample(masks, size)[:, :, :, None]
     base = infill.to(logits.dtype)[:, None, None]
     composites = (base + masks * (image.to(logits.dtype)[:, None, None] - base)).to(dtype)
-    if channels_last:
-        composites = composites.movedim(3, -1).contiguous().movedim(-1, 3)
+    composites = composites.movedim(3, -1).contiguous().movedim(-1, 3) if channels_last else composites.contiguous()
     return (composites, *penalties(logits))
 
 

@@ -46,7 +46,7 @@ struct Stretch {
   int64_t taps;
 
   static int64_t count_taps(const Shape& shape) {
-    // A cell is read by the pixels less than one cell away; the outermost cells also by those beyond them.
+    // A cell is read by the pixels less than one cell away; the outermost cells also by those beyond, half a cell.
     return std::min(shape.width, 2 * ((shape.width + shape.cell_columns - 1) / shape.cell_columns) + 2);
   }
 
@@ -74,7 +74,8 @@ struct Stretch {
       row_start[cell] = static_cast<int32_t>(row);
     }
     for (int64_t cell = 0, begin = 0; cell < s.cell_columns; ++cell) {
-      while (begin < s.width && first[begin] + 1 < cell) ++begin;
+      // Pixels before the first cell's centre read that cell alone: they come before the second cell's window.
+      while (begin < s.width && (first[begin] + 1 < cell || (first[begin] + 1 == cell && weight[begin] == T(0)))) ++begin;
       const int64_t start = std::min(begin, s.width - taps);
       tap_start[cell] = static_cast<int32_t>(start);
       for (int64_t tap = 0; tap < taps; ++tap) {

@@ -270,7 +270,7 @@ void concrete(const T* __restrict logits, const T* __restrict uniforms, T invers
                   T* __restrict masks, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) {
-    masks[i] = mask_of_odds<kPower>(odds_of_uniform(uniforms[i]), prepare_logit<kPower>(logits[i]), inverse_temperature);
+    masks[i] = mask_of_uniform<kPower>(logits[i], uniforms[i], inverse_temperature);
   }
 }
 

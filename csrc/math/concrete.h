@@ -30,12 +30,6 @@ SDFIDO_INLINE T odds_of_word(uint32_t word) {
   return b / a;
 }
 
-// (1-u)/u for a given u; NaN outside [0, 1].
-template <typename T>
-SDFIDO_INLINE T odds_of_uniform(T u) {
-  return u >= T(0) && u <= T(1) ? (T(1) - u) / u : infinity<T>() - infinity<T>();
-}
-
 // 2^x for |x| < 126: 2^n by the exponent's bits, the rest by a polynomial (relative error below 2e-7).
 SDFIDO_INLINE float exp2_bounded(float x) {
   const float shifted = x + 12582912.0f;  // 1.5 * 2^23 rounds to the nearest integer
@@ -150,6 +144,21 @@ SDFIDO_INLINE T mask_of_odds(T odds, T prepared, T inverse_temperature) {
     if constexpr (sizeof(T) == 8) return m;
     return ratio > 0x1p80f ? T(0) : m;
   }
+}
+
+// m from a given uniform number: 0 and 1 at its ends, NaN outside [0, 1] or for a NaN logit.
+template <int kPower, typename T>
+SDFIDO_INLINE T mask_of_uniform(T logit, T u, T inverse_temperature) {
+  constexpr T kMost = T(0x1p126f);
+  T odds = (T(1) - u) / u;
+  odds = odds < kMost ? odds : kMost;
+  odds = odds > T(1) / kMost ? odds : T(1) / kMost;
+  T m = mask_of_odds<kPower>(odds, prepare_logit<kPower>(logit), inverse_temperature);
+  const T nan = infinity<T>() - infinity<T>();
+  m = u == T(0) ? T(0) : m;
+  m = u == T(1) ? T(1) : m;
+  m = u >= T(0) && u <= T(1) ? m : nan;
+  return logit == logit ? m : logit;
 }
 
 // dm/dlogit * temperature.

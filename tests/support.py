@@ -1,0 +1,118 @@
+"""What the operator tests share: devices, one table of tolerances, random operands, one way to run an operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import sdfido
+
+DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() and sdfido.build_info()["cuda"] else [])
+
+# Largest difference between compiled operator and reference, relative to the largest value of the reference.
+# float32: both round in float32, along different formulas, and 1/temperature = 10 multiplies a logit's rounding.
+# 16-bit formats: one unit in the last place of what is stored, since a rounding may go either way.
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2**-7, torch.float16: 2**-10}
+
+
+def assert_near(actual: Tensor, expected: Tensor, what: str, dtype: torch.dtype | None = None) -> None:
+    """Equal up to the tolerance of ``dtype`` (by default the tensors' own), NaN where NaN is expected."""
+    assert actual.shape == expected.shape, f"{what}: {actual.shape} instead of {expected.shape}"
+    assert actual.dtype == expected.dtype, f"{what}: {actual.dtype} instead of {expected.dtype}"
+    if expected.numel() == 0:
+        return
+    tolerance = TOLERANCE[dtype or expected.dtype]
+    actual, expected = actual.detach().double().cpu(), expected.detach().double().cpu()
+    assert torch.equal(actual.isnan(), expected.isnan()), f"{what}: NaN in other places"
+    # Operands are of order 1: where all results are small, what counts is their rounding, some 1e-7.
+    scale = expected.nan_to_num().abs().max().clamp(min=0.05)
+    worst = float((actual - expected).nan_to_num().abs().max() / scale)
+    assert worst <= tolerance, f"{what}: relative difference {worst:.2e}, at most {tolerance:.2e} allowed"
+
+
+@dataclass
+class Case:
+    """One call of sample_composites: sizes, options and layouts."""
+
+    n: int = 2
+    k: int = 2
+    s: int = 4
+    c: int = 3
+    size: tuple[int, int] = (9, 12)
+    cells: tuple[int, int] | None = None
+    temperature: float = 0.1
+    antithetic: bool = False
+    channels_last: bool = False
+    dtype: torch.dtype = torch.float32
+    out_dtype: torch.dtype | None = None
+    layout: str = "contiguous"  # of the image: contiguous, channels-last, sliced, expanded
+    infill: str = "full"  # full, pixel (one colour an image), scalar
+    seed: int = 0
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def logits_dtype(self) -> torch.dtype:
+        return torch.float64 if self.dtype == torch.float64 else torch.float32
+
+    def operands(self, device: str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(self.seed)
+
+        def random(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+        height, width = self.size
+        h, w = self.cells or self.size
+        logits = (2 * random(self.n, self.k, h, w)).to(device, self.logits_dtype)
+        image = random(self.n, self.c, height, width).to(device, self.dtype)
+        if self.layout == "channels-last":
+            image = image.contiguous(memory_format=torch.channels_last)
+        elif self.layout == "sliced":
+            padded = random(self.n, self.c + 1, height + 2, 2 * width).to(device, self.dtype)
+            padded[:, 1:, 1:-1, ::2] = image
+            image = padded[:, 1:, 1:-1, ::2]
+            logits = logits.transpose(2, 3).contiguous().transpose(2, 3)
+        elif self.layout == "expanded":
+            image = random(1, self.c, 1, width).to(device, self.dtype).expand(self.n, self.c, height, width)
+        shape = {"full": (self.n, self.c, height, width), "pixel": (self.n, self.c, 1, 1), "scalar": ()}[self.infill]
+        return logits, image, random(*shape).to(device, self.dtype)
+
+    def run(self, backend: str, device: str = "cpu", image_gradients: bool = True) -> dict[str, Tensor]:
+        """Outputs, and the gradients of a random weighting of all of them, by name."""
+        logits, image, infill = (t.detach() for t in self.operands(device))
+        wanted = {"logits": logits} | ({"image": image, "infill": infill} if image_gradients else {})
+        for tensor in wanted.values():
+            tensor.requires_grad_()
+        with sdfido.backend(backend):  # type: ignore[arg-type]
+            outputs = sdfido.sample_composites(
+                logits,
+                image,
+                infill,
+                sdfido.make_rng(1234567890123, step=5, device=device),
+                num_samples=self.s,
+                temperature=self.temperature,
+                antithetic=self.antithetic,
+                channels_last=self.channels_last,
+                dtype=self.out_dtype,
+                **self.options,
+            )
+            generator = torch.Generator().manual_seed(self.seed + 1)
+            weights = [torch.randn(o.shape, generator=generator).to(o) for o in outputs]
+            gradients = torch.autograd.grad(outputs, list(wanted.values()), weights)
+        named = dict(zip(outputs._fields, outputs, strict=True))
+        return named | {f"grad_{name}": g for name, g in zip(wanted, gradients, strict=True)}
+
+
+def compare(case: Case, device: str = "cpu") -> None:
+    """Compiled operator against the reference: every output and gradient."""
+    native, expected = case.run("native", device), case.run("reference", device)
+    for name, value in expected.items():
+        # What a 16-bit gradient or composite is made of rounds in that format once.
+        dtype = case.out_dtype if name != "sparsity" and case.out_dtype else None
+        loosest = max((t for t in (dtype, case.dtype, value.dtype) if t), key=lambda t: TOLERANCE[t])
+        assert_near(native[name], value, f"{name} of {case}", loosest if name.startswith("grad") else value.dtype)
+        if name == "composites":
+            strides = [(a, b) for a, b, size in zip(native[name].stride(), value.stride(), value.shape) if size > 1]
+            assert value.numel() == 0 or all(a == b for a, b in strides)

@@ -1,0 +1,250 @@
+"""Infills: known answers, borders, randomness per image, and what a wrong one says."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from sdfido import infill
+from sdfido.normalization import Normalization
+
+NORMALIZATION = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+SPECS = ["blur", "blur:3", "mean", "local-mean", "local-mean:5", "zeros", "uniform", "normal", "shuffle", "shuffle:4"]
+DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
+
+
+def images(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1)).to(dtype)
+
+
+def kernel(length: int, weight) -> torch.Tensor:
+    """The dense [length, length] matrix of weight(|i - j|), its rows divided by their sums."""
+    distance = (torch.arange(length)[:, None] - torch.arange(length)).abs().double()
+    matrix = weight(distance)
+    return matrix / matrix.sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("sigma", [0.3, 1.0, 2.5, 10.0, 200.0])
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (17, 23), (40, 31)])
+def test_blur_is_the_dense_gaussian(sigma: float, size: tuple[int, int]) -> None:
+    x = images(2, 3, *size, dtype=torch.float64)
+    rows, columns = (kernel(n, lambda d: torch.exp(-0.5 * (d / sigma) ** 2)) for n in size)
+    torch.testing.assert_close(infill.Blur(sigma)(x), rows @ x @ columns.T, rtol=0, atol=1e-6)  # 2^-24 per cut tap
+
+
+@pytest.mark.parametrize("box", [1, 3, 15, 101])
+def test_local_mean_is_the_dense_box(box: int) -> None:
+    x = images(2, 1, 17, 23, dtype=torch.float64)
+    rows, columns = (kernel(n, lambda d: (d <= box // 2).double()) for n in (17, 23))
+    torch.testing.assert_close(infill.LocalMean(box)(x), rows @ x @ columns.T)
+
+
+@pytest.mark.parametrize("spec", ["blur", "blur:0.5", "blur:1000", "mean", "local-mean", "shuffle:7"])
+def test_constants_stay_constant(spec: str) -> None:
+    x = torch.full((1, 3, 30, 20), -1.7)
+    torch.testing.assert_close(infill.apply(infill.from_spec(spec), x), x, rtol=2e-6, atol=0)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (64, 33)])
+def test_mean(size: tuple[int, int]) -> None:
+    x = images(3, 2, *size)
+    result = infill.Mean()(x)
+    assert result.shape == (3, 2, 1, 1)
+    torch.testing.assert_close(result, x.double().mean((-2, -1), keepdim=True).float())
+
+
+def test_zeros_is_black_in_pixel_space() -> None:
+    x = images(2, 3, 4, 5)
+    black = infill.apply(infill.Zeros(NORMALIZATION), x)
+    torch.testing.assert_close(black[0, :, 0, 0], torch.tensor([-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]))
+    torch.testing.assert_close(NORMALIZATION.pixels(black), torch.zeros_like(x))
+
+
+def test_uniform_noise_fills_the_pixel_range() -> None:
+    pixels = NORMALIZATION.pixels(infill.UniformNoise(NORMALIZATION)(images(2, 3, 100, 100)))
+    assert -1e-6 <= pixels.min() < 1e-3
+    assert 1 - 1e-3 < pixels.max() <= 1 + 1e-6
+    assert pixels.mean().item() == pytest.approx(0.5, abs=5 / math.sqrt(12 * pixels.numel()))
+    assert pixels.var().item() == pytest.approx(1 / 12, abs=2e-3)
+
+
+def test_normal_noise_has_its_moments_and_is_clamped() -> None:
+    x = images(2, 3, 100, 100)
+    pixels = NORMALIZATION.pixels(infill.NormalNoise(NORMALIZATION, mean=0.4, std=0.05)(x))
+    assert pixels.mean().item() == pytest.approx(0.4, abs=1e-3)
+    assert pixels.std().item() == pytest.approx(0.05, abs=1e-3)
+    wide = NORMALIZATION.pixels(infill.NormalNoise(NORMALIZATION, std=3.0)(x))
+    assert wide.min().item() == pytest.approx(0, abs=1e-6)
+    assert wide.max().item() == pytest.approx(1, abs=1e-6)
+    assert (wide.abs() < 1e-6).float().mean().item() == pytest.approx(0.434, abs=0.02)  # the normal's mass below 0
+
+
+@pytest.mark.parametrize(("size", "patch"), [((12, 12), 4), ((13, 10), 4), ((5, 3), 1), ((9, 40), 16), ((5, 4), 2)])
+def test_shuffle_permutes_the_pixels(size: tuple[int, int], patch: int) -> None:
+    x = images(3, 2, *size)
+    shuffled = infill.PatchShuffle(patch)(x)
+    assert not torch.equal(shuffled, x)
+    joined = torch.complex(x[:, 0], x[:, 1])  # channels move together
+    moved = torch.complex(shuffled[:, 0], shuffled[:, 1])
+    for before, after in zip(joined, moved, strict=True):
+        assert sorted(before.flatten().tolist(), key=abs) == sorted(after.flatten().tolist(), key=abs)
+
+
+def test_shuffle_moves_whole_patches() -> None:
+    x = torch.arange(64.0).view(1, 1, 8, 8)
+    shuffled = infill.PatchShuffle(4)(x)
+    patches = {tuple(x[0, 0, i : i + 4, j : j + 4].flatten().tolist()) for i in (0, 4) for j in (0, 4)}
+    assert {tuple(shuffled[0, 0, i : i + 4, j : j + 4].flatten().tolist()) for i in (0, 4) for j in (0, 4)} == patches
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_an_image_gets_in_a_batch_what_it_gets_alone(spec: str) -> None:
+    x = images(3, 3, 33, 34)
+    function = infill.from_spec(spec, NORMALIZATION)
+    together = infill.apply(function, x, streams=[7, 0, 2**40])
+    channels_last = infill.apply(function, x.contiguous(memory_format=torch.channels_last), torch.tensor([7, 0, 2**40]))
+    assert torch.equal(together, channels_last)
+    for n, stream in enumerate([7, 0, 2**40]):
+        assert torch.equal(infill.apply(function, x[n : n + 1], streams=[stream])[0], together[n])
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dtype_shape_and_empty_batches(spec: str, dtype: torch.dtype) -> None:
+    function = infill.from_spec(spec, NORMALIZATION)
+    result = infill.apply(function, images(2, 3, 32, 33, dtype=dtype))
+    assert (result.dtype, result.shape) == (dtype, (2, 3, 32, 33))
+    assert infill.apply(function, images(0, 3, 32, 33, dtype=dtype)).shape == (0, 3, 32, 33)
+
+
+@pytest.mark.parametrize("spec", ["uniform", "normal", "shuffle:4"])
+def test_randomness_comes_from_seed_and_stream_only(spec: str) -> None:
+    x = images(1, 3, 16, 16).expand(2, -1, -1, -1)
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    result = infill.apply(infill.from_spec(spec, NORMALIZATION, seed=5), x)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(infill.apply(infill.from_spec(spec, NORMALIZATION, seed=5), x), result)
+    assert torch.equal(infill.apply(infill.from_spec(spec, NORMALIZATION, seed=5), x, streams=range(2)), result)
+    assert not torch.equal(result[0], result[1])
+    assert not torch.equal(infill.apply(infill.from_spec(spec, NORMALIZATION, seed=6), x), result)
+    assert not torch.equal(infill.apply(infill.from_spec(spec, NORMALIZATION, seed=5 + 2**32), x), result)
+
+
+def test_apply_expands_without_copying() -> None:
+    x = images(4, 3, 8, 8)
+    assert infill.apply(infill.Mean(), x).stride()[2:] == (0, 0)
+    given = torch.rand(3, 8, 8)
+    result = infill.apply(infill.from_spec(given), x)
+    assert result.stride()[0] == 0
+    assert result.data_ptr() == given.data_ptr()
+
+
+def test_a_callable_is_called_with_images_only() -> None:
+    x = images(2, 3, 8, 8)
+    seen: list[tuple[object, ...]] = []
+
+    def half(*arguments: torch.Tensor) -> torch.Tensor:
+        seen.append(arguments)
+        return arguments[0].double() / 2
+
+    assert infill.from_spec(half) is half
+    result = infill.apply(half, x, streams=[4, 5])
+    assert torch.equal(result, x / 2)
+    assert len(seen) == 1
+    assert len(seen[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "says"),
+    [
+        ("blurr", ValueError, "'blurr'.*|'local-mean'"),
+        ("", ValueError, "''"),
+        ("blur:", ValueError, "'blur:'.*a number, in pixels"),
+        ("blur:wide", ValueError, "'blur:wide'.*a number"),
+        ("blur:0", ValueError, "sigma .*positive.*0"),
+        ("blur:nan", ValueError, "sigma .*nan"),
+        ("local-mean:3.5", ValueError, "'local-mean:3.5'.*an integer"),
+        ("local-mean:4", ValueError, "size .*odd.*4"),
+        ("shuffle:-1", ValueError, "patch .*-1"),
+        ("mean:3", ValueError, "'mean' takes no value"),
+        ("zeros", ValueError, "'zeros'.*normalization="),
+        ("uniform", ValueError, "'uniform'.*normalization="),
+        (3, TypeError, "infill .*int 3"),
+        (torch.zeros(3, dtype=torch.int64), TypeError, "infill .*int64"),
+    ],
+)
+def test_bad_specifications(spec, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        infill.from_spec(spec)
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="'nope'") as caught:
+        infill.from_spec("nope")
+    for name in ("blur", "mean", "local-mean", "zeros", "uniform", "normal", "shuffle"):
+        assert f"'{name}'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "says"),
+    [
+        (lambda x: None, TypeError, "infill must return a floating-point tensor, got NoneType"),
+        (lambda x: x.int(), TypeError, "infill must return.*int32"),
+        (lambda x: x[..., :-1], ValueError, r"infill must be broadcastable.*\(2, 3, 8, 8\).*\(2, 3, 8, 7\)"),
+        (lambda x: x[None], ValueError, "infill must be broadcastable"),
+        (lambda x: x * math.nan, ValueError, "infill must be finite"),
+        (lambda x: x.to("meta"), ValueError, "infill must be on the images' device cpu, got meta"),
+    ],
+)
+def test_apply_checks_the_result(function, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        infill.apply(function, images(2, 3, 8, 8))
+
+
+def test_apply_checks_the_images_and_streams() -> None:
+    with pytest.raises(TypeError, match=r"images must be a floating-point tensor, got a tensor of torch\.int64"):
+        infill.apply(infill.Mean(), torch.zeros(1, 3, 8, 8, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"images must be \[N,C,H,W\].*\(3, 8, 8\)"):
+        infill.apply(infill.Mean(), torch.zeros(3, 8, 8))
+    for streams in ([1], torch.tensor([1, 2, 3]), [0.5, 1.5]):
+        with pytest.raises(ValueError, match="streams must hold one integer for each of the 2 images"):
+            infill.apply(infill.PatchShuffle(4), images(2, 3, 8, 8), streams)
+    with pytest.raises(ValueError, match="patch must be small enough for two in a 8x8 image, got 8"):
+        infill.apply(infill.PatchShuffle(8), images(2, 3, 8, 8))
+
+
+def test_bad_settings() -> None:
+    with pytest.raises(TypeError, match="sigma must be a positive number of pixels, got str '5'"):
+        infill.Blur("5")  # type: ignore[arg-type]  # the mistake under test
+    with pytest.raises(ValueError, match="std must be a finite number, at least 0, got -1"):
+        infill.NormalNoise(NORMALIZATION, std=-1)
+    with pytest.raises(ValueError, match="mean must be"):
+        infill.NormalNoise(NORMALIZATION, mean=math.inf)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_normalization_inverts(dtype: torch.dtype) -> None:
+    pixels = torch.rand(2, 3, 5, 6, generator=torch.Generator().manual_seed(0)).to(dtype)
+    normalized = NORMALIZATION.normalize(pixels)
+    assert normalized.dtype == dtype
+    tolerance = {torch.bfloat16: 2e-2, torch.float16: 2e-3}.get(dtype, 1e-6)
+    torch.testing.assert_close(NORMALIZATION.pixels(normalized), pixels, rtol=0, atol=tolerance)
+    assert torch.equal(Normalization((0.0,), (1.0,)).normalize(pixels), pixels)
+
+
+def test_bad_normalizations() -> None:
+    with pytest.raises(ValueError, match="std must be positive"):
+        Normalization((0.5,), (0.0,))
+    with pytest.raises(ValueError, match="mean and std must have one value per channel"):
+        Normalization((0.5, 0.5), (1.0,))
+    with pytest.raises(ValueError, match="mean must hold at least one number"):
+        Normalization((), ())
+    with pytest.raises(TypeError, match="mean must be a tuple"):
+        Normalization(0.5, 0.5)  # type: ignore[arg-type]  # the mistake under test
+    with pytest.raises(ValueError, match=r"C = 3.*\(1, 4, 2, 2\)"):
+        NORMALIZATION.normalize(torch.zeros(1, 4, 2, 2))
+    with pytest.raises(TypeError, match=r"pixels must be.*uint8.*\.float\(\)"):
+        NORMALIZATION.normalize(torch.zeros(3, 2, 2, dtype=torch.uint8))

