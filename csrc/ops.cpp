@@ -1,22 +1,25 @@
 // Every operator's schema. Backends are in cpu/ and cuda/, fake kernels and autograd in sdfido/ops.py.
-#include <Python.h>
-
 #include "ops.h"
+
+#include <Python.h>
 
 STABLE_TORCH_LIBRARY(sdfido, m) {
   m.def(
-      "sample_masks(Tensor logits, Tensor rng, Tensor? streams, int num_samples, float temperature, bool antithetic)"
+      "sample_masks(Tensor logits, Tensor rng, Tensor? streams, int num_samples, float temperature, bool "
+      "antithetic)"
       " -> Tensor");
   m.def(
       "sample_masks_backward(Tensor grad, Tensor logits, Tensor rng, Tensor? streams, int num_samples,"
       " float temperature, bool antithetic) -> Tensor");
   m.def(
-      "sample_composites(Tensor logits, Tensor image, Tensor infill, Tensor rng, Tensor? streams, int num_samples,"
+      "sample_composites(Tensor logits, Tensor image, Tensor infill, Tensor rng, Tensor? streams, int "
+      "num_samples,"
       " float temperature, bool antithetic, ScalarType dtype, bool channels_last)"
       " -> (Tensor composites, Tensor sparsity, Tensor smoothness)");
   m.def(
       "sample_composites_backward(Tensor? grad_composites, Tensor? grad_sparsity, Tensor? grad_smoothness,"
-      " Tensor logits, Tensor image, Tensor infill, Tensor rng, Tensor? streams, int num_samples, float temperature,"
+      " Tensor logits, Tensor image, Tensor infill, Tensor rng, Tensor? streams, int num_samples, float "
+      "temperature,"
       " bool antithetic, bool image_gradient, bool infill_gradient)"
       " -> (Tensor grad_logits, Tensor grad_image, Tensor grad_infill)");
   m.def("simplified_concrete(Tensor logits, Tensor u, float temperature) -> Tensor");
@@ -26,6 +29,7 @@ STABLE_TORCH_LIBRARY(sdfido, m) {
 
 // `import sdfido._C` loads this library; loading it registers the operators.
 PyMODINIT_FUNC PyInit__C() {
-  static PyModuleDef module = {PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
+  static PyModuleDef module = {
+      PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
   return PyModule_Create(&module);
 }

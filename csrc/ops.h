@@ -21,32 +21,39 @@ using OptionalTensor = std::optional<Tensor>;
 
 inline Format format_of(const Tensor& tensor, const char* name) {
   switch (tensor.scalar_type()) {
-    case ScalarType::Float: return Format::kFloat32;
-    case ScalarType::BFloat16: return Format::kBFloat16;
-    case ScalarType::Half: return Format::kFloat16;
-    case ScalarType::Double: return Format::kFloat64;
-    default: STD_TORCH_CHECK(false, "sdfido: ", name, " must be float32, bfloat16, float16 or float64");
+    case ScalarType::Float:
+      return Format::kFloat32;
+    case ScalarType::BFloat16:
+      return Format::kBFloat16;
+    case ScalarType::Half:
+      return Format::kFloat16;
+    case ScalarType::Double:
+      return Format::kFloat64;
+    default:
+      STD_TORCH_CHECK(false, "sdfido: ", name, " must be float32, bfloat16, float16 or float64");
   }
 }
 
-inline bool same_device(const Tensor& a, const Tensor& b) {
-  return a.device() == b.device();
-}
+inline bool same_device(const Tensor& a, const Tensor& b) { return a.device() == b.device(); }
 
 // Logits are float32, or float64 together with everything else. True for float64.
 inline bool check_logits(const Tensor& logits) {
-  STD_TORCH_CHECK(logits.dim() == 4, "sdfido: logits must be [N, K, h, w], got ", logits.dim(), " dimensions");
+  STD_TORCH_CHECK(logits.dim() == 4, "sdfido: logits must be [N, K, h, w], got ", logits.dim(),
+                  " dimensions");
   const Format format = format_of(logits, "logits");
-  STD_TORCH_CHECK(format == Format::kFloat32 || format == Format::kFloat64, "sdfido: logits must be float32 or float64");
+  STD_TORCH_CHECK(format == Format::kFloat32 || format == Format::kFloat64,
+                  "sdfido: logits must be float32 or float64");
   STD_TORCH_CHECK(logits.size(1) > 0 && logits.size(2) > 0 && logits.size(3) > 0,
                   "sdfido: logits must have at least one mask and one cell");
-  STD_TORCH_CHECK(logits.size(2) * logits.size(3) < (int64_t{1} << 31), "sdfido: a mask must have fewer than 2^31 cells");
+  STD_TORCH_CHECK(logits.size(2) * logits.size(3) < (int64_t{1} << 31),
+                  "sdfido: a mask must have fewer than 2^31 cells");
   return format == Format::kFloat64;
 }
 
 inline void check_temperature(double temperature) {
-  STD_TORCH_CHECK(temperature > 0 && std::isfinite(static_cast<float>(1.0 / temperature)) && std::isfinite(temperature),
-                  "sdfido: temperature must be positive and finite, got ", temperature);
+  STD_TORCH_CHECK(
+      temperature > 0 && std::isfinite(static_cast<float>(1.0 / temperature)) && std::isfinite(temperature),
+      "sdfido: temperature must be positive and finite, got ", temperature);
 }
 
 inline Shape mask_shape(const Tensor& logits, int64_t num_samples) {
@@ -57,28 +64,33 @@ inline Shape mask_shape(const Tensor& logits, int64_t num_samples) {
   return shape;
 }
 
-inline Sampling check_sampling(const Tensor& logits, const Tensor& rng, const OptionalTensor& streams, double temperature,
-                               bool antithetic) {
+inline Sampling check_sampling(const Tensor& logits, const Tensor& rng, const OptionalTensor& streams,
+                               double temperature, bool antithetic) {
   check_temperature(temperature);
-  STD_TORCH_CHECK(rng.scalar_type() == ScalarType::Long && rng.dim() == 1 && rng.size(0) == 2 && rng.is_contiguous() &&
-                      same_device(rng, logits),
+  STD_TORCH_CHECK(rng.scalar_type() == ScalarType::Long && rng.dim() == 1 && rng.size(0) == 2 &&
+                      rng.is_contiguous() && same_device(rng, logits),
                   "sdfido: rng must be a contiguous int64 [2] tensor on the device of logits");
   if (streams) {
     STD_TORCH_CHECK(streams->scalar_type() == ScalarType::Long && streams->dim() == 1 &&
-                        streams->size(0) == logits.size(0) && streams->is_contiguous() && same_device(*streams, logits),
+                        streams->size(0) == logits.size(0) && streams->is_contiguous() &&
+                        same_device(*streams, logits),
                     "sdfido: streams must be a contiguous int64 [N] tensor on the device of logits");
   }
-  return {rng.const_data_ptr<int64_t>(), streams ? streams->const_data_ptr<int64_t>() : nullptr, temperature, antithetic};
+  return {rng.const_data_ptr<int64_t>(), streams ? streams->const_data_ptr<int64_t>() : nullptr, temperature,
+          antithetic};
 }
 
 // Sizes and formats of image and infill beside the logits.
-inline Shape check_images(const Tensor& logits, const Tensor& image, const Tensor& infill, int64_t num_samples) {
+inline Shape check_images(const Tensor& logits, const Tensor& image, const Tensor& infill,
+                          int64_t num_samples) {
   const bool float64 = check_logits(logits);
-  STD_TORCH_CHECK(image.dim() == 4 && infill.dim() == 4, "sdfido: image and infill must be [N, C, H, W], got ", image.dim(),
-                  " and ", infill.dim(), " dimensions");
+  STD_TORCH_CHECK(image.dim() == 4 && infill.dim() == 4,
+                  "sdfido: image and infill must be [N, C, H, W], got ", image.dim(), " and ", infill.dim(),
+                  " dimensions");
   for (int64_t d = 0; d < 4; ++d) {
-    STD_TORCH_CHECK(infill.size(d) == image.size(d), "sdfido: infill must have the sizes of image; dimension ", d, " is ",
-                    infill.size(d), ", not ", image.size(d));
+    STD_TORCH_CHECK(infill.size(d) == image.size(d),
+                    "sdfido: infill must have the sizes of image; dimension ", d, " is ", infill.size(d),
+                    ", not ", image.size(d));
   }
   STD_TORCH_CHECK(image.scalar_type() == infill.scalar_type(), "sdfido: infill must have the dtype of image");
   STD_TORCH_CHECK((format_of(image, "image") == Format::kFloat64) == float64,
@@ -87,11 +99,11 @@ inline Shape check_images(const Tensor& logits, const Tensor& image, const Tenso
                   "sdfido: logits, image and infill must be on one device");
   Shape shape = mask_shape(logits, num_samples);
   shape.channels = image.size(1), shape.height = image.size(2), shape.width = image.size(3);
-  STD_TORCH_CHECK(image.size(0) == shape.images, "sdfido: image must have the batch size of logits, ", shape.images, ", got ",
-                  image.size(0));
+  STD_TORCH_CHECK(image.size(0) == shape.images, "sdfido: image must have the batch size of logits, ",
+                  shape.images, ", got ", image.size(0));
   STD_TORCH_CHECK(shape.channels > 0, "sdfido: image must have at least one channel");
-  STD_TORCH_CHECK(shape.cell_rows <= shape.height && shape.cell_columns <= shape.width,
-                  "sdfido: masks of ", shape.cell_rows, "x", shape.cell_columns, " cells are larger than the image of ",
+  STD_TORCH_CHECK(shape.cell_rows <= shape.height && shape.cell_columns <= shape.width, "sdfido: masks of ",
+                  shape.cell_rows, "x", shape.cell_columns, " cells are larger than the image of ",
                   shape.height, "x", shape.width, " pixels");
   STD_TORCH_CHECK(shape.pixels() < (int64_t{1} << 31), "sdfido: an image must have fewer than 2^31 pixels");
   return shape;
@@ -103,8 +115,10 @@ inline StridedInput strided(const Tensor& tensor) {
 
 inline Tensor empty_composites(const Tensor& like, const Shape& s, ScalarType dtype, bool channels_last) {
   if (!channels_last)
-    return torch::stable::new_empty(like, {s.images, s.masks, s.samples, s.channels, s.height, s.width}, dtype);
-  Tensor out = torch::stable::new_empty(like, {s.images, s.masks, s.samples, s.height, s.width, s.channels}, dtype);
+    return torch::stable::new_empty(like, {s.images, s.masks, s.samples, s.channels, s.height, s.width},
+                                    dtype);
+  Tensor out =
+      torch::stable::new_empty(like, {s.images, s.masks, s.samples, s.height, s.width, s.channels}, dtype);
   out = torch::stable::transpose(out, 4, 5);
   return torch::stable::transpose(out, 3, 4);
 }
@@ -115,8 +129,8 @@ struct CompositeForwardCall {
   Tensor logits, composites, sparsity, smoothness;
 
   CompositeForwardCall(const Tensor& logits_, const Tensor& image, const Tensor& infill, const Tensor& rng,
-                       const OptionalTensor& streams, int64_t num_samples, double temperature, bool antithetic,
-                       ScalarType dtype, bool channels_last)
+                       const OptionalTensor& streams, int64_t num_samples, double temperature,
+                       bool antithetic, ScalarType dtype, bool channels_last)
       : problem{}, logits(logits_) {
     const Shape shape = check_images(logits_, image, infill, num_samples);
     problem.shape = shape;
@@ -143,10 +157,11 @@ struct CompositeBackwardCall {
   CompositeBackward problem;
   Tensor logits, grad_composites, grad_sparsity, grad_smoothness, grad_logits, grad_image, grad_infill;
 
-  CompositeBackwardCall(const OptionalTensor& composites, const OptionalTensor& sparsity, const OptionalTensor& smoothness,
-                        const Tensor& logits_, const Tensor& image, const Tensor& infill, const Tensor& rng,
-                        const OptionalTensor& streams, int64_t num_samples, double temperature, bool antithetic,
-                        bool image_gradient, bool infill_gradient)
+  CompositeBackwardCall(const OptionalTensor& composites, const OptionalTensor& sparsity,
+                        const OptionalTensor& smoothness, const Tensor& logits_, const Tensor& image,
+                        const Tensor& infill, const Tensor& rng, const OptionalTensor& streams,
+                        int64_t num_samples, double temperature, bool antithetic, bool image_gradient,
+                        bool infill_gradient)
       : problem{}, logits(logits_) {
     const Shape s = check_images(logits_, image, infill, num_samples);
     problem.shape = s;
@@ -174,8 +189,9 @@ struct CompositeBackwardCall {
     for (int64_t d = 0; fits && d < 6; ++d) fits = grad.size(d) == sizes[d];
     STD_TORCH_CHECK(fits, "sdfido: the composites' gradient must have their sizes and device");
     problem.composite_format = format_of(grad, "the composites' gradient");
-    STD_TORCH_CHECK((problem.composite_format == Format::kFloat64) == (problem.image_format == Format::kFloat64),
-                    "sdfido: the composites' gradient must be float64 exactly if the inputs are");
+    STD_TORCH_CHECK(
+        (problem.composite_format == Format::kFloat64) == (problem.image_format == Format::kFloat64),
+        "sdfido: the composites' gradient must be float64 exactly if the inputs are");
     problem.channels_last = is_channels_last(grad);
     grad_composites = problem.channels_last ? grad : torch::stable::contiguous(grad);
     problem.grad_composites = grad_composites.const_data_ptr();
@@ -193,8 +209,9 @@ struct CompositeBackwardCall {
   }
 
   const void* penalty(const Tensor& grad, Tensor& held) {
-    STD_TORCH_CHECK(grad.dim() == 2 && grad.size(0) == problem.shape.images && grad.size(1) == problem.shape.masks &&
-                        grad.scalar_type() == logits.scalar_type() && same_device(grad, logits),
+    STD_TORCH_CHECK(grad.dim() == 2 && grad.size(0) == problem.shape.images &&
+                        grad.size(1) == problem.shape.masks && grad.scalar_type() == logits.scalar_type() &&
+                        same_device(grad, logits),
                     "sdfido: a penalty's gradient must be [N, K] with the dtype and device of logits");
     held = torch::stable::contiguous(grad);
     return held.const_data_ptr();

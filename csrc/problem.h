@@ -30,8 +30,9 @@ struct StridedInput {
   int64_t strides[4];
 };
 
-// Logits and penalties are float64 where composite_format is, float32 otherwise. Logits and both penalties, and the
-// gradients of all three, are contiguous; composites are [N, K, S, C, H, W] or, channels-last, [N, K, S, H, W, C].
+// Logits and penalties are float64 where composite_format is, float32 otherwise. Logits and both penalties,
+// and the gradients of all three, are contiguous; composites are [N, K, S, C, H, W] or, channels-last, [N, K,
+// S, H, W, C].
 struct CompositeForward {
   Shape shape;
   Sampling sampling;
@@ -55,7 +56,8 @@ struct CompositeBackward {
   void *grad_logits, *grad_image, *grad_infill;
 };
 
-// Masks are [N, K, S, h, w]; forward writes them, backward reads their gradient and writes that of the logits.
+// Masks are [N, K, S, h, w]; forward writes them, backward reads their gradient and writes that of the
+// logits.
 struct MaskForward {
   Shape shape;
   Sampling sampling;

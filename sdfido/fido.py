@@ -259,7 +259,9 @@ class FIDO:
             batch = flat[part].requires_grad_()
             score = self.objective(self._logits(batch), labels[part])
             if score.shape != labels[part].shape:
-                raise ValueError(f"objective must return one score a composite, [{len(batch)}], got {list(score.shape)}")
+                raise ValueError(
+                    f"objective must return one score a composite, [{len(batch)}], got {list(score.shape)}"
+                )
             (flat_gradient[part],) = torch.autograd.grad((score * factors[part]).sum(), [batch])
             scores.append(score.detach())
         mean = torch.cat(scores).view(n, k, s).mean(2) if scores else weights.new_zeros(n, k)
@@ -286,7 +288,8 @@ class FIDO:
             images = images.to(self.settings.dtype)
             if self.settings.channels_last:
                 images = images.contiguous(memory_format=torch.channels_last)
-            return torch.cat([self._logits(part) for part in images.split(self.settings.max_batch)])
+            size = self.settings.max_batch
+            return torch.cat([self._logits(images[begin : begin + size]) for begin in range(0, len(images), size)])
 
     def _probability(self, images: Tensor, targets: Tensor) -> Tensor:
         return _probability(self._classify(images), targets)

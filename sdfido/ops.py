@@ -1,6 +1,7 @@
 """The public operators: checks, choice of backend, and for each compiled operator its fake kernel and autograd."""
 
 import contextlib
+import importlib
 import os
 from collections.abc import Iterator
 from importlib import metadata
@@ -16,7 +17,7 @@ _BACKENDS = ("auto", "native", "reference")
 _STORED = (torch.float32, torch.bfloat16, torch.float16)
 
 try:
-    from . import _C  # noqa: F401  (loading the library registers torch.ops.sdfido.*)
+    importlib.import_module("sdfido._C")  # loading the library registers torch.ops.sdfido.*
 
     _why_no_native = ""
 except ImportError as error:
@@ -141,7 +142,9 @@ def _check_sampling(
     return streams, _check_temperature(temperature)
 
 
-def _check_images(logits: Tensor, image: Tensor, infill: Tensor, dtype: torch.dtype | None) -> tuple[Tensor, torch.dtype]:
+def _check_images(
+    logits: Tensor, image: Tensor, infill: Tensor, dtype: torch.dtype | None
+) -> tuple[Tensor, torch.dtype]:
     _check_tensor("image", image, "[N, C, H, W]", 4)
     if not isinstance(infill, Tensor):
         raise TypeError(f"infill must be a tensor that broadcasts against image, got {type(infill).__name__}")

@@ -114,5 +114,9 @@ def compare(case: Case, device: str = "cpu") -> None:
         loosest = max((t for t in (dtype, case.dtype, value.dtype) if t), key=lambda t: TOLERANCE[t])
         assert_near(native[name], value, f"{name} of {case}", loosest if name.startswith("grad") else value.dtype)
         if name == "composites":
-            strides = [(a, b) for a, b, size in zip(native[name].stride(), value.stride(), value.shape) if size > 1]
+            strides = [
+                (a, b)
+                for a, b, size in zip(native[name].stride(), value.stride(), value.shape, strict=True)
+                if size > 1
+            ]
             assert value.numel() == 0 or all(a == b for a, b in strides)

@@ -25,8 +25,16 @@ WRONG = [
     ({"logits": torch.zeros(2, 4, 4)}, ValueError, r"logits must be \[N, K, h, w\], got 3 dimensions"),
     ({"logits": torch.zeros(2, 2, 4, 4).half()}, TypeError, "logits must be float32 or float64, got torch.float16"),
     ({"logits": torch.zeros(2, 0, 4, 4)}, ValueError, "logits must have at least one mask and one cell"),
-    ({"logits": torch.zeros(2, 2, 9, 4)}, ValueError, "at most as many cells as image has pixels, got 9x4 cells for 8x8"),
-    ({"logits": torch.zeros(2, 2, 4, 9)}, ValueError, "at most as many cells as image has pixels, got 4x9 cells for 8x8"),
+    (
+        {"logits": torch.zeros(2, 2, 9, 4)},
+        ValueError,
+        "at most as many cells as image has pixels, got 9x4 cells for 8x8",
+    ),
+    (
+        {"logits": torch.zeros(2, 2, 4, 9)},
+        ValueError,
+        "at most as many cells as image has pixels, got 4x9 cells for 8x8",
+    ),
     ({"image": torch.zeros(3, 8, 8)}, ValueError, r"image must be \[N, C, H, W\], got 3 dimensions"),
     ({"image": torch.zeros(3, 3, 8, 8)}, ValueError, "image must have the batch size of logits, 2, got 3"),
     ({"image": torch.zeros(2, 0, 8, 8)}, ValueError, "image must have at least one channel"),
@@ -112,14 +120,15 @@ def test_backend_is_chosen_and_restored():
             assert sdfido.build_info()["backend"] == "native"
         assert sdfido.build_info()["backend"] == "reference"
     assert sdfido.build_info()["backend"] == "auto"
-    with pytest.raises(ValueError, match="backend must be one of auto, native, reference; got 'fast'"), sdfido.backend("fast"):
+    with (
+        pytest.raises(ValueError, match="backend must be one of auto, native, reference; got 'fast'"),
+        sdfido.backend("fast"),
+    ):
         pass
 
 
 def _python(program, **environment):
-    return subprocess.run(
-        [sys.executable, "-c", program], env=os.environ | environment, capture_output=True, text=True
-    )
+    return subprocess.run([sys.executable, "-c", program], env=os.environ | environment, capture_output=True, text=True)
 
 
 def test_backend_from_the_environment():

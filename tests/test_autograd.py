@@ -55,7 +55,10 @@ def _operator_calls(device):
     for dtype, channels_last in ((torch.float32, False), (torch.bfloat16, True)):
         yield "sample_composites", (*leaves(logits, image, infill), rng, *sampling, dtype, channels_last)
     yield "sample_composites_backward", (*grads, logits, image, infill, rng, *sampling, True, True)
-    yield "sample_composites_backward", (grads[0], None, None, logits, image, infill, rng, None, 3, 0.5, False, False, True)
+    yield (
+        "sample_composites_backward",
+        (grads[0], None, None, logits, image, infill, rng, None, 3, 0.5, False, False, True),
+    )
     yield "simplified_concrete", (*leaves(logits), u, 0.5)
     yield "simplified_concrete_backward", (logits, torch.sigmoid(logits), 0.5)
 

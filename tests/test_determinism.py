@@ -113,7 +113,9 @@ def test_backward_recomputes_the_very_masks_of_forward(device, cells):
     case = Case(2, 1, 1, 1, (23, 31), cells)
     logits = case.operands(device)[0]
     image = torch.ones(2, 1, 23, 31, device=device, requires_grad=True)
-    outputs = sdfido.sample_composites(logits, image, image.detach() * 0, sdfido.make_rng(8, device=device), num_samples=1)
+    outputs = sdfido.sample_composites(
+        logits, image, image.detach() * 0, sdfido.make_rng(8, device=device), num_samples=1
+    )
     (gradient,) = torch.autograd.grad(outputs.composites.sum(), image)
     assert torch.equal(gradient, outputs.composites[:, 0, 0])
 

@@ -44,7 +44,9 @@ def test_formats_and_layouts(device, dtype, channels_last, cells):
         ("contiguous", "channels-last", "sliced", "expanded"), ("full", "pixel", "scalar"), (1, 3, 4)
     ):
         compare(
-            Case(c=c, size=(13, 18), cells=cells, channels_last=channels_last, dtype=dtype, layout=layout, infill=infill),
+            Case(
+                c=c, size=(13, 18), cells=cells, channels_last=channels_last, dtype=dtype, layout=layout, infill=infill
+            ),
             device,
         )
 

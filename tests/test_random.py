@@ -53,7 +53,7 @@ def test_operator_gives_the_known_answer(device):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("antithetic", [False, True])
 def test_counter_layout(device, antithetic):
-    """Every mask value comes from the counter (cell, stream*K + k, block, step) and the key (low, high half of seed)."""
+    """Each value comes from the counter (cell, stream*K + k, block, step) and the key (low, high half of the seed)."""
     n, k, s, h, w = 2, 3, 11, 3, 23
     seed, step, streams = 0xFEDCBA9876543210, (5 << 32) + 77, [9, 2**31]
     masks = sdfido.sample_masks(

@@ -1,5 +1,6 @@
-// The fused passes: masks sampled, upsampled, blended and penalised in one walk over the pixels, and its gradient in
-// another. Full resolution goes chunk by chunk over the pixels; smaller masks go row by row over their cells.
+// The fused passes: masks sampled, upsampled, blended and penalised in one walk over the pixels, and its
+// gradient in another. Full resolution goes chunk by chunk over the pixels; smaller masks go row by row over
+// their cells.
 #include "../math/upsample.h"
 #include "sampler.h"
 
@@ -8,13 +9,13 @@ namespace {
 
 template <typename T>
 Rows<T> rows_for(const CompositeForward& p) {
-  return choose_rows<T>(
-      {power_of(p.sampling.temperature), p.image_format, p.composite_format, p.channels_last, p.shape.channels});
+  return choose_rows<T>({power_of(p.sampling.temperature), p.image_format, p.composite_format,
+                         p.channels_last, p.shape.channels});
 }
 template <typename T>
 Rows<T> rows_for(const CompositeBackward& p) {
-  return choose_rows<T>(
-      {power_of(p.sampling.temperature), p.image_format, p.composite_format, p.channels_last, p.shape.channels});
+  return choose_rows<T>({power_of(p.sampling.temperature), p.image_format, p.composite_format,
+                         p.channels_last, p.shape.channels});
 }
 
 // Arrays for `count` pixels of all channels and `cells` cells.
@@ -38,7 +39,8 @@ struct Buffers {
         rates(scratch.take<T>(3 * shape.cell_columns)) {}
 };
 
-// Bilinear tables of one image size, and two rows of every sample: stretched masks (forward), gathered gradients.
+// Bilinear tables of one image size, and two rows of every sample: stretched masks (forward), gathered
+// gradients.
 template <typename T>
 struct Stretch {
   int32_t *first, *second, *row_start, *tap_start;
@@ -46,7 +48,8 @@ struct Stretch {
   int64_t taps;
 
   static int64_t count_taps(const Shape& shape) {
-    // A cell is read by the pixels less than one cell away; the outermost cells also by those beyond, half a cell.
+    // A cell is read by the pixels less than one cell away; the outermost cells also by those beyond, half a
+    // cell.
     return std::min(shape.width, 2 * ((shape.width + shape.cell_columns - 1) / shape.cell_columns) + 2);
   }
 
@@ -74,14 +77,18 @@ struct Stretch {
       row_start[cell] = static_cast<int32_t>(row);
     }
     for (int64_t cell = 0, begin = 0; cell < s.cell_columns; ++cell) {
-      // Pixels before the first cell's centre read that cell alone: they come before the second cell's window.
-      while (begin < s.width && (first[begin] + 1 < cell || (first[begin] + 1 == cell && weight[begin] == T(0)))) ++begin;
+      // Pixels before the first cell's centre read that cell alone: they come before the second cell's
+      // window.
+      while (begin < s.width &&
+             (first[begin] + 1 < cell || (first[begin] + 1 == cell && weight[begin] == T(0))))
+        ++begin;
       const int64_t start = std::min(begin, s.width - taps);
       tap_start[cell] = static_cast<int32_t>(start);
       for (int64_t tap = 0; tap < taps; ++tap) {
         const int64_t x = start + tap;
-        tap_weights[tap * s.cell_columns + cell] =
-            first[x] == cell ? T(1) - weight[x] : first[x] + 1 == cell ? weight[x] : T(0);
+        tap_weights[tap * s.cell_columns + cell] = first[x] == cell       ? T(1) - weight[x]
+                                                   : first[x] + 1 == cell ? weight[x]
+                                                                          : T(0);
       }
     }
   }
@@ -93,8 +100,8 @@ struct Stretch {
 
 // Loads pixels [begin, begin + count) of an input of any layout into a local buffer.
 template <typename T>
-void load_pixels(const Rows<T>& rows, const StridedInput& input, const Shape& s, bool channels_last, int64_t image,
-                 int64_t begin, int64_t count, T* out) {
+void load_pixels(const Rows<T>& rows, const StridedInput& input, const Shape& s, bool channels_last,
+                 int64_t image, int64_t begin, int64_t count, T* out) {
   const int64_t* stride = input.strides;
   const int64_t run_limit = stride[2] == s.width * stride[3] ? count : s.width;
   const int64_t step = channels_last ? s.channels : 1;
@@ -103,8 +110,8 @@ void load_pixels(const Rows<T>& rows, const StridedInput& input, const Shape& s,
     for (int64_t i = 0, run; i < count; i += run) {
       const int64_t y = (begin + i) / s.width, x = (begin + i) % s.width;
       run = std::min(run_limit == count ? count - i : s.width - x, count - i);
-      rows.load_image(input.data, image * stride[0] + c * stride[1] + y * stride[2] + x * stride[3], stride[3],
-                      to + i * step, step, run);
+      rows.load_image(input.data, image * stride[0] + c * stride[1] + y * stride[2] + x * stride[3],
+                      stride[3], to + i * step, step, run);
     }
   }
 }
@@ -204,7 +211,8 @@ class CompositePass {
 template <typename T>
 class ForwardPass : public CompositePass<CompositeForward, T> {
  public:
-  ForwardPass(const CompositeForward& problem, void* memory) : CompositePass<CompositeForward, T>(problem, memory, false) {}
+  ForwardPass(const CompositeForward& problem, void* memory)
+      : CompositePass<CompositeForward, T>(problem, memory, false) {}
 
   void run(Worker worker, double* shared) {
     if (s_.full_resolution()) {
@@ -227,13 +235,14 @@ class ForwardPass : public CompositePass<CompositeForward, T> {
       this->load(band.image, begin, count);
       for (int64_t mask = 0; mask < s_.masks; ++mask) {
         rows_.prepare(this->logits(band.image, mask, begin), buffers_.prepared, count);
-        sampler_.for_each_sample(
-            band.image, mask, begin, count, buffers_.words, buffers_.words_stride,
-            [&](int64_t sample, const uint32_t* words, uint32_t flip) {
-              rows_.masks(words, flip, buffers_.prepared, sampler_.inverse_temperature(), buffers_.masks, count);
-              rows_.blend(buffers_.infill, buffers_.difference, buffers_.masks, p_.composites,
-                          this->offset(band.image, mask, sample, begin), s_.pixels(), s_.channels, count);
-            });
+        sampler_.for_each_sample(band.image, mask, begin, count, buffers_.words, buffers_.words_stride,
+                                 [&](int64_t sample, const uint32_t* words, uint32_t flip) {
+                                   rows_.masks(words, flip, buffers_.prepared, sampler_.inverse_temperature(),
+                                               buffers_.masks, count);
+                                   rows_.blend(buffers_.infill, buffers_.difference, buffers_.masks,
+                                               p_.composites, this->offset(band.image, mask, sample, begin),
+                                               s_.pixels(), s_.channels, count);
+                                 });
       }
     }
   }
@@ -247,8 +256,9 @@ class ForwardPass : public CompositePass<CompositeForward, T> {
         this->load(band.image, y * s_.width, s_.width);
         for (int64_t mask = 0; mask < s_.masks; ++mask)
           for (int64_t sample = 0; sample < s_.samples; ++sample)
-            rows_.blend(buffers_.infill, buffers_.difference, this->mask_row(stretch, mask, sample, cell_row, weight),
-                        p_.composites, this->offset(band.image, mask, sample, y * s_.width), s_.pixels(), s_.channels,
+            rows_.blend(buffers_.infill, buffers_.difference,
+                        this->mask_row(stretch, mask, sample, cell_row, weight), p_.composites,
+                        this->offset(band.image, mask, sample, y * s_.width), s_.pixels(), s_.channels,
                         s_.width);
       }
     }
@@ -258,9 +268,10 @@ class ForwardPass : public CompositePass<CompositeForward, T> {
   void penalties(Band band, double* shared) {
     for (int64_t mask = 0; mask < s_.masks; ++mask) {
       double* sums = shared + (band.image * s_.masks + mask) * s_.cell_rows * 2;
-      this->for_each_rates_row(band.image, mask, band, [&](int64_t row, const T* rates, const T*, const T* below) {
-        rows_.penalties(rates, below, sums + row * 2, s_.cell_columns);
-      });
+      this->for_each_rates_row(band.image, mask, band,
+                               [&](int64_t row, const T* rates, const T*, const T* below) {
+                                 rows_.penalties(rates, below, sums + row * 2, s_.cell_columns);
+                               });
     }
   }
 };
@@ -271,7 +282,9 @@ class BackwardPass : public CompositePass<CompositeBackward, T> {
   BackwardPass(const CompositeBackward& problem, void* memory)
       : CompositePass<CompositeBackward, T>(problem, memory, wants_image(problem)) {}
 
-  static bool wants_image(const CompositeBackward& problem) { return problem.grad_image || problem.grad_infill; }
+  static bool wants_image(const CompositeBackward& problem) {
+    return problem.grad_image || problem.grad_infill;
+  }
 
   void run(Worker worker) {
     if (s_.full_resolution()) {
@@ -292,7 +305,8 @@ class BackwardPass : public CompositePass<CompositeBackward, T> {
   }
 
   void project(int64_t offset, int64_t count) {
-    rows_.project(p_.grad_composites, offset, s_.pixels(), buffers_.difference, buffers_.pixels, s_.channels, count);
+    rows_.project(p_.grad_composites, offset, s_.pixels(), buffers_.difference, buffers_.pixels, s_.channels,
+                  count);
   }
 
   void clear_image_gradients(int64_t count) {
@@ -301,8 +315,8 @@ class BackwardPass : public CompositePass<CompositeBackward, T> {
   }
 
   void add_image_gradients(int64_t offset, const T* masks, int64_t count) {
-    rows_.add_image_gradients(p_.grad_composites, offset, s_.pixels(), masks, buffers_.image_sum, buffers_.infill_sum,
-                              s_.channels, count);
+    rows_.add_image_gradients(p_.grad_composites, offset, s_.pixels(), masks, buffers_.image_sum,
+                              buffers_.infill_sum, s_.channels, count);
   }
 
   void store_image_gradients(int64_t image, int64_t begin, int64_t count) {
@@ -324,18 +338,19 @@ class BackwardPass : public CompositePass<CompositeBackward, T> {
         std::fill_n(sum, count, T(0));
         if (!p_.grad_composites) continue;
         rows_.prepare(this->logits(band.image, mask, begin), buffers_.prepared, count);
-        sampler_.for_each_sample(
-            band.image, mask, begin, count, buffers_.words, buffers_.words_stride,
-            [&](int64_t sample, const uint32_t* words, uint32_t flip) {
-              const int64_t offset = this->offset(band.image, mask, sample, begin);
-              const T inverse_temperature = sampler_.inverse_temperature();
-              project(offset, count);
-              rows_.add_slopes(words, flip, buffers_.prepared, inverse_temperature, buffers_.pixels, sum, count);
-              if (image_too) {
-                rows_.masks(words, flip, buffers_.prepared, inverse_temperature, buffers_.masks, count);
-                add_image_gradients(offset, buffers_.masks, count);
-              }
-            });
+        sampler_.for_each_sample(band.image, mask, begin, count, buffers_.words, buffers_.words_stride,
+                                 [&](int64_t sample, const uint32_t* words, uint32_t flip) {
+                                   const int64_t offset = this->offset(band.image, mask, sample, begin);
+                                   const T inverse_temperature = sampler_.inverse_temperature();
+                                   project(offset, count);
+                                   rows_.add_slopes(words, flip, buffers_.prepared, inverse_temperature,
+                                                    buffers_.pixels, sum, count);
+                                   if (image_too) {
+                                     rows_.masks(words, flip, buffers_.prepared, inverse_temperature,
+                                                 buffers_.masks, count);
+                                     add_image_gradients(offset, buffers_.masks, count);
+                                   }
+                                 });
         rows_.scale(sum, sampler_.inverse_temperature(), count);
       }
       if (image_too) store_image_gradients(band.image, begin, count);
@@ -349,7 +364,8 @@ class BackwardPass : public CompositePass<CompositeBackward, T> {
     // The row of cells above the band shares pixels with the band's first one.
     for (int64_t cell_row = std::max<int64_t>(band.first - 1, 0); cell_row < band.last; ++cell_row) {
       const bool own = cell_row >= band.first, next = cell_row + 1 < band.last;
-      if (image_too && own && cell_row + 1 < s_.cell_rows) this->stretch_row(stretch, band.image, cell_row + 1);
+      if (image_too && own && cell_row + 1 < s_.cell_rows)
+        this->stretch_row(stretch, band.image, cell_row + 1);
       for (int64_t y = stretch.row_start[cell_row]; y < stretch.row_start[cell_row + 1]; ++y) {
         const T weight = source_cell<T>(y, s_.cell_rows, s_.height).weight;
         this->load(band.image, y * s_.width, s_.width);
@@ -359,8 +375,8 @@ class BackwardPass : public CompositePass<CompositeBackward, T> {
             const int64_t offset = this->offset(band.image, mask, sample, y * s_.width);
             project(offset, s_.width);
             const auto add_to = [&](int64_t row, T scale) {
-              rows_.add_scaled(buffers_.pixels, scale, Stretch<T>::slot(stretch.gradients, s_, mask, sample, row),
-                               s_.width);
+              rows_.add_scaled(buffers_.pixels, scale,
+                               Stretch<T>::slot(stretch.gradients, s_, mask, sample, row), s_.width);
             };
             if (own) add_to(cell_row, T(1) - weight);
             if (next) add_to(cell_row + 1, weight);
@@ -374,7 +390,8 @@ class BackwardPass : public CompositePass<CompositeBackward, T> {
     }
   }
 
-  // Gathers a row of cells whose pixels have all been added, and makes its place ready for the next row but one.
+  // Gathers a row of cells whose pixels have all been added, and makes its place ready for the next row but
+  // one.
   void finish_row(const Stretch<T>& stretch, int64_t image, int64_t cell_row) {
     const int64_t first = cell_row * s_.cell_columns, count = s_.cell_columns;
     for (int64_t mask = 0; mask < s_.masks; ++mask) {
@@ -383,11 +400,12 @@ class BackwardPass : public CompositePass<CompositeBackward, T> {
       rows_.prepare(this->logits(image, mask, first), buffers_.prepared, count);
       sampler_.for_each_sample(image, mask, first, count, buffers_.words, buffers_.words_stride,
                                [&](int64_t sample, const uint32_t* words, uint32_t flip) {
-                                 T* gradient = Stretch<T>::slot(stretch.gradients, s_, mask, sample, cell_row);
-                                 rows_.gather_columns(gradient, stretch.tap_start, stretch.tap_weights, stretch.taps,
-                                                      buffers_.sum, count);
-                                 rows_.add_slopes(words, flip, buffers_.prepared, sampler_.inverse_temperature(),
-                                                  buffers_.sum, sum, count);
+                                 T* gradient =
+                                     Stretch<T>::slot(stretch.gradients, s_, mask, sample, cell_row);
+                                 rows_.gather_columns(gradient, stretch.tap_start, stretch.tap_weights,
+                                                      stretch.taps, buffers_.sum, count);
+                                 rows_.add_slopes(words, flip, buffers_.prepared,
+                                                  sampler_.inverse_temperature(), buffers_.sum, sum, count);
                                  std::fill_n(gradient, s_.width, T(0));
                                });
       rows_.scale(sum, sampler_.inverse_temperature(), count);
@@ -399,7 +417,9 @@ class BackwardPass : public CompositePass<CompositeBackward, T> {
     const T cells = static_cast<T>(s_.cells());
     for (int64_t mask = 0; mask < s_.masks; ++mask) {
       const int64_t plane = band.image * s_.masks + mask;
-      const auto share = [&](const void* grad) { return grad ? static_cast<const T*>(grad)[plane] / cells : T(0); };
+      const auto share = [&](const void* grad) {
+        return grad ? static_cast<const T*>(grad)[plane] / cells : T(0);
+      };
       const T sparsity = share(p_.grad_sparsity), smoothness = share(p_.grad_smoothness);
       this->for_each_rates_row(
           band.image, mask, band, [&](int64_t row, const T* rates, const T* above, const T* below) {
@@ -445,7 +465,8 @@ size_t scratch_bytes(const CompositeBackward& p) {
 }
 
 void composite_forward(const CompositeForward& p, Worker worker, void* scratch, double* shared) {
-  is_float64(p) ? ForwardPass<double>(p, scratch).run(worker, shared) : ForwardPass<float>(p, scratch).run(worker, shared);
+  is_float64(p) ? ForwardPass<double>(p, scratch).run(worker, shared)
+                : ForwardPass<float>(p, scratch).run(worker, shared);
 }
 
 void composite_penalties(const CompositeForward& p, const double* shared) {

@@ -10,7 +10,9 @@ namespace {
 
 const RowSet& choose() {
   const char* wanted = std::getenv("SDFIDO_CPU_ISA");
-  const auto allows = [wanted](const char* level) { return !wanted || !*wanted || !std::strcmp(wanted, level); };
+  const auto allows = [wanted](const char* level) {
+    return !wanted || !*wanted || !std::strcmp(wanted, level);
+  };
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

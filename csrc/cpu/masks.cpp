@@ -9,7 +9,9 @@ struct MaskBuffers {
   uint32_t* words;
   T *prepared, *sum;
   explicit MaskBuffers(Scratch& scratch)
-      : words(scratch.take<uint32_t>(4 * kChunk)), prepared(scratch.take<T>(kChunk)), sum(scratch.take<T>(kChunk)) {}
+      : words(scratch.take<uint32_t>(4 * kChunk)),
+        prepared(scratch.take<T>(kChunk)),
+        sum(scratch.take<T>(kChunk)) {}
 };
 
 // Calls visit(image, mask, first cell, count) for each chunk of the worker's share.
@@ -18,7 +20,8 @@ void for_each_chunk(const Shape& shape, Worker worker, Visit visit) {
   for_each_band(shape, worker, [&](Band band) {
     const int64_t end = band.last * shape.cell_columns;
     for (int64_t first = band.first * shape.cell_columns; first < end; first += kChunk)
-      for (int64_t mask = 0; mask < shape.masks; ++mask) visit(band.image, mask, first, std::min(kChunk, end - first));
+      for (int64_t mask = 0; mask < shape.masks; ++mask)
+        visit(band.image, mask, first, std::min(kChunk, end - first));
   });
 }
 
@@ -32,11 +35,12 @@ void forward(const MaskForward& p, Worker worker, void* memory) {
   for_each_chunk(p.shape, worker, [&](int64_t image, int64_t mask, int64_t first, int64_t count) {
     const int64_t plane = image * p.shape.masks + mask;
     rows.prepare(static_cast<const T*>(p.logits) + plane * cells + first, buffers.prepared, count);
-    sampler.for_each_sample(image, mask, first, count, buffers.words, kChunk,
-                            [&](int64_t sample, const uint32_t* words, uint32_t flip) {
-                              T* out = static_cast<T*>(p.masks) + (plane * p.shape.samples + sample) * cells + first;
-                              rows.masks(words, flip, buffers.prepared, sampler.inverse_temperature(), out, count);
-                            });
+    sampler.for_each_sample(
+        image, mask, first, count, buffers.words, kChunk,
+        [&](int64_t sample, const uint32_t* words, uint32_t flip) {
+          T* out = static_cast<T*>(p.masks) + (plane * p.shape.samples + sample) * cells + first;
+          rows.masks(words, flip, buffers.prepared, sampler.inverse_temperature(), out, count);
+        });
   });
 }
 
@@ -53,8 +57,10 @@ void backward(const MaskBackward& p, Worker worker, void* memory) {
     T* sum = static_cast<T*>(p.grad_logits) + plane * cells + first;
     std::fill_n(sum, count, T(0));
     sampler.for_each_sample(
-        image, mask, first, count, buffers.words, kChunk, [&](int64_t sample, const uint32_t* words, uint32_t flip) {
-          const T* grad = static_cast<const T*>(p.grad_masks) + (plane * p.shape.samples + sample) * cells + first;
+        image, mask, first, count, buffers.words, kChunk,
+        [&](int64_t sample, const uint32_t* words, uint32_t flip) {
+          const T* grad =
+              static_cast<const T*>(p.grad_masks) + (plane * p.shape.samples + sample) * cells + first;
           rows.add_slopes(words, flip, buffers.prepared, sampler.inverse_temperature(), grad, sum, count);
         });
     rows.scale(sum, sampler.inverse_temperature(), count);
@@ -78,22 +84,25 @@ template <typename T>
 void concrete(const ConcreteForward& p, Worker worker) {
   const Share share(p.count, worker);
   choose_rows<T>({power_of(p.temperature), {}, {}, false, 0})
-      .concrete(static_cast<const T*>(p.logits) + share.first, static_cast<const T*>(p.uniforms) + share.first,
-                static_cast<T>(1.0 / p.temperature), static_cast<T*>(p.masks) + share.first, share.size);
+      .concrete(static_cast<const T*>(p.logits) + share.first,
+                static_cast<const T*>(p.uniforms) + share.first, static_cast<T>(1.0 / p.temperature),
+                static_cast<T*>(p.masks) + share.first, share.size);
 }
 
 template <typename T>
 void concrete_gradient(const ConcreteBackward& p, Worker worker) {
   const Share share(p.count, worker);
   choose_rows<T>({power_of(p.temperature), {}, {}, false, 0})
-      .concrete_gradient(static_cast<const T*>(p.masks) + share.first,
-                         static_cast<const T*>(p.grad_masks) + share.first, static_cast<T>(1.0 / p.temperature),
-                         static_cast<T*>(p.grad_logits) + share.first, share.size);
+      .concrete_gradient(
+          static_cast<const T*>(p.masks) + share.first, static_cast<const T*>(p.grad_masks) + share.first,
+          static_cast<T>(1.0 / p.temperature), static_cast<T*>(p.grad_logits) + share.first, share.size);
 }
 
 }  // namespace
 
-int64_t piece_count(const Shape& shape, int64_t threads) { return shape.images * Bands(shape, threads).per_image; }
+int64_t piece_count(const Shape& shape, int64_t threads) {
+  return shape.images * Bands(shape, threads).per_image;
+}
 
 size_t scratch_bytes(const MaskForward& problem) { return mask_bytes(problem.float64); }
 size_t scratch_bytes(const MaskBackward& problem) { return mask_bytes(problem.float64); }

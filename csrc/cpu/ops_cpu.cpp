@@ -1,11 +1,10 @@
 // Dispatch key CPU: checks, outputs, memory and threads around the passes.
-#include "../ops.h"
-
 #include <cstdlib>
 #include <memory>
 #include <new>
 #include <string>
 
+#include "../ops.h"
 #include "passes.h"
 #include "rows.h"
 
@@ -28,13 +27,15 @@ int64_t worker_count(int64_t pieces, int64_t values) {
   return std::min({threads, pieces, values / kValuesPerThread + 1});
 }
 
-// Calls pass(worker, its memory) in parallel. Memory is there before the first thread starts: nothing throws inside.
+// Calls pass(worker, its memory) in parallel. Memory is there before the first thread starts: nothing throws
+// inside.
 template <typename Pass>
 void run(int64_t workers, size_t bytes, Pass pass) {
   if (workers <= 0) return;
   const AlignedMemory memory = allocate(bytes * static_cast<size_t>(workers));
   torch::stable::parallel_for(0, workers, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) pass(Worker{i, workers}, memory.get() + static_cast<size_t>(i) * bytes);
+    for (int64_t i = begin; i < end; ++i)
+      pass(Worker{i, workers}, memory.get() + static_cast<size_t>(i) * bytes);
   });
 }
 
@@ -43,12 +44,13 @@ int64_t worker_count(const Shape& s, int64_t channels) {
   return worker_count(piece_count(s, torch::stable::get_num_threads()), values);
 }
 
-std::tuple<Tensor, Tensor, Tensor> sample_composites(const Tensor& logits, const Tensor& image, const Tensor& infill,
-                                                     const Tensor& rng, const OptionalTensor& streams,
-                                                     int64_t num_samples, double temperature, bool antithetic,
-                                                     ScalarType dtype, bool channels_last) {
-  const CompositeForwardCall call(logits, image, infill, rng, streams, num_samples, temperature, antithetic, dtype,
-                                  channels_last);
+std::tuple<Tensor, Tensor, Tensor> sample_composites(const Tensor& logits, const Tensor& image,
+                                                     const Tensor& infill, const Tensor& rng,
+                                                     const OptionalTensor& streams, int64_t num_samples,
+                                                     double temperature, bool antithetic, ScalarType dtype,
+                                                     bool channels_last) {
+  const CompositeForwardCall call(logits, image, infill, rng, streams, num_samples, temperature, antithetic,
+                                  dtype, channels_last);
   const AlignedMemory shared = allocate(shared_bytes(call.problem.shape));
   auto* sums = reinterpret_cast<double*>(shared.get());
   run(worker_count(call.problem.shape, call.problem.shape.channels), scratch_bytes(call.problem),
@@ -58,18 +60,20 @@ std::tuple<Tensor, Tensor, Tensor> sample_composites(const Tensor& logits, const
 }
 
 std::tuple<Tensor, Tensor, Tensor> sample_composites_backward(
-    const OptionalTensor& grad_composites, const OptionalTensor& grad_sparsity, const OptionalTensor& grad_smoothness,
-    const Tensor& logits, const Tensor& image, const Tensor& infill, const Tensor& rng, const OptionalTensor& streams,
-    int64_t num_samples, double temperature, bool antithetic, bool image_gradient, bool infill_gradient) {
-  const CompositeBackwardCall call(grad_composites, grad_sparsity, grad_smoothness, logits, image, infill, rng, streams,
-                                   num_samples, temperature, antithetic, image_gradient, infill_gradient);
+    const OptionalTensor& grad_composites, const OptionalTensor& grad_sparsity,
+    const OptionalTensor& grad_smoothness, const Tensor& logits, const Tensor& image, const Tensor& infill,
+    const Tensor& rng, const OptionalTensor& streams, int64_t num_samples, double temperature,
+    bool antithetic, bool image_gradient, bool infill_gradient) {
+  const CompositeBackwardCall call(grad_composites, grad_sparsity, grad_smoothness, logits, image, infill,
+                                   rng, streams, num_samples, temperature, antithetic, image_gradient,
+                                   infill_gradient);
   run(worker_count(call.problem.shape, call.problem.shape.channels), scratch_bytes(call.problem),
       [&](Worker worker, void* scratch) { composite_backward(call.problem, worker, scratch); });
   return call.outputs();
 }
 
-Tensor sample_masks(const Tensor& logits_, const Tensor& rng, const OptionalTensor& streams, int64_t num_samples,
-                    double temperature, bool antithetic) {
+Tensor sample_masks(const Tensor& logits_, const Tensor& rng, const OptionalTensor& streams,
+                    int64_t num_samples, double temperature, bool antithetic) {
   const bool float64 = check_logits(logits_);
   const Shape s = mask_shape(logits_, num_samples);
   const Sampling sampling = check_sampling(logits_, rng, streams, temperature, antithetic);
@@ -82,7 +86,8 @@ Tensor sample_masks(const Tensor& logits_, const Tensor& rng, const OptionalTens
 }
 
 Tensor sample_masks_backward(const Tensor& grad_, const Tensor& logits_, const Tensor& rng,
-                             const OptionalTensor& streams, int64_t num_samples, double temperature, bool antithetic) {
+                             const OptionalTensor& streams, int64_t num_samples, double temperature,
+                             bool antithetic) {
   const bool float64 = check_logits(logits_);
   const Shape s = mask_shape(logits_, num_samples);
   const Sampling sampling = check_sampling(logits_, rng, streams, temperature, antithetic);
@@ -90,7 +95,8 @@ Tensor sample_masks_backward(const Tensor& grad_, const Tensor& logits_, const T
   STD_TORCH_CHECK(grad.numel() == logits.numel() * num_samples && grad.scalar_type() == logits.scalar_type(),
                   "sdfido: the masks' gradient must have their sizes and dtype");
   Tensor out = torch::stable::empty_like(logits);
-  const MaskBackward problem{s, sampling, float64, logits.const_data_ptr(), grad.const_data_ptr(), out.mutable_data_ptr()};
+  const MaskBackward problem{
+      s, sampling, float64, logits.const_data_ptr(), grad.const_data_ptr(), out.mutable_data_ptr()};
   run(worker_count(s, 1), scratch_bytes(problem),
       [&](Worker worker, void* scratch) { mask_backward(problem, worker, scratch); });
   return out;
@@ -111,8 +117,8 @@ Tensor simplified_concrete(const Tensor& logits_, const Tensor& u_, double tempe
   check_temperature(temperature);
   const Tensor logits = torch::stable::contiguous(logits_), u = torch::stable::contiguous(u_);
   Tensor out = torch::stable::empty_like(logits);
-  const ConcreteForward problem{logits.numel(),      temperature,          float64, logits.const_data_ptr(),
-                                u.const_data_ptr(), out.mutable_data_ptr()};
+  const ConcreteForward problem{logits.numel(),          temperature,        float64,
+                                logits.const_data_ptr(), u.const_data_ptr(), out.mutable_data_ptr()};
   run(worker_count(problem.count, problem.count), 0,
       [&](Worker worker, void*) { concrete_forward(problem, worker); });
   return out;
@@ -123,8 +129,8 @@ Tensor simplified_concrete_backward(const Tensor& grad_, const Tensor& masks_, d
   check_temperature(temperature);
   const Tensor grad = torch::stable::contiguous(grad_), masks = torch::stable::contiguous(masks_);
   Tensor out = torch::stable::empty_like(masks);
-  const ConcreteBackward problem{masks.numel(),         temperature,          float64, masks.const_data_ptr(),
-                                 grad.const_data_ptr(), out.mutable_data_ptr()};
+  const ConcreteBackward problem{masks.numel(),          temperature,           float64,
+                                 masks.const_data_ptr(), grad.const_data_ptr(), out.mutable_data_ptr()};
   run(worker_count(problem.count, problem.count), 0,
       [&](Worker worker, void*) { concrete_backward(problem, worker); });
   return out;

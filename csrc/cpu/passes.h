@@ -1,5 +1,5 @@
-// Forward and backward passes of the CPU backend, free of torch: each is cut into pieces that do not depend on one
-// another, and worker i of n does the i-th share of them. Results do not depend on how they are cut.
+// Forward and backward passes of the CPU backend, free of torch: each is cut into pieces that do not depend
+// on one another, and worker i of n does the i-th share of them. Results do not depend on how they are cut.
 #pragma once
 #include <cstddef>
 

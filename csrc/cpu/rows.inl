@@ -1,5 +1,5 @@
-// The loops behind rows.h. Included by rows_<isa>.cpp, with its instruction set switched on, and with SDFIDO_ISA, the
-// level's name, and SDFIDO_LANES, the number of 64-bit lanes of its vectors.
+// The loops behind rows.h. Included by rows_<isa>.cpp, with its instruction set switched on, and with
+// SDFIDO_ISA, the level's name, and SDFIDO_LANES, the number of 64-bit lanes of its vectors.
 #include "../math/composite.h"
 #include "../math/concrete.h"
 #include "../math/penalties.h"
@@ -15,12 +15,13 @@
 namespace sdfido::cpu::SDFIDO_ISA {
 namespace {
 
-// Compilers do not find the instruction that multiplies 32-bit halves of 64-bit lanes, and Philox is little else.
+// Compilers do not find the instruction that multiplies 32-bit halves of 64-bit lanes, and Philox is little
+// else.
 typedef uint64_t Lanes __attribute__((vector_size(8 * SDFIDO_LANES)));
 typedef uint32_t Halves __attribute__((vector_size(4 * SDFIDO_LANES)));
 
-struct LanesProduct {
-  SDFIDO_INLINE Lanes operator()(const Lanes& a, uint32_t b) const {
+struct VectorLanes {
+  SDFIDO_INLINE Lanes product(const Lanes& a, uint32_t b) const {
     const Lanes factor = Lanes{} + b;
 #if SDFIDO_LANES == 8
     return (Lanes)_mm512_maskz_mul_epu32(0xFF, (__m512i)a, (__m512i)factor);  // unmasked, GCC 12 warns
@@ -32,15 +33,23 @@ struct LanesProduct {
     return (a & uint64_t{0xFFFFFFFFu}) * factor;
 #endif
   }
+  SDFIDO_INLINE Lanes high_xor(const Lanes& product, const Lanes& b, uint32_t c) const {
+#if SDFIDO_LANES == 8
+    return (Lanes)_mm512_ternarylogic_epi64((__m512i)(product >> 32), (__m512i)b, (__m512i)(Lanes{} + c),
+                                            0x96);
+#else
+    return (product >> 32) ^ b ^ uint64_t{c};
+#endif
+  }
 };
 
 void words(uint32_t first_cell, uint32_t stream, uint32_t block, uint32_t step, PhiloxKey key, int64_t n,
-               uint32_t* __restrict out, int64_t stride) {
+           uint32_t* __restrict out, int64_t stride) {
   Lanes cells;
   for (int j = 0; j < SDFIDO_LANES; ++j) cells[j] = first_cell + static_cast<uint32_t>(j);
   for (int64_t i = 0; i < n; i += SDFIDO_LANES) {
     Lanes c[4] = {cells, Lanes{} + stream, Lanes{} + block, Lanes{} + step};
-    philox4x32_10(c[0], c[1], c[2], c[3], key, LanesProduct{});
+    philox4x32_10(c[0], c[1], c[2], c[3], key, VectorLanes{});
     for (int q = 0; q < 4; ++q) {
       const Halves low = __builtin_convertvector(c[q], Halves);
       std::memcpy(out + q * stride + i, &low, sizeof low);
@@ -56,8 +65,8 @@ void prepare(const T* __restrict logits, T* __restrict prepared, int64_t n) {
 }
 
 template <typename T, int kPower>
-void masks(const uint32_t* __restrict words, uint32_t flip, const T* __restrict prepared, T inverse_temperature,
-               T* __restrict masks, int64_t n) {
+void masks(const uint32_t* __restrict words, uint32_t flip, const T* __restrict prepared,
+           T inverse_temperature, T* __restrict masks, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i)
     masks[i] = mask_of_odds<kPower>(odds_of_word<T>(words[i] ^ flip), prepared[i], inverse_temperature);
@@ -65,7 +74,7 @@ void masks(const uint32_t* __restrict words, uint32_t flip, const T* __restrict 
 
 template <typename T, int kPower>
 void add_slopes(const uint32_t* __restrict words, uint32_t flip, const T* __restrict prepared,
-                    T inverse_temperature, const T* __restrict grad, T* __restrict sum, int64_t n) {
+                T inverse_temperature, const T* __restrict grad, T* __restrict sum, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) {
     const T m = mask_of_odds<kPower>(odds_of_word<T>(words[i] ^ flip), prepared[i], inverse_temperature);
@@ -75,7 +84,7 @@ void add_slopes(const uint32_t* __restrict words, uint32_t flip, const T* __rest
 
 template <typename T, typename Stored>
 void load_image(const void* image, int64_t offset, int64_t stride, T* __restrict out, int64_t out_stride,
-                    int64_t n) {
+                int64_t n) {
   const Stored* __restrict in = static_cast<const Stored*>(image) + offset;
   if (stride == 1 && out_stride == 1) {
     INDEPENDENT
@@ -99,10 +108,10 @@ void subtract(const T* __restrict a, T* __restrict b, int64_t n) {
 
 template <typename T, typename Stored>
 void blend_planes(const T* __restrict infill, const T* __restrict difference, const T* __restrict masks,
-                      void* composites, int64_t offset, int64_t channel_stride, int64_t channels, int64_t n) {
+                  void* composites, int64_t offset, int64_t channel_stride, int64_t channels, int64_t n) {
   for (int64_t c = 0; c < channels; ++c) {
     Stored* __restrict out = static_cast<Stored*>(composites) + offset + c * channel_stride;
-    const T *__restrict base = infill + c * n, *__restrict step = difference + c * n;
+    const T* __restrict base = infill + c * n, * __restrict step = difference + c * n;
     INDEPENDENT
     for (int64_t i = 0; i < n; ++i) store(composite(base[i], step[i], masks[i]), out[i]);
   }
@@ -111,7 +120,7 @@ void blend_planes(const T* __restrict infill, const T* __restrict difference, co
 // kChannels = 0: any number of channels.
 template <typename T, typename Stored, int kChannels>
 void blend_pixels(const T* __restrict infill, const T* __restrict difference, const T* __restrict masks,
-                      void* composites, int64_t offset, int64_t, int64_t channels, int64_t n) {
+                  void* composites, int64_t offset, int64_t, int64_t channels, int64_t n) {
   const int64_t count = kChannels ? kChannels : channels;
   Stored* __restrict out = static_cast<Stored*>(composites) + offset;
   INDEPENDENT
@@ -122,7 +131,7 @@ void blend_pixels(const T* __restrict infill, const T* __restrict difference, co
 
 template <typename T, typename Stored, int kChannels>
 void project_planes(const void* grad, int64_t offset, int64_t channel_stride, const T* __restrict difference,
-                        T* __restrict out, int64_t channels, int64_t n) {
+                    T* __restrict out, int64_t channels, int64_t n) {
   const int64_t count = kChannels ? kChannels : channels;
   const Stored* __restrict in = static_cast<const Stored*>(grad) + offset;
   if constexpr (kChannels > 0) {
@@ -142,8 +151,8 @@ void project_planes(const void* grad, int64_t offset, int64_t channel_stride, co
 }
 
 template <typename T, typename Stored, int kChannels>
-void project_pixels(const void* grad, int64_t offset, int64_t, const T* __restrict difference, T* __restrict out,
-                        int64_t channels, int64_t n) {
+void project_pixels(const void* grad, int64_t offset, int64_t, const T* __restrict difference,
+                    T* __restrict out, int64_t channels, int64_t n) {
   const int64_t count = kChannels ? kChannels : channels;
   const Stored* __restrict in = static_cast<const Stored*>(grad) + offset;
   INDEPENDENT
@@ -156,7 +165,7 @@ void project_pixels(const void* grad, int64_t offset, int64_t, const T* __restri
 
 template <typename T, typename Stored, bool kChannelsLast>
 void add_image_gradients(const void* grad, int64_t offset, int64_t channel_stride, const T* __restrict masks,
-                             T* __restrict image_sum, T* __restrict infill_sum, int64_t channels, int64_t n) {
+                         T* __restrict image_sum, T* __restrict infill_sum, int64_t channels, int64_t n) {
   const Stored* __restrict in = static_cast<const Stored*>(grad) + offset;
   const int64_t pixel_step = kChannelsLast ? channels : 1;
   for (int64_t c = 0; c < channels; ++c) {
@@ -173,15 +182,15 @@ void add_image_gradients(const void* grad, int64_t offset, int64_t channel_strid
 
 template <typename T>
 void interpolate_columns(const T* __restrict cells, const int32_t* __restrict first,
-                             const int32_t* __restrict second, const T* __restrict weight, T* __restrict out,
-                             int64_t n) {
+                         const int32_t* __restrict second, const T* __restrict weight, T* __restrict out,
+                         int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) out[i] = interpolate(cells[first[i]], cells[second[i]], weight[i]);
 }
 
 template <typename T>
 void interpolate_rows(const T* __restrict first, const T* __restrict second, T weight, T* __restrict out,
-                          int64_t n) {
+                      int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) out[i] = interpolate(first[i], second[i], weight);
 }
@@ -194,7 +203,7 @@ void add_scaled(const T* __restrict values, T scale, T* __restrict sum, int64_t 
 
 template <typename T>
 void gather_columns(const T* __restrict values, const int32_t* __restrict start, const T* __restrict weights,
-                        int64_t taps, T* __restrict out, int64_t n) {
+                    int64_t taps, T* __restrict out, int64_t n) {
   for (int64_t i = 0; i < n; ++i) out[i] = T(0);
   for (int64_t j = 0; j < taps; ++j) {
     const T* __restrict weight = weights + j * n;
@@ -246,28 +255,29 @@ void penalties(const T* __restrict rates, const T* __restrict below, double* __r
 }
 
 template <typename T>
+SDFIDO_INLINE T penalty_slope(T here, T left, T right, T up, T down, T sparsity, T smoothness) {
+  const int32_t slopes = variation_slope(here, left) + variation_slope(here, right) +
+                         variation_slope(here, up) + variation_slope(here, down);
+  return rate_slope(here) * (sparsity + smoothness * static_cast<T>(slopes));
+}
+
+template <typename T>
 void add_penalty_gradient(const T* __restrict above, const T* __restrict rates, const T* __restrict below,
-                              T sparsity, T smoothness, T* __restrict grad, int64_t n) {
+                          T sparsity, T smoothness, T* __restrict grad, int64_t n) {
   // A neighbour that is not there stands in for itself: its slope is 0.
   const T *up = above ? above : rates, *down = below ? below : rates;
   for (int64_t i = 0; i < n; i += n > 1 ? n - 1 : 1) {  // first and last cell
-    const T left = rates[i > 0 ? i - 1 : i], right = rates[i < n - 1 ? i + 1 : i], here = rates[i];
-    const T slopes = variation_slope(here, left) + variation_slope(here, right) + variation_slope(here, up[i]) +
-                     variation_slope(here, down[i]);
-    grad[i] += rate_slope(here) * (sparsity + smoothness * slopes);
+    const T left = rates[i > 0 ? i - 1 : i], right = rates[i < n - 1 ? i + 1 : i];
+    grad[i] += penalty_slope(rates[i], left, right, up[i], down[i], sparsity, smoothness);
   }
   INDEPENDENT
-  for (int64_t i = 1; i < n - 1; ++i) {
-    const T here = rates[i];
-    const T slopes = variation_slope(here, rates[i - 1]) + variation_slope(here, rates[i + 1]) +
-                     variation_slope(here, up[i]) + variation_slope(here, down[i]);
-    grad[i] += rate_slope(here) * (sparsity + smoothness * slopes);
-  }
+  for (int64_t i = 1; i < n - 1; ++i)
+    grad[i] += penalty_slope(rates[i], rates[i - 1], rates[i + 1], up[i], down[i], sparsity, smoothness);
 }
 
 template <typename T, int kPower>
 void concrete(const T* __restrict logits, const T* __restrict uniforms, T inverse_temperature,
-                  T* __restrict masks, int64_t n) {
+              T* __restrict masks, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) {
     masks[i] = mask_of_uniform<kPower>(logits[i], uniforms[i], inverse_temperature);
@@ -276,7 +286,7 @@ void concrete(const T* __restrict logits, const T* __restrict uniforms, T invers
 
 template <typename T>
 void concrete_gradient(const T* __restrict masks, const T* __restrict grad, T inverse_temperature,
-                           T* __restrict out, int64_t n) {
+                       T* __restrict out, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) out[i] = grad[i] * mask_slope(masks[i]) * inverse_temperature;
 }
@@ -304,9 +314,14 @@ void choose_channels(Rows<T>& rows, bool channels_last) {
 template <typename T, typename Stored>
 void choose_composite(Rows<T>& rows, const RowChoice& choice) {
   switch (choice.channels) {
-    case 1: choose_channels<T, Stored, 1>(rows, choice.channels_last); break;
-    case 3: choose_channels<T, Stored, 3>(rows, choice.channels_last); break;
-    default: choose_channels<T, Stored, 0>(rows, choice.channels_last);
+    case 1:
+      choose_channels<T, Stored, 1>(rows, choice.channels_last);
+      break;
+    case 3:
+      choose_channels<T, Stored, 3>(rows, choice.channels_last);
+      break;
+    default:
+      choose_channels<T, Stored, 0>(rows, choice.channels_last);
   }
   rows.add_image_gradients =
       choice.channels_last ? add_image_gradients<T, Stored, true> : add_image_gradients<T, Stored, false>;
@@ -328,10 +343,15 @@ Rows<T> common_rows(const RowChoice& choice) {
   rows.add_penalty_gradient = add_penalty_gradient<T>;
   rows.concrete_gradient = concrete_gradient<T>;
   switch (choice.power) {
-#define POWER(P) case P: choose_power<T, P>(rows); break;
-    POWER(1) POWER(2) POWER(3) POWER(4) POWER(5) POWER(6) POWER(7) POWER(8) POWER(9) POWER(10) POWER(20)
+#define POWER(P)              \
+  case P:                     \
+    choose_power<T, P>(rows); \
+    break;
+    POWER(1)
+    POWER(2)
+    POWER(3) POWER(4) POWER(5) POWER(6) POWER(7) POWER(8) POWER(9) POWER(10) POWER(20)
 #undef POWER
-    default: choose_power<T, 0>(rows);
+        default : choose_power<T, 0>(rows);
   }
   return rows;
 }
@@ -339,14 +359,24 @@ Rows<T> common_rows(const RowChoice& choice) {
 Rows<float> float32_rows(const RowChoice& choice) {
   auto rows = common_rows<float>(choice);
   switch (choice.image_format) {
-    case Format::kBFloat16: choose_image<float, BFloat16>(rows); break;
-    case Format::kFloat16: choose_image<float, Float16>(rows); break;
-    default: choose_image<float, float>(rows);
+    case Format::kBFloat16:
+      choose_image<float, BFloat16>(rows);
+      break;
+    case Format::kFloat16:
+      choose_image<float, Float16>(rows);
+      break;
+    default:
+      choose_image<float, float>(rows);
   }
   switch (choice.composite_format) {
-    case Format::kBFloat16: choose_composite<float, BFloat16>(rows, choice); break;
-    case Format::kFloat16: choose_composite<float, Float16>(rows, choice); break;
-    default: choose_composite<float, float>(rows, choice);
+    case Format::kBFloat16:
+      choose_composite<float, BFloat16>(rows, choice);
+      break;
+    case Format::kFloat16:
+      choose_composite<float, Float16>(rows, choice);
+      break;
+    default:
+      choose_composite<float, float>(rows, choice);
   }
   return rows;
 }

@@ -1,4 +1,5 @@
-// What the passes share: private memory, the cutting into bands, the walk over a mask's samples, penalties' rows.
+// What the passes share: private memory, the cutting into bands, the walk over a mask's samples, penalties'
+// rows.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -25,18 +26,20 @@ class Scratch {
   size_t used_ = 0;
 };
 
-inline constexpr int64_t kChunk = 512;  // cells or pixels at a time: all of a chunk's arrays stay in the L1 cache
+inline constexpr int64_t kChunk =
+    512;  // cells or pixels at a time: all of a chunk's arrays stay in the L1 cache
 
 // The images' masks cut into bands of whole rows of cells.
 struct Bands {
   int64_t rows, per_image;
 
   Bands(const Shape& shape, int64_t workers) {
-    // Full resolution has nothing in common between rows: a few chunks a band. Otherwise neighbouring bands share the
-    // pixels between their outermost cells: as few bands as keep the workers busy.
+    // Full resolution has nothing in common between rows: a few chunks a band. Otherwise neighbouring bands
+    // share the pixels between their outermost cells: as few bands as keep the workers busy.
     const int64_t wanted = shape.images > 0 ? (2 * workers + shape.images - 1) / shape.images : 1;
     const bool full = shape.full_resolution();
-    rows = full ? 2 * kChunk / std::max<int64_t>(shape.cell_columns, 1) : (shape.cell_rows + wanted - 1) / wanted;
+    rows = full ? 2 * kChunk / std::max<int64_t>(shape.cell_columns, 1)
+                : (shape.cell_rows + wanted - 1) / wanted;
     rows = std::max<int64_t>(rows, 1);
     per_image = (shape.cell_rows + rows - 1) / rows;
   }
@@ -58,7 +61,8 @@ void for_each_band(const Shape& shape, Worker worker, Visit visit) {
   }
 }
 
-// Random words and masks of cells [first, first + count) of one mask; `words` holds four rows of kChunk or more.
+// Random words and masks of cells [first, first + count) of one mask; `words` holds four rows of kChunk or
+// more.
 template <typename T>
 class Sampler {
  public:
@@ -76,15 +80,15 @@ class Sampler {
 
   // Calls visit(sample, words of the cells, flip) for each sample in order.
   template <typename Visit>
-  void for_each_sample(int64_t image, int64_t mask, int64_t first, int64_t count, uint32_t* words, int64_t stride,
-                       Visit visit) const {
+  void for_each_sample(int64_t image, int64_t mask, int64_t first, int64_t count, uint32_t* words,
+                       int64_t stride, Visit visit) const {
     const auto stream = static_cast<uint32_t>((streams_ ? streams_[image] : image) * masks_ + mask);
     const int64_t copies = antithetic_ ? 2 : 1;
     for (int64_t sample = 0; sample < samples_; ++sample) {
       const int64_t draw = sample / copies;
       if (sample % (4 * copies) == 0) {
-        rows_.words(static_cast<uint32_t>(first), stream, static_cast<uint32_t>(draw / 4), step_, key_, count, words,
-                    stride);
+        rows_.words(static_cast<uint32_t>(first), stream, static_cast<uint32_t>(draw / 4), step_, key_, count,
+                    words, stride);
       }
       visit(sample, words + draw % 4 * stride, sample % copies ? 0xFFFFFFFFu : 0u);
     }

@@ -28,7 +28,7 @@ SDFIDO_INLINE float load(Float16 value) {
   const uint32_t sign = static_cast<uint32_t>(value.bits & 0x8000u) << 16;
   const uint32_t rest = static_cast<uint32_t>(value.bits & 0x7FFFu) << 13;
   const float normal = bits_to_float(rest + (112u << 23));
-  const float special = bits_to_float(rest + (224u << 23));                      // infinity and NaN
+  const float special = bits_to_float(rest + (224u << 23));                     // infinity and NaN
   const float denormal = bits_to_float(rest + (113u << 23)) - 6.103515625e-5f;  // 2^-14
   const float magnitude = rest >= (31u << 23) ? special : rest < (1u << 23) ? denormal : normal;
   return bits_to_float(float_to_bits(magnitude) | sign);
@@ -46,7 +46,8 @@ SDFIDO_INLINE void store(float value, Float16& out) {
   const uint32_t bits = float_to_bits(value);
   const uint32_t magnitude = bits & 0x7FFFFFFFu;
   const uint32_t normal = (magnitude - (112u << 23) + 0xFFFu + ((magnitude >> 13) & 1u)) >> 13;
-  const uint32_t denormal = float_to_bits(bits_to_float(magnitude) + 0.5f) - 0x3F000000u;  // in units of 2^-24
+  const uint32_t denormal =
+      float_to_bits(bits_to_float(magnitude) + 0.5f) - 0x3F000000u;  // in units of 2^-24
   uint32_t rounded = magnitude < (113u << 23) ? denormal : normal;
   rounded = magnitude >= (143u << 23) ? 0x7C00u : rounded;
   rounded = magnitude > 0x7F800000u ? 0x7E00u : rounded;

@@ -21,7 +21,8 @@ SDFIDO_INLINE T infinity() {
   return static_cast<T>(HUGE_VALF);
 }
 
-// (1-u)/u for u = (word / 256 + 1/2) / 2^24: never 0 or infinite; the complement of the word swaps a and b.
+// (1-u)/u = b/a for u = (word / 256 + 1/2) / 2^24: never 0 or infinite; the complement of the word swaps a
+// and b.
 template <typename T>
 SDFIDO_INLINE T odds_of_word(uint32_t word) {
   const auto number = static_cast<int32_t>(word >> 8);
@@ -117,10 +118,10 @@ SDFIDO_INLINE T power(T x) {
   }
 }
 
-template <typename T>
-SDFIDO_INLINE T mask_of_ratio(T ratio, T ratio_max) {
-  const T m = T(1) / (T(1) + ratio);
-  return ratio > ratio_max ? T(0) : m;
+// max(x, bound) for x >= 0, NaN staying NaN: of such floats the larger one has the larger bits.
+SDFIDO_INLINE float at_least(float x, float bound) {
+  const uint32_t bits = float_to_bits(x), bound_bits = float_to_bits(bound);
+  return bits_to_float(bits > bound_bits ? bits : bound_bits);
 }
 
 // m from the odds of its noise and its prepared logit.
@@ -136,9 +137,13 @@ SDFIDO_INLINE T mask_of_odds(T odds, T prepared, T inverse_temperature) {
     return x == high ? T(0) : m;
   } else {
     // floor^kPower <= 2^-25, which 1 + ratio absorbs, and no factor of the power is denormal.
-    constexpr float kFloor = kPower >= 25 ? 0.5f : kPower >= 9 ? 0.125f : kPower >= 5 ? 0x1p-5f : kPower >= 3 ? 0x1p-9f : 0x1p-25f;
+    constexpr float kFloor = kPower >= 25  ? 0.5f
+                             : kPower >= 9 ? 0.125f
+                             : kPower >= 5 ? 0x1p-5f
+                             : kPower >= 3 ? 0x1p-9f
+                                           : 0x1p-25f;
     T q = odds * prepared;
-    if constexpr (sizeof(T) == 4) q = q < kFloor ? kFloor : q;
+    if constexpr (sizeof(T) == 4) q = at_least(q, kFloor);
     const T ratio = power<kPower>(q);
     const T m = T(1) / (T(1) + ratio);
     if constexpr (sizeof(T) == 8) return m;

@@ -14,8 +14,8 @@ SDFIDO_INLINE T variation(T a, T b) {
 }
 
 template <typename T>
-SDFIDO_INLINE T variation_slope(T a, T b) {
-  return static_cast<T>((a > b) - (a < b));
+SDFIDO_INLINE int32_t variation_slope(T a, T b) {
+  return static_cast<int32_t>(a > b) - static_cast<int32_t>(a < b);
 }
 
 template <typename T>
