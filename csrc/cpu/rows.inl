@@ -291,12 +291,17 @@ void concrete_gradient(const T* __restrict masks, const T* __restrict grad, T in
   for (int64_t i = 0; i < n; ++i) out[i] = grad[i] * mask_slope(masks[i]) * inverse_temperature;
 }
 
-template <typename T, int kPower>
-void choose_power(Rows<T>& rows) {
-  rows.prepare = prepare<T, kPower>;
-  rows.masks = masks<T, kPower>;
-  rows.add_slopes = add_slopes<T, kPower>;
-  rows.concrete = concrete<T, kPower>;
+template <typename T, int... kPowers>
+void choose_power(Rows<T>& rows, int power, std::integer_sequence<int, kPowers...>) {
+  const auto choose = [&](auto constant) {
+    constexpr int kPower = decltype(constant)::value;
+    if (power != kPower) return;
+    rows.prepare = prepare<T, kPower>;
+    rows.masks = masks<T, kPower>;
+    rows.add_slopes = add_slopes<T, kPower>;
+    rows.concrete = concrete<T, kPower>;
+  };
+  (choose(std::integral_constant<int, kPowers>{}), ...);
 }
 
 template <typename T, typename Stored>
@@ -342,17 +347,7 @@ Rows<T> common_rows(const RowChoice& choice) {
   rows.penalties = penalties<T>;
   rows.add_penalty_gradient = add_penalty_gradient<T>;
   rows.concrete_gradient = concrete_gradient<T>;
-  switch (choice.power) {
-#define POWER(P)              \
-  case P:                     \
-    choose_power<T, P>(rows); \
-    break;
-    POWER(1)
-    POWER(2)
-    POWER(3) POWER(4) POWER(5) POWER(6) POWER(7) POWER(8) POWER(9) POWER(10) POWER(20)
-#undef POWER
-        default : choose_power<T, 0>(rows);
-  }
+  choose_power(rows, choice.power, std::integer_sequence<int, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20>{});
   return rows;
 }
 

@@ -3,6 +3,11 @@
 #include <emmintrin.h>
 #endif
 
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
 #define SDFIDO_ISA baseline
 #define SDFIDO_LANES 2
 #include "rows.inl"
