@@ -1,5 +1,4 @@
 // Which instruction-set level runs.
-#include <cmath>
 #include <cstdlib>
 #include <cstring>
 
@@ -29,12 +28,6 @@ const RowSet& choose() {
 const RowSet& row_set() {
   static const RowSet& chosen = choose();
   return chosen;
-}
-
-int power_of(double temperature) {
-  const double inverse = 1.0 / temperature;
-  const bool built = inverse == std::floor(inverse) && ((inverse >= 1 && inverse <= 10) || inverse == 20);
-  return built ? static_cast<int>(inverse) : 0;
 }
 
 }  // namespace sdfido::cpu

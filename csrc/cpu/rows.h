@@ -1,6 +1,7 @@
 // The vectorised inner loops of the CPU backend: one source (rows.inl), built once for each instruction-set
 // level.
 #pragma once
+#include "../math/concrete.h"
 #include "../math/philox.h"
 #include "../problem.h"
 
@@ -80,8 +81,5 @@ const RowSet& avx512_rows();
 
 // The best level that this machine has, or the one that SDFIDO_CPU_ISA names; chosen once.
 const RowSet& row_set();
-
-// 1/temperature if it is an integer that the loops are built for, else 0.
-int power_of(double temperature);
 
 }  // namespace sdfido::cpu

@@ -118,37 +118,71 @@ SDFIDO_INLINE T power(T x) {
   }
 }
 
+// The same, to the last bit, for an exponent below 32 that is known only at run time.
+template <typename T>
+SDFIDO_INLINE T power(T x, int exponent) {
+  const T x2 = x * x, x4 = x2 * x2, x8 = x4 * x4, x16 = x8 * x8;
+  T result = T(1);
+  if (exponent & 16) result = result * x16;
+  if (exponent & 8) result = result * x8;
+  if (exponent & 4) result = result * x4;
+  if (exponent & 2) result = result * x2;
+  if (exponent & 1) result = result * x;
+  return result;
+}
+
 // max(x, bound) for x >= 0, NaN staying NaN: of such floats the larger one has the larger bits.
 SDFIDO_INLINE float at_least(float x, float bound) {
   const uint32_t bits = float_to_bits(x), bound_bits = float_to_bits(bound);
   return bits_to_float(bits > bound_bits ? bits : bound_bits);
 }
+SDFIDO_INLINE double at_least(double x, float) { return x; }
+
+// Below this a factor counts for nothing: its power is at most 2^-25, which 1 + ratio absorbs. It keeps all
+// factors of the power out of float32's denormal numbers, which are slow.
+SDFIDO_INLINE constexpr float smallest_factor(int power) {
+  return power >= 9 ? 0x1p-3f : power >= 5 ? 0x1p-5f : power >= 3 ? 0x1p-9f : 0x1p-25f;
+}
+
+template <typename T>
+SDFIDO_INLINE T mask_of_ratio(T ratio) {
+  const T m = T(1) / (T(1) + ratio);
+  return ratio > (sizeof(T) == 4 ? T(0x1p80f) : infinity<T>()) ? T(0) : m;
+}
 
 // m from the odds of its noise and its prepared logit.
+template <typename T>
+SDFIDO_INLINE T mask_by_logarithms(T odds, T prepared, T inverse_temperature) {
+  T x = (log2_normal(odds) + prepared) * inverse_temperature;
+  const T low = sizeof(T) == 4 ? T(kLog2RatioMin) : T(-1000);
+  const T high = sizeof(T) == 4 ? T(kLog2RatioMax) : T(1000);
+  x = x < low ? low : x;  // these comparisons let NaN through
+  x = x > high ? high : x;
+  const T m = T(1) / (T(1) + exp2_bounded(x));
+  return x == high ? T(0) : m;
+}
+
 template <int kPower, typename T>
 SDFIDO_INLINE T mask_of_odds(T odds, T prepared, T inverse_temperature) {
   if constexpr (kPower == 0) {
-    T x = (log2_normal(odds) + prepared) * inverse_temperature;
-    const T low = sizeof(T) == 4 ? T(kLog2RatioMin) : T(-1000);
-    const T high = sizeof(T) == 4 ? T(kLog2RatioMax) : T(1000);
-    x = x < low ? low : x;  // these comparisons let NaN through
-    x = x > high ? high : x;
-    const T m = T(1) / (T(1) + exp2_bounded(x));
-    return x == high ? T(0) : m;
+    return mask_by_logarithms(odds, prepared, inverse_temperature);
   } else {
-    // floor^kPower <= 2^-25, which 1 + ratio absorbs, and no factor of the power is denormal.
-    constexpr float kFloor = kPower >= 25  ? 0.5f
-                             : kPower >= 9 ? 0.125f
-                             : kPower >= 5 ? 0x1p-5f
-                             : kPower >= 3 ? 0x1p-9f
-                                           : 0x1p-25f;
-    T q = odds * prepared;
-    if constexpr (sizeof(T) == 4) q = at_least(q, kFloor);
-    const T ratio = power<kPower>(q);
-    const T m = T(1) / (T(1) + ratio);
-    if constexpr (sizeof(T) == 8) return m;
-    return ratio > 0x1p80f ? T(0) : m;
+    return mask_of_ratio(power<kPower>(at_least(odds * prepared, smallest_factor(kPower))));
   }
+}
+
+// The same, to the last bit, for a power that is known only at run time.
+template <typename T>
+SDFIDO_INLINE T mask_of_odds(T odds, T prepared, T inverse_temperature, int exponent) {
+  if (exponent == 0) return mask_by_logarithms(odds, prepared, inverse_temperature);
+  return mask_of_ratio(power(at_least(odds * prepared, smallest_factor(exponent)), exponent));
+}
+
+// 1/temperature if it is an integer that the powers are built for, else 0.
+inline int power_of(double temperature) {
+  const double inverse = 1.0 / temperature;
+  const bool built = inverse == std::floor(inverse) && ((inverse >= 1 && inverse <= 10) || inverse == 20);
+  return built ? static_cast<int>(inverse) : 0;
 }
 
 // m from a given uniform number: 0 and 1 at its ends, NaN outside [0, 1] or for a NaN logit.
