@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 
+#include "math/host_device.h"
+
 namespace sdfido {
 
 enum class Format : int32_t { kFloat32, kBFloat16, kFloat16, kFloat64 };
@@ -12,9 +14,9 @@ struct Shape {
   int64_t cell_rows, cell_columns;
   int64_t channels, height, width;  // of composites only
 
-  int64_t cells() const { return cell_rows * cell_columns; }
-  int64_t pixels() const { return height * width; }
-  bool full_resolution() const { return cell_rows == height && cell_columns == width; }
+  SDFIDO_INLINE int64_t cells() const { return cell_rows * cell_columns; }
+  SDFIDO_INLINE int64_t pixels() const { return height * width; }
+  SDFIDO_INLINE bool full_resolution() const { return cell_rows == height && cell_columns == width; }
 };
 
 struct Sampling {

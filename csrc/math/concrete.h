@@ -185,19 +185,34 @@ inline int power_of(double temperature) {
   return built ? static_cast<int>(inverse) : 0;
 }
 
-// m from a given uniform number: 0 and 1 at its ends, NaN outside [0, 1] or for a NaN logit.
-template <int kPower, typename T>
-SDFIDO_INLINE T mask_of_uniform(T logit, T u, T inverse_temperature) {
+// Odds of a given uniform number, kept away from 0 and infinity.
+template <typename T>
+SDFIDO_INLINE T odds_of_uniform(T u) {
   constexpr T kMost = T(0x1p126f);
   T odds = (T(1) - u) / u;
   odds = odds < kMost ? odds : kMost;
-  odds = odds > T(1) / kMost ? odds : T(1) / kMost;
-  T m = mask_of_odds<kPower>(odds, prepare_logit<kPower>(logit), inverse_temperature);
-  const T nan = infinity<T>() - infinity<T>();
+  return odds > T(1) / kMost ? odds : T(1) / kMost;
+}
+
+// m, but 0 and 1 at the ends of u, and NaN for u outside [0, 1] or a NaN logit.
+template <typename T>
+SDFIDO_INLINE T mask_at_uniform(T m, T logit, T u) {
   m = u == T(0) ? T(0) : m;
   m = u == T(1) ? T(1) : m;
-  m = u >= T(0) && u <= T(1) ? m : nan;
+  m = u >= T(0) && u <= T(1) ? m : infinity<T>() - infinity<T>();
   return logit == logit ? m : logit;
+}
+
+template <int kPower, typename T>
+SDFIDO_INLINE T mask_of_uniform(T logit, T u, T inverse_temperature) {
+  const T m = mask_of_odds<kPower>(odds_of_uniform(u), prepare_logit<kPower>(logit), inverse_temperature);
+  return mask_at_uniform(m, logit, u);
+}
+
+template <typename T>
+SDFIDO_INLINE T mask_of_uniform(T logit, T u, T inverse_temperature, int exponent) {
+  const T prepared = exponent == 0 ? prepare_logit<0>(logit) : prepare_logit<1>(logit);
+  return mask_at_uniform(mask_of_odds(odds_of_uniform(u), prepared, inverse_temperature, exponent), logit, u);
 }
 
 // dm/dlogit * temperature.

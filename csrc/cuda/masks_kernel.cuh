@@ -1,0 +1,93 @@
+// Masks alone, and the elementwise operator: a thread computes four draws of one cell, or one element.
+#pragma once
+#include "device.cuh"
+
+namespace sdfido::cuda {
+
+struct MaskForwardPlan {
+  MaskForward problem;
+  Exponent exponent;
+};
+struct MaskBackwardPlan {
+  MaskBackward problem;
+  Exponent exponent;
+};
+
+inline constexpr int kMaskThreads = 256;
+
+// The thread's number in the grid, in steps of the grid until `count`.
+template <typename Visit>
+__device__ __forceinline__ void for_each_item(int64_t count, Visit visit) {
+  const int64_t step = int64_t{gridDim.x} * blockDim.x;
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step) visit(i);
+}
+
+// Calls visit(sample, mask) for all samples of one cell, in order.
+template <typename T, typename Visit>
+__device__ __forceinline__ void for_each_sample(const Shape& s, const Sampling& sampling,
+                                                const Exponent& exponent, const void* logits, int64_t item,
+                                                T& inverse_temperature, Visit visit) {
+  const int64_t plane = item / s.cells(), cell = item % s.cells();
+  const MaskSampler<T> sampler(s, sampling, exponent, plane / s.masks, plane % s.masks);
+  const T prepared = sampler.prepare(load_one(static_cast<const T*>(logits) + item));
+  inverse_temperature = sampler.inverse_temperature;
+  for (int64_t sample = 0; sample < s.samples; sample += 4 * sampler.copies) {
+    uint32_t words[4];
+    sampler.words(static_cast<uint32_t>(cell), static_cast<uint32_t>(sample / (4 * sampler.copies)), words);
+#pragma unroll
+    for (int q = 0; q < 4; ++q) {
+      for (int copy = 0; copy < sampler.copies; ++copy) {
+        const int64_t at = sample + q * sampler.copies + copy;
+        if (at < s.samples)
+          visit((plane * s.samples + at) * s.cells() + cell, sampler.mask(words[q], copy == 1, prepared));
+      }
+    }
+  }
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kMaskThreads)
+    masks_forward_kernel(const __grid_constant__ MaskForwardPlan plan) {
+  const MaskForward& p = plan.problem;
+  for_each_item(p.shape.images * p.shape.masks * p.shape.cells(), [&](int64_t item) {
+    T inverse_temperature;
+    for_each_sample<T>(p.shape, p.sampling, plan.exponent, p.logits, item, inverse_temperature,
+                       [&](int64_t at, T m) { store_one(static_cast<T*>(p.masks) + at, m); });
+  });
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kMaskThreads)
+    masks_backward_kernel(const __grid_constant__ MaskBackwardPlan plan) {
+  const MaskBackward& p = plan.problem;
+  for_each_item(p.shape.images * p.shape.masks * p.shape.cells(), [&](int64_t item) {
+    T inverse_temperature, sum = T(0);
+    for_each_sample<T>(
+        p.shape, p.sampling, plan.exponent, p.logits, item, inverse_temperature,
+        [&](int64_t at, T m) { sum += load_one(static_cast<const T*>(p.grad_masks) + at) * mask_slope(m); });
+    store_one(static_cast<T*>(p.grad_logits) + item, sum * inverse_temperature);
+  });
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kMaskThreads)
+    concrete_forward_kernel(const ConcreteForward p, const Exponent exponent) {
+  const T inverse_temperature = static_cast<T>(exponent.inverse_temperature);
+  for_each_item(p.count, [&](int64_t i) {
+    const T logit = load_one(static_cast<const T*>(p.logits) + i),
+            u = load_one(static_cast<const T*>(p.uniforms) + i);
+    store_one(static_cast<T*>(p.masks) + i, mask_of_uniform(logit, u, inverse_temperature, exponent.power));
+  });
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kMaskThreads) concrete_backward_kernel(const ConcreteBackward p) {
+  const T inverse_temperature = static_cast<T>(1.0 / p.temperature);
+  for_each_item(p.count, [&](int64_t i) {
+    const T m = load_one(static_cast<const T*>(p.masks) + i),
+            grad = load_one(static_cast<const T*>(p.grad_masks) + i);
+    store_one(static_cast<T*>(p.grad_logits) + i, grad * mask_slope(m) * inverse_temperature);
+  });
+}
+
+}  // namespace sdfido::cuda

@@ -1,0 +1,78 @@
+// Global memory as CUDA's load and store functions see it, and no plain dereference: counts and checks
+// accesses.
+#pragma once
+#include <bit>
+#include <concepts>
+#include <cstring>
+
+#include "machine.h"
+
+namespace simt {
+
+struct Buffer {
+  uintptr_t begin;
+  size_t bytes;
+};
+
+inline std::vector<Buffer> buffers;
+
+// Of the last launch.
+inline const Counters& counters() { return machine.counters; }
+
+// As soon as one buffer is watched, every access must lie in a watched one.
+inline void watch(const void* pointer, size_t bytes) {
+  buffers.push_back({reinterpret_cast<uintptr_t>(pointer), bytes});
+}
+inline void unwatch_all() { buffers.clear(); }
+
+template <typename T>
+void check_address(const T* pointer, const char* function, const Where& where) {
+  const auto address = reinterpret_cast<uintptr_t>(pointer);
+  const auto contains = [address](const Buffer& buffer) {
+    const uintptr_t offset = address - buffer.begin;
+    return offset < buffer.bytes && sizeof(T) <= buffer.bytes - offset;
+  };
+  const bool is_known = buffers.empty() || std::any_of(buffers.begin(), buffers.end(), contains);
+  if (is_known && address % alignof(T) == 0) return;
+  fail(where, function, " of ", sizeof(T), " bytes by ", describe(*machine.current),
+       is_known ? ": misaligned address" : ": outside all watched buffers");
+}
+
+// What CUDA's load and store functions take: numbers and vectors of 1 to 16 bytes, no other structs.
+template <typename T>
+concept Word = std::has_single_bit(sizeof(T)) && sizeof(T) <= 16 && !std::same_as<T, bool> &&
+               (std::is_arithmetic_v<T> || requires(T vector) { vector.x; });
+
+inline void count(Traffic& traffic, size_t bytes) {
+  traffic.bytes += bytes;
+  ++traffic.accesses[static_cast<size_t>(std::countr_zero(bytes))];
+}
+
+template <Word T>
+T load(const T* pointer, const char* function, const Where& where) {
+  check_address(pointer, function, where);
+  count(machine.counters.loads, sizeof(T));
+  T value;
+  std::memcpy(&value, pointer, sizeof value);  // what is read as a vector may have been written as numbers
+  return value;
+}
+
+template <Word T>
+void store(T* pointer, const T& value, const char* function, const Where& where) {
+  check_address(pointer, function, where);
+  count(machine.counters.stores, sizeof(T));
+  std::memcpy(pointer, &value, sizeof value);
+}
+
+// Threads take turns, so that nothing comes between. Not counted, and allowed in shared memory too.
+template <typename T, typename Update>
+T update(T* pointer, Update next, const char* function, const Where& where) {
+  const auto* byte = reinterpret_cast<const std::byte*>(pointer);
+  const bool is_shared = byte >= machine.shared && byte < machine.shared + machine.shared_size;
+  if (!is_shared) check_address(pointer, function, where);
+  const T old = *pointer;
+  *pointer = next(old);
+  return old;
+}
+
+}  // namespace simt
