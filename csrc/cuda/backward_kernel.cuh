@@ -16,13 +16,13 @@ template <typename Stored, int kChannels, typename T>
 __device__ __forceinline__ void read_gradient(const BackwardPlan& plan, const Place& place, int64_t sample,
                                               int first, int count, T (&g)[kChannels][4]) {
   const Shape& s = plan.problem.shape;
-  const int64_t pixel = place.row * s.width + place.column;
+  const int64_t pixel = place.pixel(s);
   const Stored* const in =
       static_cast<const Stored*>(plan.problem.grad_composites) + sample * s.channels * s.pixels();
   if (!plan.problem.channels_last) {
 #pragma unroll
     for (int c = 0; c < kChannels; ++c) {
-      if (c >= count) break;
+      if (c >= count) continue;
       load_four(in + (first + c) * s.pixels() + pixel, plan.vector_composites, place.valid, g[c]);
     }
   } else if (kChannels == s.channels && plan.vector_composites) {
@@ -70,7 +70,7 @@ struct ImageGradients {
     if constexpr (kWanted) {
 #pragma unroll
       for (int c = 0; c < kChannels; ++c) {
-        if (c >= count) break;
+        if (c >= count) continue;
         image[c][i] += m * g[c][i];
         infill[c][i] += (T(1) - m) * g[c][i];
       }
@@ -82,8 +82,7 @@ struct ImageGradients {
                                            int count) const {
     const Shape& s = plan.problem.shape;
     for (int c = 0; c < count; ++c) {
-      const int64_t at =
-          (place.image * s.channels + first + c) * s.pixels() + place.row * s.width + place.column;
+      const int64_t at = (place.image * s.channels + first + c) * s.pixels() + place.pixel(s);
       for (int i = 0; i < place.valid; ++i) {
         if (plan.problem.grad_image)
           store_one(static_cast<Stored*>(plan.problem.grad_image) + at + i, image[c][i]);
@@ -137,7 +136,7 @@ struct LogitsHalo {
     const int row = threadIdx.x / kThreadColumns, column = threadIdx.x % kThreadColumns * kVector;
     if (place.valid > 0) {
       T values[4];
-      load_four(from + place.row * s.cell_columns + place.column, plan.vector_logits, place.valid, values);
+      load_four(from + place.pixel(s), plan.vector_logits, place.valid, values);
 #pragma unroll
       for (int i = 0; i < 4; ++i)
         if (i < place.valid) logits[row + 1][column + 1 + i] = values[i];
@@ -168,57 +167,47 @@ struct LogitsHalo {
 };
 
 template <typename T, typename Stored, int kChannels, bool kImage>
-__global__ void __launch_bounds__(kThreads, kImage ? 4 : 8)
-    backward_full_kernel(const __grid_constant__ BackwardPlan plan) {
+__global__ void __launch_bounds__(kThreads) backward_full_kernel(const __grid_constant__ BackwardPlan plan) {
   __shared__ LogitsHalo<T> tile;
   const Shape& s = plan.problem.shape;
   const Place place(s, plan.tiles);
+  const int channels = static_cast<int>(s.channels), masks_count = static_cast<int>(s.masks);
+  const int samples = static_cast<int>(s.samples);
   const int row = threadIdx.x / kThreadColumns + 1, column = threadIdx.x % kThreadColumns * kVector + 1;
-  for (int first = 0; first < s.channels; first += kChannels) {
-    const int count = static_cast<int>(min(s.channels - first, int64_t{kChannels}));
+  for (int first = 0; first < channels; first += kChannels) {
+    const int count = min(channels - first, kChannels);
     T infill[kChannels][4], difference[kChannels][4];
     load_images<kChannels>(plan, place, first, count, infill, difference);
     ImageGradients<kImage, kChannels, T> image_gradients;
-    for (int64_t mask = 0; mask < s.masks; ++mask) {
+    for (int mask = 0; mask < masks_count; ++mask) {
       const int64_t plane = place.image * s.masks + mask;
       tile.load(plan, plane, place);
       __syncthreads();
-      const MaskSampler<T> sampler(s, plan.problem.sampling, plan.exponent, place.image, mask);
+      const MaskSampler sampler(s, plan.problem.sampling, plan.exponent, place.image, mask);
       T prepared[4], sum[4];
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         prepared[i] = i < place.valid ? sampler.prepare(tile.logits[row][column + i]) : T(1);
         sum[i] = T(0);
       }
-      const auto cell = static_cast<uint32_t>(place.row * s.width + place.column);
-      const int64_t samples = place.valid > 0 && plan.problem.grad_composites ? s.samples : 0;
-      for (int64_t sample = 0; sample < samples; sample += 4 * sampler.copies) {
-        uint32_t words[4][4];
+      const auto cell = static_cast<uint32_t>(place.pixel(s));
+      if (place.valid > 0 && plan.problem.grad_composites) {
+        for_each_sample(sampler, samples, cell, prepared, [&](int at, const T(&m)[4]) {
+          T g[kChannels][4];
+          read_gradient<Stored>(plan, place, plane * s.samples + at, first, count, g);
 #pragma unroll
-        for (int i = 0; i < 4; ++i)
-          sampler.words(cell + i, static_cast<uint32_t>(sample / (4 * sampler.copies)), words[i]);
-#pragma unroll
-        for (int q = 0; q < 4; ++q) {
-          for (int copy = 0; copy < sampler.copies; ++copy) {
-            const int64_t at = sample + q * sampler.copies + copy;
-            if (at >= s.samples) continue;
-            T g[kChannels][4];
-            read_gradient<Stored>(plan, place, plane * s.samples + at, first, count, g);
-#pragma unroll
-            for (int i = 0; i < 4; ++i) {
-              const T m = sampler.mask(words[i][q], copy == 1, prepared[i]);
-              sum[i] += project(g, difference, count, i) * mask_slope(m);
-              image_gradients.add(g, count, i, m);
-            }
+          for (int i = 0; i < 4; ++i) {
+            sum[i] += project(g, difference, count, i) * mask_slope(m[i]);
+            image_gradients.add(g, count, i, m[i]);
           }
-        }
+        });
       }
       T* const out = static_cast<T*>(plan.problem.grad_logits) + plane * s.cells() + cell;
       const PenaltyWeights<T> weights(plan, plane);
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         if (i >= place.valid) continue;
-        sum[i] = sum[i] * sampler.inverse_temperature;
+        sum[i] = sum[i] * sampler.inverse_temperature<T>();
         // The first group of channels brings the penalties, the others add to what is there.
         sum[i] += first == 0 ? tile.gradient(s, place, i, weights) : __ldcg(out + i);
       }
@@ -294,8 +283,7 @@ __device__ __forceinline__ void combine_tiles(const BackwardPlan& plan, int64_t 
 }
 
 template <typename T, typename Stored, int kChannels, bool kImage>
-__global__ void __launch_bounds__(kThreads, kImage ? 4 : 8)
-    backward_low_kernel(const __grid_constant__ BackwardPlan plan) {
+__global__ void __launch_bounds__(kThreads) backward_low_kernel(const __grid_constant__ BackwardPlan plan) {
   __shared__ MaskWindow<T> masks;
   __shared__ T sums[kTileCells];
   __shared__ T projected[kTileHeight][kTileWidth];
@@ -303,6 +291,8 @@ __global__ void __launch_bounds__(kThreads, kImage ? 4 : 8)
   __shared__ AxisWeights<T, kTileWidth> columns;
   const Shape& s = plan.problem.shape;
   const Place place(s, plan.tiles);
+  const int channels = static_cast<int>(s.channels), masks_count = static_cast<int>(s.masks);
+  const int samples = static_cast<int>(s.samples);
   const CellWindow<T> window(s, place.first_row, place.first_column);
   const int row = threadIdx.x / kThreadColumns, column = threadIdx.x % kThreadColumns * kVector;
   if (threadIdx.x < kTileWidth)
@@ -325,23 +315,25 @@ __global__ void __launch_bounds__(kThreads, kImage ? 4 : 8)
     }
     return total;
   };
-  for (int first = 0; first < s.channels; first += kChannels) {
-    const int count = static_cast<int>(min(s.channels - first, int64_t{kChannels}));
+  for (int first = 0; first < channels; first += kChannels) {
+    const int count = min(channels - first, kChannels);
     T infill[kChannels][4], difference[kChannels][4];
     load_images<kChannels>(plan, place, first, count, infill, difference);
     ImageGradients<kImage, kChannels, T> image_gradients;
-    for (int64_t mask = 0; plan.problem.grad_composites && mask < s.masks; ++mask) {
+    for (int mask = 0; plan.problem.grad_composites && mask < masks_count; ++mask) {
       const int64_t plane = place.image * s.masks + mask;
-      const MaskSampler<T> sampler(s, plan.problem.sampling, plan.exponent, place.image, mask);
+      const MaskSampler sampler(s, plan.problem.sampling, plan.exponent, place.image, mask);
       masks.load(s, plan.problem.logits, plane, window, sampler);
       for (int i = threadIdx.x; i < window.count(); i += kThreads) sums[i] = T(0);
-      for (int64_t sample = 0; sample < s.samples; sample += 4 * sampler.copies) {
-        for (int copy = 0; copy < sampler.copies; ++copy) {
-          masks.sample(s, window, sampler, sample / (4 * sampler.copies), copy == 1);
+      for (int sample = 0; sample < samples; sample += 4 * sampler.copies()) {
+        for (int copy = 0; copy < sampler.copies(); ++copy) {
+          masks.sample(s, window, sampler, static_cast<uint32_t>(sample) >> (sampler.copies() == 2 ? 3 : 2),
+                       copy == 1);
           if constexpr (kImage) __syncthreads();  // other threads read these masks
+#pragma unroll 1
           for (int q = 0; q < 4; ++q) {
-            const int64_t at = sample + q * sampler.copies + copy;
-            if (at >= s.samples) break;
+            const int at = sample + q * sampler.copies() + copy;
+            if (at >= samples) break;
             T g[kChannels][4];
             read_gradient<Stored>(plan, place, plane * s.samples + at, first, count, g);
 #pragma unroll
@@ -362,7 +354,7 @@ __global__ void __launch_bounds__(kThreads, kImage ? 4 : 8)
       T* const out =
           static_cast<T*>(plan.partial_gradients) + (plane * plan.tiles.count() + place.tile) * kTileCells;
       for (int i = threadIdx.x; i < window.count(); i += kThreads) {
-        const T scaled = sums[i] * sampler.inverse_temperature;
+        const T scaled = sums[i] * sampler.inverse_temperature<T>();
         store_one(out + i, first == 0 ? scaled : scaled + __ldcg(out + i));
       }
     }

@@ -115,48 +115,57 @@ __device__ __forceinline__ void load_input(const StridedInput& input, Format, in
 // ---- A thread's place: four pixels in a row of one tile of one image.
 
 struct Place {
-  int64_t image, tile;
-  int64_t first_row, first_column;  // of the tile
-  int64_t row, column;              // of the thread's first pixel
-  int valid;                        // how many of its pixels are inside the image
+  int64_t image;
+  int32_t tile;
+  int32_t first_row, first_column;  // of the tile
+  int32_t row, column;              // of the thread's first pixel
+  int32_t valid;                    // how many of its pixels are inside the image
 
   __device__ __forceinline__ Place(const Shape& s, const Tiles& tiles) {
-    image = blockIdx.x / tiles.count();
-    tile = blockIdx.x % tiles.count();
+    const auto count = static_cast<uint32_t>(tiles.count());
+    image = blockIdx.x / count;
+    tile = static_cast<int32_t>(blockIdx.x % count);
     first_row = tile / tiles.columns * kTileHeight;
     first_column = tile % tiles.columns * kTileWidth;
-    row = first_row + threadIdx.x / kThreadColumns;
-    column = first_column + threadIdx.x % kThreadColumns * kVector;
-    const int64_t left = s.width - column;
-    valid = row >= s.height || left <= 0 ? 0 : left < kVector ? static_cast<int>(left) : kVector;
+    row = first_row + static_cast<int32_t>(threadIdx.x) / kThreadColumns;
+    column = first_column + static_cast<int32_t>(threadIdx.x) % kThreadColumns * kVector;
+    const int32_t left = static_cast<int32_t>(s.width) - column;
+    valid = row >= s.height || left <= 0 ? 0 : left < kVector ? left : kVector;
+  }
+
+  // Of the thread's first pixel in its image.
+  __device__ __forceinline__ int32_t pixel(const Shape& s) const {
+    return row * static_cast<int32_t>(s.width) + column;
   }
 };
 
 // ---- Random masks
 
-template <typename T>
+// Samples one mask of one image; what all threads know anyway stays in the plan.
 struct MaskSampler {
+  const Sampling& sampling;
+  const Exponent& exponent;
   PhiloxKey key;
   uint32_t step, stream;
-  int copies;  // samples that share a word: 2 if antithetic
-  int power;
-  T inverse_temperature;
 
-  __device__ __forceinline__ MaskSampler(const Shape& s, const Sampling& sampling, const Exponent& exponent,
-                                         int64_t image, int64_t mask) {
-    const auto seed = static_cast<uint64_t>(__ldg(reinterpret_cast<const long long*>(sampling.rng)));
+  __device__ __forceinline__ MaskSampler(const Shape& s, const Sampling& sampling_, const Exponent& exponent_,
+                                         int64_t image, int64_t mask)
+      : sampling(sampling_), exponent(exponent_) {
+    const auto* const rng = reinterpret_cast<const long long*>(sampling.rng);
+    const auto seed = static_cast<uint64_t>(__ldg(rng));
     key = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
-    step = static_cast<uint32_t>(__ldg(reinterpret_cast<const long long*>(sampling.rng) + 1));
+    step = static_cast<uint32_t>(__ldg(rng + 1));
     const int64_t number =
         sampling.streams ? __ldg(reinterpret_cast<const long long*>(sampling.streams) + image) : image;
     stream = static_cast<uint32_t>(number * s.masks + mask);
-    copies = sampling.antithetic ? 2 : 1;
-    power = exponent.power;
-    inverse_temperature = static_cast<T>(exponent.inverse_temperature);
   }
 
+  // Samples that share a word.
+  __device__ __forceinline__ int copies() const { return sampling.antithetic ? 2 : 1; }
+
+  template <typename T>
   __device__ __forceinline__ T prepare(T logit) const {
-    return power == 0 ? prepare_logit<0>(logit) : prepare_logit<1>(logit);
+    return exponent.power == 0 ? prepare_logit<0>(logit) : prepare_logit<1>(logit);
   }
 
   // The four words of a cell from which samples [4 * copies * block, 4 * copies * (block + 1)) are made.
@@ -167,8 +176,15 @@ struct MaskSampler {
     out[2] = static_cast<uint32_t>(c2), out[3] = static_cast<uint32_t>(c3);
   }
 
+  template <typename T>
+  __device__ __forceinline__ T inverse_temperature() const {
+    return static_cast<T>(exponent.inverse_temperature);
+  }
+
+  template <typename T>
   __device__ __forceinline__ T mask(uint32_t word, bool complement, T prepared) const {
-    return mask_of_odds(odds_of_word<T>(complement ? ~word : word), prepared, inverse_temperature, power);
+    const T odds = odds_of_word<T>(complement ? ~word : word);
+    return mask_of_odds(odds, prepared, inverse_temperature<T>(), exponent.power);
   }
 };
 
@@ -207,13 +223,14 @@ struct Stencil {
   T column_weight[4];
 
   __device__ __forceinline__ Stencil(const Shape& s, const Place& place, const CellWindow<T>& window) {
-    const auto row = source_cell<T>(min(place.row, s.height - 1), s.cell_rows, s.height);
+    const auto row = source_cell<T>(min(int64_t{place.row}, s.height - 1), s.cell_rows, s.height);
     top = static_cast<int>(row.first - window.first_row) * window.columns;
     bottom = row.first + 1 < s.cell_rows ? top + window.columns : top;
     row_weight = row.weight;
 #pragma unroll
     for (int i = 0; i < kVector; ++i) {
-      const auto column = source_cell<T>(min(place.column + i, s.width - 1), s.cell_columns, s.width);
+      const auto column =
+          source_cell<T>(min(int64_t{place.column} + i, s.width - 1), s.cell_columns, s.width);
       left[i] = static_cast<int>(column.first - window.first_column);
       right[i] = column.first + 1 < s.cell_columns ? left[i] + 1 : left[i];
       column_weight[i] = column.weight;

@@ -16,12 +16,12 @@ __device__ __forceinline__ void write_composite(const CompositePlan<CompositeFor
                                                 const T (&infill)[kChannels][4],
                                                 const T (&difference)[kChannels][4], const T (&m)[4]) {
   const Shape& s = plan.problem.shape;
-  const int64_t pixel = place.row * s.width + place.column;
+  const int64_t pixel = place.pixel(s);
   Stored* const out = static_cast<Stored*>(plan.problem.composites) + sample * s.channels * s.pixels();
   if (!plan.problem.channels_last) {
 #pragma unroll
     for (int c = 0; c < kChannels; ++c) {
-      if (c >= count) break;
+      if (c >= count) continue;
       T values[4];
 #pragma unroll
       for (int i = 0; i < 4; ++i) values[i] = composite(infill[c][i], difference[c][i], m[i]);
@@ -130,43 +130,34 @@ __device__ __forceinline__ void finish_penalties(const CompositePlan<CompositeFo
 
 // Channels in groups of kChannels; image and infill are read once, masks sampled once more for each group.
 template <typename T, typename Stored, int kChannels>
-__global__ void __launch_bounds__(kThreads, 8)
+__global__ void __launch_bounds__(kThreads)
     forward_full_kernel(const __grid_constant__ CompositePlan<CompositeForward> plan) {
   __shared__ RatesTile<T> tile;
   __shared__ double warps[kThreads / 32];
   const Shape& s = plan.problem.shape;
   const Place place(s, plan.tiles);
+  const int channels = static_cast<int>(s.channels), masks_count = static_cast<int>(s.masks);
+  const int samples = static_cast<int>(s.samples);
   const int row = threadIdx.x / kThreadColumns, column = threadIdx.x % kThreadColumns * kVector;
-  for (int first = 0; first < s.channels; first += kChannels) {
-    const int count = static_cast<int>(min(s.channels - first, int64_t{kChannels}));
+  for (int first = 0; first < channels; first += kChannels) {
+    const int count = min(channels - first, kChannels);
     T infill[kChannels][4], difference[kChannels][4];
     load_images<kChannels>(plan, place, first, count, infill, difference);
-    for (int64_t mask = 0; mask < s.masks; ++mask) {
+    for (int mask = 0; mask < masks_count; ++mask) {
       const int64_t plane = place.image * s.masks + mask;
       tile.load(plan, plane, place.first_row, place.first_column);
       __syncthreads();
-      const MaskSampler<T> sampler(s, plan.problem.sampling, plan.exponent, place.image, mask);
+      const MaskSampler sampler(s, plan.problem.sampling, plan.exponent, place.image, mask);
       T prepared[4];
 #pragma unroll
       for (int i = 0; i < 4; ++i)
         prepared[i] = i < place.valid ? sampler.prepare(tile.logits[row][column + i]) : T(1);
-      const auto cell = static_cast<uint32_t>(place.row * s.width + place.column);
-      for (int64_t sample = 0; place.valid > 0 && sample < s.samples; sample += 4 * sampler.copies) {
-        uint32_t words[4][4];
-#pragma unroll
-        for (int i = 0; i < 4; ++i)
-          sampler.words(cell + i, static_cast<uint32_t>(sample / (4 * sampler.copies)), words[i]);
-#pragma unroll
-        for (int q = 0; q < 4; ++q) {
-          for (int copy = 0; copy < sampler.copies; ++copy) {
-            const int64_t at = sample + q * sampler.copies + copy;
-            if (at >= s.samples) continue;
-            T m[4];
-#pragma unroll
-            for (int i = 0; i < 4; ++i) m[i] = sampler.mask(words[i][q], copy == 1, prepared[i]);
-            write_composite<Stored>(plan, place, plane * s.samples + at, first, count, infill, difference, m);
-          }
-        }
+      if (place.valid > 0) {
+        for_each_sample(sampler, samples, static_cast<uint32_t>(place.pixel(s)), prepared,
+                        [&](int at, const T(&m)[4]) {
+                          write_composite<Stored>(plan, place, plane * s.samples + at, first, count, infill,
+                                                  difference, m);
+                        });
       }
       if (first == 0) {
         double area = 0, change = 0;
@@ -180,31 +171,35 @@ __global__ void __launch_bounds__(kThreads, 8)
 }
 
 template <typename T, typename Stored, int kChannels>
-__global__ void __launch_bounds__(kThreads, 8)
+__global__ void __launch_bounds__(kThreads)
     forward_low_kernel(const __grid_constant__ CompositePlan<CompositeForward> plan) {
   __shared__ RatesTile<T> tile;
   __shared__ MaskWindow<T> masks;
   __shared__ double warps[kThreads / 32];
   const Shape& s = plan.problem.shape;
   const Place place(s, plan.tiles);
+  const int channels = static_cast<int>(s.channels), masks_count = static_cast<int>(s.masks);
+  const int samples = static_cast<int>(s.samples);
   const CellWindow<T> window(s, place.first_row, place.first_column);
   const Stencil<T> stencil(s, place, window);
   const Tiles cell_tiles = tiles_of(s.cell_rows, s.cell_columns);
-  for (int first = 0; first < s.channels; first += kChannels) {
-    const int count = static_cast<int>(min(s.channels - first, int64_t{kChannels}));
+  for (int first = 0; first < channels; first += kChannels) {
+    const int count = min(channels - first, kChannels);
     T infill[kChannels][4], difference[kChannels][4];
     load_images<kChannels>(plan, place, first, count, infill, difference);
-    for (int64_t mask = 0; mask < s.masks; ++mask) {
+    for (int mask = 0; mask < masks_count; ++mask) {
       const int64_t plane = place.image * s.masks + mask;
-      const MaskSampler<T> sampler(s, plan.problem.sampling, plan.exponent, place.image, mask);
+      const MaskSampler sampler(s, plan.problem.sampling, plan.exponent, place.image, mask);
       masks.load(s, plan.problem.logits, plane, window, sampler);
-      for (int64_t sample = 0; sample < s.samples; sample += 4 * sampler.copies) {
-        for (int copy = 0; copy < sampler.copies; ++copy) {
-          masks.sample(s, window, sampler, sample / (4 * sampler.copies), copy == 1);
+      for (int sample = 0; sample < samples; sample += 4 * sampler.copies()) {
+        for (int copy = 0; copy < sampler.copies(); ++copy) {
+          masks.sample(s, window, sampler, static_cast<uint32_t>(sample) >> (sampler.copies() == 2 ? 3 : 2),
+                       copy == 1);
           __syncthreads();
+#pragma unroll 1
           for (int q = 0; q < 4; ++q) {
-            const int64_t at = sample + q * sampler.copies + copy;
-            if (at >= s.samples) break;
+            const int at = sample + q * sampler.copies() + copy;
+            if (at >= samples) break;
             T m[4];
 #pragma unroll
             for (int i = 0; i < 4; ++i) m[i] = stencil(masks.masks[q], i);

@@ -28,16 +28,16 @@ __device__ __forceinline__ void for_each_sample(const Shape& s, const Sampling& 
                                                 const Exponent& exponent, const void* logits, int64_t item,
                                                 T& inverse_temperature, Visit visit) {
   const int64_t plane = item / s.cells(), cell = item % s.cells();
-  const MaskSampler<T> sampler(s, sampling, exponent, plane / s.masks, plane % s.masks);
+  const MaskSampler sampler(s, sampling, exponent, plane / s.masks, plane % s.masks);
   const T prepared = sampler.prepare(load_one(static_cast<const T*>(logits) + item));
-  inverse_temperature = sampler.inverse_temperature;
-  for (int64_t sample = 0; sample < s.samples; sample += 4 * sampler.copies) {
+  inverse_temperature = sampler.inverse_temperature<T>();
+  for (int64_t sample = 0; sample < s.samples; sample += 4 * sampler.copies()) {
     uint32_t words[4];
-    sampler.words(static_cast<uint32_t>(cell), static_cast<uint32_t>(sample / (4 * sampler.copies)), words);
+    sampler.words(static_cast<uint32_t>(cell), static_cast<uint32_t>(sample / (4 * sampler.copies())), words);
 #pragma unroll
     for (int q = 0; q < 4; ++q) {
-      for (int copy = 0; copy < sampler.copies; ++copy) {
-        const int64_t at = sample + q * sampler.copies + copy;
+      for (int copy = 0; copy < sampler.copies(); ++copy) {
+        const int64_t at = sample + q * sampler.copies() + copy;
         if (at < s.samples)
           visit((plane * s.samples + at) * s.cells() + cell, sampler.mask(words[q], copy == 1, prepared));
       }

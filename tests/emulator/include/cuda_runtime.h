@@ -18,6 +18,7 @@
 #define __host__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define __align__(bytes) __attribute__((aligned(bytes)))
 #define __constant__ [[maybe_unused]] static
 // One copy serves block after block: see find_shared_memory(). alignas(n) goes before it, __align__(n) after.
