@@ -41,9 +41,10 @@ $(VENV)/.torch:
 	$(BIN)/python -m pip install --quiet "$(TORCH)" numpy "setuptools>=77" wheel ninja
 	touch $@
 
-# The compiled extension lands beside the sources (editable install), so a change to either needs no copy.
+# The compiled extension lands beside the sources (editable install), so a change to either needs no copy. Without CUDA,
+# whose kernels take minutes to compile: SDFIDO_CUDA=1 puts them in.
 $(VENV)/.installed: $(VENV)/.torch $(SOURCES)
-	SDFIDO_WERROR=1 $(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[test]"
+	SDFIDO_CUDA=$${SDFIDO_CUDA:-0} SDFIDO_WERROR=1 $(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[test]"
 	touch $@
 
 $(VENV)/.linters: $(VENV)/.installed

@@ -1,13 +1,29 @@
-"""Builds sdfido._C, the compiled operators; everything else about the package stands in pyproject.toml."""
+"""Builds sdfido._C, the compiled operators; everything else about the package stands in pyproject.toml.
 
+CUDA goes into the same library where a toolkit is found. Environment variables:
+    SDFIDO_CUDA        1: CUDA or fail; 0: without; unset: as found
+    SDFIDO_CUDA_ARCHS  GPU architectures, by default all of the list below that the toolkit knows; all later ones
+                       are served by PTX
+    SDFIDO_WERROR      1: compiler warnings are errors
+"""
+
+import hashlib
 import os
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from setuptools import setup
-from torch.utils.cpp_extension import BuildExtension, CppExtension
+from torch.utils import cpp_extension
 
+CUDA_ARCHS = "75 80 86 89 90 100 120"
 SOURCES = ["csrc/ops.cpp", *sorted(str(path) for path in Path("csrc/cpu").glob("*.cpp"))]
-HEADERS = sorted(str(path) for pattern in ("*.h", "*.inl") for path in Path("csrc").rglob(pattern))
+CUDA_SOURCES = sorted(str(path) for path in Path("csrc/cuda").glob("*.cu"))
+HEADERS = sorted(str(path) for pattern in ("*.h", "*.inl", "*.cuh", "*.map") for path in Path("csrc").rglob(pattern))
+WERROR = os.environ.get("SDFIDO_WERROR") == "1"
+STABLE_ABI = "-DTORCH_TARGET_VERSION=0x020a000000000000"  # LibTorch's stable ABI as of torch 2.10
 COMPILE_FLAGS = [
     "-std=c++17",
     "-O3",
@@ -16,24 +32,103 @@ COMPILE_FLAGS = [
     # a*b+c is two roundings everywhere, so that every instruction set and the GPU give the same bits.
     "-ffp-contract=off",
     "-fvisibility=hidden",
-    "-DTORCH_TARGET_VERSION=0x020a000000000000",  # LibTorch's stable ABI as of torch 2.10
+    STABLE_ABI,
     "-Wall",
     "-Wextra",
     "-Wno-unknown-pragmas",
-    *(["-Werror"] if os.environ.get("SDFIDO_WERROR") == "1" else []),
+    *(["-Werror"] if WERROR else []),
 ]
+NVCC_FLAGS = [
+    "-std=c++17",
+    "-O3",
+    "--fmad=false",  # as -ffp-contract=off
+    "-Xcompiler=-fvisibility=hidden",
+    STABLE_ABI,
+    "-DUSE_CUDA",
+    "--threads=0",  # architectures in parallel
+    "-Xcompiler=-Wall,-Wno-unknown-pragmas",
+    *(["-Werror=all-warnings", "-Xcompiler=-Werror"] if WERROR else []),
+]
+
+
+def find_toolkit() -> Path | None:
+    """Where nvcc and the static runtime are; torch looks for them only where it was itself built with CUDA."""
+    nvcc = shutil.which("nvcc")
+    places = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
+    if nvcc:
+        places.append(str(Path(nvcc).resolve().parents[1]))
+        # The one on the PATH may be a wrapper; it says itself where it belongs.
+        dryrun = subprocess.run([nvcc, "--dryrun", "x.cu"], capture_output=True, text=True).stderr
+        places += re.findall(r"^#\$ TOP=(.+)$", dryrun, re.MULTILINE)
+    for place in places:
+        home = Path(place or "/nowhere")
+        if (home / "bin/nvcc").exists() and (home / "lib64/libcudart_static.a").exists():
+            return home.resolve()
+    return None
+
+
+def choose_toolkit() -> Path | None:
+    """The toolkit to build with; says why, if there is none."""
+    wanted = os.environ.get("SDFIDO_CUDA", "")
+    if wanted not in ("", "0", "1"):
+        raise SystemExit(f"SDFIDO_CUDA must be 0, 1 or unset, got {wanted!r}")
+    if wanted == "0":
+        print("sdfido: building without CUDA: SDFIDO_CUDA=0", file=sys.stderr)
+        return None
+    home = find_toolkit()
+    missing = "no CUDA toolkit (bin/nvcc and lib64/libcudart_static.a) under CUDA_HOME, CUDA_PATH, /usr/local/cuda "
+    missing += "or around nvcc on the PATH"
+    if wanted == "1" and home is None:
+        raise SystemExit(f"SDFIDO_CUDA=1, but there is {missing}; set CUDA_HOME, or SDFIDO_CUDA=0 to build without")
+    if home is None:
+        print(f"sdfido: building without CUDA: {missing}", file=sys.stderr)
+    return home
+
+
+def choose_archs(home: Path) -> list[str]:
+    """Architectures as in SDFIDO_CUDA_ARCHS, all of them known to the toolkit."""
+    listed = subprocess.run([home / "bin/nvcc", "--list-gpu-arch"], capture_output=True, text=True, check=True).stdout
+    known = re.findall(r"compute_(\w+)", listed)
+    wanted = os.environ.get("SDFIDO_CUDA_ARCHS", "").replace(",", " ").split()
+    if unknown := [arch for arch in wanted if arch not in known]:
+        raise SystemExit(
+            f"SDFIDO_CUDA_ARCHS must name architectures that {home}/bin/nvcc knows, {' '.join(known)}; "
+            f"got {' '.join(unknown)}"
+        )
+    return wanted or [arch for arch in CUDA_ARCHS.split() if arch in known]
+
+
+sources, cxx_flags, nvcc_flags, libraries, library_dirs = SOURCES, COMPILE_FLAGS, [], [], []
+link_flags = ["-Wl,-s", "-Wl,--version-script=csrc/exports.map"]
+if toolkit := choose_toolkit():
+    archs = choose_archs(toolkit)
+    # PTX of the oldest, from which all machine code is made: of each architecture's own PTX it would be the same.
+    ptx = f"compute_{min(archs, key=int)}"
+    codes = [*(f"sm_{arch}" for arch in archs), ptx]
+    print(f"sdfido: building with CUDA, toolkit in {toolkit}, for {' '.join(codes)}", file=sys.stderr)
+    cpp_extension.CUDA_HOME = str(toolkit)  # None where torch was built without CUDA, whose headers do as well
+    sources = SOURCES + CUDA_SOURCES
+    cxx_flags = [*COMPILE_FLAGS, f'-DSDFIDO_CUDA_ARCHS="{" ".join(codes)}"']
+    # ninja follows nvcc's includes only where torch was built with CUDA; a changed command makes it compile anew.
+    headers = hashlib.sha256(b"".join(Path(header).read_bytes() for header in HEADERS)).hexdigest()[:16]
+    nvcc_flags = [*NVCC_FLAGS, f"-gencode=arch={ptx},code=[{','.join(codes)}]", f"-DSDFIDO_HEADERS={headers}"]
+    libraries, library_dirs = ["cudart_static", "rt", "pthread", "dl"], [str(toolkit / "lib64")]
+    # libtorch must stay among the needed libraries: it brings libtorch_cuda, where there is one.
+    link_flags += ["-Wl,--push-state,--no-as-needed", "-ltorch", "-Wl,--pop-state"]
 
 setup(
     ext_modules=[
-        CppExtension(
+        cpp_extension.CppExtension(
             "sdfido._C",
-            SOURCES,
+            sources,
             depends=HEADERS,
-            extra_compile_args={"cxx": COMPILE_FLAGS},
-            extra_link_args=["-Wl,-s"],
+            extra_compile_args={"cxx": cxx_flags, "nvcc": nvcc_flags},
+            extra_link_args=link_flags,
+            libraries=libraries,
+            library_dirs=library_dirs,
             py_limited_api=True,
         )
     ],
-    cmdclass={"build_ext": BuildExtension},
+    cmdclass={"build_ext": cpp_extension.BuildExtension},
     options={"bdist_wheel": {"py_limited_api": "cp310"}},
 )

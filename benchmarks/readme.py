@@ -42,7 +42,9 @@ def speed() -> str:
 
 def demo(field: str) -> str:
     value = json.loads(DEMO.read_text())[field]
-    return f"{value:.0f} s" if field == "seconds" else f"{100 * value:.0f} %"
+    if field == "seconds":
+        return f"{value:.0f} s"
+    return "under 0.1 %" if value < 0.001 else f"{100 * value:.0f} %"
 
 
 def filled(text: str) -> str:

@@ -25,6 +25,17 @@ STABLE_TORCH_LIBRARY(sdfido, m) {
   m.def("simplified_concrete(Tensor logits, Tensor u, float temperature) -> Tensor");
   m.def("simplified_concrete_backward(Tensor grad, Tensor masks, float temperature) -> Tensor");
   m.def("cpu_isa() -> str");
+  m.def("cuda_archs() -> str");
+}
+
+#ifndef SDFIDO_CUDA_ARCHS
+#define SDFIDO_CUDA_ARCHS ""  // setup.py names them where it builds the CUDA backend
+#endif
+
+static std::string cuda_archs() { return SDFIDO_CUDA_ARCHS; }
+
+STABLE_TORCH_LIBRARY_IMPL(sdfido, CompositeExplicitAutograd, m) {
+  m.impl("cuda_archs", TORCH_BOX(&cuda_archs));
 }
 
 // `import sdfido._C` loads this library; loading it registers the operators.

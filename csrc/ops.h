@@ -8,6 +8,7 @@
 #pragma GCC diagnostic pop
 
 #include <cmath>
+#include <initializer_list>
 #include <optional>
 #include <tuple>
 
@@ -56,8 +57,19 @@ inline void check_temperature(double temperature) {
       "sdfido: temperature must be positive and finite, got ", temperature);
 }
 
+// Sizes whose product stays far from overflow.
+inline void check_product(const char* what, std::initializer_list<int64_t> sizes) {
+  int64_t product = 1;
+  bool fits = true;
+  for (int64_t size : sizes) fits = fits && !__builtin_mul_overflow(product, size, &product);
+  STD_TORCH_CHECK(fits && product < (int64_t{1} << 48), "sdfido: ", what,
+                  " must have fewer than 2^48 elements");
+}
+
 inline Shape mask_shape(const Tensor& logits, int64_t num_samples) {
   STD_TORCH_CHECK(num_samples >= 1, "sdfido: num_samples must be at least 1, got ", num_samples);
+  check_product("the samples of all masks", {logits.size(1), num_samples, logits.size(2), logits.size(3)});
+  check_product("the masks", {logits.size(0), logits.size(1), num_samples, logits.size(2), logits.size(3)});
   Shape shape{logits.size(0), logits.size(1), num_samples, logits.size(2), logits.size(3), 0, 0, 0};
   shape.height = shape.cell_rows;
   shape.width = shape.cell_columns;
@@ -105,8 +117,21 @@ inline Shape check_images(const Tensor& logits, const Tensor& image, const Tenso
   STD_TORCH_CHECK(shape.cell_rows <= shape.height && shape.cell_columns <= shape.width, "sdfido: masks of ",
                   shape.cell_rows, "x", shape.cell_columns, " cells are larger than the image of ",
                   shape.height, "x", shape.width, " pixels");
+  check_product("the composites",
+                {shape.images, shape.masks, shape.samples, shape.channels, shape.height, shape.width});
+  check_product("an image's composites",
+                {shape.masks, shape.samples, shape.channels, shape.height, shape.width});
   STD_TORCH_CHECK(shape.pixels() < (int64_t{1} << 31), "sdfido: an image must have fewer than 2^31 pixels");
   return shape;
+}
+
+// Whether a tensor has just these sizes.
+inline bool has_sizes(const Tensor& tensor, std::initializer_list<int64_t> sizes) {
+  if (tensor.dim() != static_cast<int64_t>(sizes.size())) return false;
+  int64_t d = 0;
+  for (int64_t size : sizes)
+    if (tensor.size(d++) != size) return false;
+  return true;
 }
 
 inline StridedInput strided(const Tensor& tensor) {
@@ -184,9 +209,8 @@ struct CompositeBackwardCall {
  private:
   void set_composites(const Tensor& grad) {
     const Shape& s = problem.shape;
-    const int64_t sizes[6] = {s.images, s.masks, s.samples, s.channels, s.height, s.width};
-    bool fits = grad.dim() == 6 && same_device(grad, logits);
-    for (int64_t d = 0; fits && d < 6; ++d) fits = grad.size(d) == sizes[d];
+    const bool fits = has_sizes(grad, {s.images, s.masks, s.samples, s.channels, s.height, s.width}) &&
+                      same_device(grad, logits);
     STD_TORCH_CHECK(fits, "sdfido: the composites' gradient must have their sizes and device");
     problem.composite_format = format_of(grad, "the composites' gradient");
     STD_TORCH_CHECK(
@@ -209,9 +233,8 @@ struct CompositeBackwardCall {
   }
 
   const void* penalty(const Tensor& grad, Tensor& held) {
-    STD_TORCH_CHECK(grad.dim() == 2 && grad.size(0) == problem.shape.images &&
-                        grad.size(1) == problem.shape.masks && grad.scalar_type() == logits.scalar_type() &&
-                        same_device(grad, logits),
+    STD_TORCH_CHECK(has_sizes(grad, {problem.shape.images, problem.shape.masks}) &&
+                        grad.scalar_type() == logits.scalar_type() && same_device(grad, logits),
                     "sdfido: a penalty's gradient must be [N, K] with the dtype and device of logits");
     held = torch::stable::contiguous(grad);
     return held.const_data_ptr();
@@ -223,6 +246,86 @@ struct CompositeBackwardCall {
     out = wanted ? torch::stable::new_empty(image, {s.images, s.channels, s.height, s.width})
                  : torch::stable::new_empty(image, {0});
     return wanted ? out.mutable_data_ptr() : nullptr;
+  }
+};
+
+struct MaskForwardCall {
+  MaskForward problem;
+  Tensor logits, masks;
+
+  MaskForwardCall(const Tensor& logits_, const Tensor& rng, const OptionalTensor& streams,
+                  int64_t num_samples, double temperature, bool antithetic)
+      : problem{}, logits(logits_) {
+    problem.float64 = check_logits(logits_);
+    const Shape s = problem.shape = mask_shape(logits_, num_samples);
+    problem.sampling = check_sampling(logits_, rng, streams, temperature, antithetic);
+    logits = torch::stable::contiguous(logits_);
+    masks = torch::stable::new_empty(logits, {s.images, s.masks, s.samples, s.cell_rows, s.cell_columns});
+    problem.logits = logits.const_data_ptr();
+    problem.masks = masks.mutable_data_ptr();
+  }
+};
+
+struct MaskBackwardCall {
+  MaskBackward problem;
+  Tensor logits, grad_masks, grad_logits;
+
+  MaskBackwardCall(const Tensor& grad, const Tensor& logits_, const Tensor& rng,
+                   const OptionalTensor& streams, int64_t num_samples, double temperature, bool antithetic)
+      : problem{}, logits(logits_) {
+    problem.float64 = check_logits(logits_);
+    problem.shape = mask_shape(logits_, num_samples);
+    problem.sampling = check_sampling(logits_, rng, streams, temperature, antithetic);
+    const Shape& s = problem.shape;
+    STD_TORCH_CHECK(has_sizes(grad, {s.images, s.masks, s.samples, s.cell_rows, s.cell_columns}) &&
+                        grad.scalar_type() == logits_.scalar_type() && same_device(grad, logits_),
+                    "sdfido: the masks' gradient must have their sizes, dtype and device");
+    logits = torch::stable::contiguous(logits_), grad_masks = torch::stable::contiguous(grad);
+    grad_logits = torch::stable::empty_like(logits);
+    problem.logits = logits.const_data_ptr(), problem.grad_masks = grad_masks.const_data_ptr();
+    problem.grad_logits = grad_logits.mutable_data_ptr();
+  }
+};
+
+// Float64 or not, for two tensors of one shape.
+inline bool check_pair(const Tensor& a, const Tensor& b, const char* what) {
+  bool fits = a.dim() == b.dim() && a.scalar_type() == b.scalar_type() && same_device(a, b);
+  for (int64_t d = 0; fits && d < a.dim(); ++d) fits = a.size(d) == b.size(d);
+  const Format format = format_of(a, "logits");
+  STD_TORCH_CHECK(fits && (format == Format::kFloat32 || format == Format::kFloat64), "sdfido: ", what,
+                  " must have the same sizes, device and dtype, float32 or float64");
+  return format == Format::kFloat64;
+}
+
+struct ConcreteForwardCall {
+  ConcreteForward problem;
+  Tensor logits, uniforms, masks;
+
+  ConcreteForwardCall(const Tensor& logits_, const Tensor& u, double temperature)
+      : problem{}, logits(logits_) {
+    problem.float64 = check_pair(logits_, u, "logits and u");
+    check_temperature(temperature);
+    logits = torch::stable::contiguous(logits_), uniforms = torch::stable::contiguous(u);
+    masks = torch::stable::empty_like(logits);
+    problem.count = logits.numel(), problem.temperature = temperature;
+    problem.logits = logits.const_data_ptr(), problem.uniforms = uniforms.const_data_ptr();
+    problem.masks = masks.mutable_data_ptr();
+  }
+};
+
+struct ConcreteBackwardCall {
+  ConcreteBackward problem;
+  Tensor masks, grad_masks, grad_logits;
+
+  ConcreteBackwardCall(const Tensor& grad, const Tensor& masks_, double temperature)
+      : problem{}, masks(masks_) {
+    problem.float64 = check_pair(grad, masks_, "masks and their gradient");
+    check_temperature(temperature);
+    masks = torch::stable::contiguous(masks_), grad_masks = torch::stable::contiguous(grad);
+    grad_logits = torch::stable::empty_like(masks);
+    problem.count = masks.numel(), problem.temperature = temperature;
+    problem.masks = masks.const_data_ptr(), problem.grad_masks = grad_masks.const_data_ptr();
+    problem.grad_logits = grad_logits.mutable_data_ptr();
   }
 };
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import torch
-from torch import Tensor
 
 from . import infill as infills
 from . import models
 from .fido import FIDO, Settings
 from .files import replacing
 from .ops import build_info
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 try:
     import typer
@@ -58,8 +61,9 @@ Examples:
 
     sdfido explain cat.jpg --model mypackage.nets:make --infill local-mean:31 --steps 200
 
-Exit code: 0 if every photo was explained; 1 if one could not be read (the others are explained); 2 if an argument is
-wrong or a package is missing (nothing is explained).
+Exit code: 0 if every photo was explained; 1 if one could not be read or explained, or its results not be written (the
+others are explained); 2 if an argument is wrong, a package is missing, the model cannot be made or the results have no
+place (nothing is explained, nothing written); 130 if interrupted (what is finished stays).
 """
 
 
@@ -118,18 +122,26 @@ def explain(
     layout = {"channels_last": channels_last, "dtype": torch.bfloat16 if bfloat16 else torch.float32}
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # a user's package.module may lie here; what is installed comes first
-    run = _prepare(model, target, infill, device, out, settings | layout)
-    failed = 0
-    for path, folder in zip(photos, _folders(photos, out), strict=True):
-        try:
-            image = run.classifier.preprocess(models.read_photo(path))
-        except ValueError as error:
-            _say(f"Error: {error}")
-            failed += 1
-        else:
-            _explain(run, str(path), image, folder)
-    if failed:
-        _say(f"{failed} of {len(photos)} photos could not be read")
+    folders = _folders(photos, out)
+    done = 0
+    with _interruptible(lambda: f"{done} of {len(photos)} photos are explained, and their results complete"):
+        run = _prepare(model, target, infill, device, out, list(zip(photos, folders, strict=True)), settings | layout)
+        for path, folder in zip(photos, folders, strict=True):
+            try:
+                photo = models.read_photo(path)
+            except ImportError as error:
+                _fail(error)
+            except ValueError as error:  # names the photo
+                _say(f"Error: {error}")
+                continue
+            try:
+                _explain(run, _printable(path), photo, folder)
+            except Exception as error:
+                _say(f"Error: photo {_printable(path)!r} could not be explained: {_reason(error)}")
+            else:
+                done += 1
+    if done < len(photos):
+        _say(f"{len(photos) - done} of {len(photos)} photos could not be explained")
         raise typer.Exit(1)
 
 
@@ -141,12 +153,18 @@ def demo(
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")] = "cpu",
 ) -> None:
     """Explain what EfficientNet-Lite0 sees in scikit-image's photo of a cat."""
-    run = _prepare(models.DEMO, None, "blur", device, out, {"steps": steps, "num_samples": samples, "seed": seed})
-    try:
-        photo = models.demo_photo()
-    except ImportError as error:
-        _fail(error)
-    _explain(run, "chelsea", run.classifier.preprocess(photo), out)
+    settings = {"steps": steps, "num_samples": samples, "seed": seed}
+    with _interruptible(lambda: "nothing is explained"):
+        run = _prepare(models.DEMO, None, "blur", device, out, [(None, out)], settings)
+        try:
+            photo = models.demo_photo()
+        except ImportError as error:
+            _fail(error)
+        try:
+            _explain(run, "chelsea", photo, out)
+        except Exception as error:
+            _say(f"Error: the photo could not be explained: {_reason(error)}")
+            raise typer.Exit(1) from error
 
 
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -172,40 +190,45 @@ class _Run:
     device: str
 
 
-def _prepare(model: str, target: str | None, infill: str, device: str, out: Path, settings: dict[str, Any]) -> _Run:
-    """Find all that is wrong with the arguments before the classifier is run."""
+def _prepare(
+    model: str,
+    target: str | None,
+    infill: str,
+    device: str,
+    out: Path,
+    places: Sequence[tuple[Path | None, Path]],
+    settings: dict[str, Any],
+) -> _Run:
+    """Find all that is wrong with the arguments before the classifier is run; places: photos and their folders."""
     try:
         infills.from_spec(infill, models.IMAGENET)  # a misspelt name should not wait for a model to load
-        _check_folder(out)
+        _check_places(out, places)
         importlib.import_module("sdfido.plot")
         classifier = models.load(model, device)
         index = None if target is None else classifier.find(target)
         function = infills.from_spec(infill, classifier.normalization, seed=settings["seed"])
         explainer = FIDO(classifier.model, infill=function, normalization=classifier.normalization, **settings)
-    except (ValueError, TypeError, ImportError, OSError) as error:
+    except Exception as error:  # a user's own model can raise anything
         _fail(error)
     return _Run(classifier, index, infill, explainer, device)
 
 
-def _explain(run: _Run, photo: str, image: Tensor, folder: Path) -> None:
-    """Explain one preprocessed photo [3,H,W] and write the results; the summary last, so that it stands for all."""
+def _explain(run: _Run, photo: str, opened: Image, folder: Path) -> None:
+    """Explain one photo and write the results, all or none; the summary last, so that it stands for all."""
     from . import plot
 
-    classifier, images = run.classifier, image[None].to(run.device)
+    classifier, images = run.classifier, run.classifier.preprocess(opened)[None].to(run.device)
     targets = None if run.target is None else [run.target]
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("step {task.completed:.0f}/{task.total:.0f}"))
     more = (TextColumn("objective {task.fields[objective]:.2f}"), TimeElapsedColumn(), TimeRemainingColumn())
-    try:
-        with Progress(*columns, *more, console=console) as bar:
-            task = bar.add_task(escape(Path(photo).name), total=run.explainer.settings.steps, objective=math.nan)
-            explanation = run.explainer.explain(
-                images, targets, callback=lambda now: bar.update(task, completed=now.step, objective=now.objective)
-            )
-        target = int(explanation.targets[0])
-        label = classifier.label(target)
-    except (ValueError, TypeError) as error:
-        _fail(error)
+    with Progress(*columns, *more, console=console) as bar:
+        task = bar.add_task(escape(Path(photo).name), total=run.explainer.settings.steps, objective=math.nan)
+        explanation = run.explainer.explain(
+            images, targets, callback=lambda now: bar.update(task, completed=now.step, objective=now.objective)
+        )
+    target = int(explanation.targets[0])
+    label = classifier.label(target)
     summary = {
         "photo": photo,
         "model": classifier.name,
@@ -223,14 +246,14 @@ def _explain(run: _Run, photo: str, image: Tensor, folder: Path) -> None:
     }
     pixels = classifier.normalization.pixels(images)
     replacement = classifier.normalization.pixels(infills.apply(run.explainer.infill, images))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        plot.save(plot.overview(explanation, pixels, replacement, label=label), folder / "overview.png")
-        explanation.save(folder / "explanation.npz")
-        with replacing(folder / "summary.json") as part:
-            part.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        _fail(error)
+    figure = plot.overview(explanation, pixels, replacement, label=label)
+    text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:  # renames in reverse
+        summary_part, maps_part, picture_part = (stack.enter_context(replacing(folder / name)) for name in _RESULTS)
+        plot.save(figure, picture_part)
+        explanation.save(maps_part)
+        summary_part.write_text(text, encoding="utf-8")
     typer.echo(
         f"{photo}: {label} ({target}) {summary['prob_image']:.1%}; "
         f"SSR keeps {summary['kept_ssr']:.0%} of the photo: {summary['prob_ssr']:.1%}; "
@@ -238,7 +261,11 @@ def _explain(run: _Run, photo: str, image: Tensor, folder: Path) -> None:
     )
 
 
-_NUMBERS = ("prob_image", "prob_infill", "prob_ssr", "prob_sdr", "kept_ssr", "removed_sdr")
+_RESULTS = ("summary.json", "explanation.npz", "overview.png")
+_NUMBERS = (
+    *("prob_image", "prob_infill", "prob_ssr", "prob_sdr", "kept_ssr", "removed_sdr"),
+    *("prob_ssr_binary", "prob_sdr_binary", "area_ssr", "area_sdr"),
+)
 
 
 def _folders(photos: Sequence[Path], out: Path) -> list[Path]:
@@ -248,21 +275,61 @@ def _folders(photos: Sequence[Path], out: Path) -> list[Path]:
     taken: set[str] = set()
     folders = []
     for photo in photos:
-        name, number = photo.stem, 2
+        stem = photo.stem if photo.stem.strip(".") else "photo"  # "..": the folder above
+        name, number = stem, 2
         while name.casefold() in taken:
-            name, number = f"{photo.stem}-{number}", number + 1
+            name, number = f"{stem}-{number}", number + 1
         taken.add(name.casefold())
         folders.append(out / name)
     return folders
 
 
-def _check_folder(folder: Path) -> None:
-    """Raise ValueError unless files can be written into the folder, or into one that can be made there."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise ValueError(f"out must be a folder, got {str(folder)!r}, where {there} is a file")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"out must be a folder to write to, got {str(folder)!r}, where {there} is not writable")
+def _check_places(out: Path, places: Sequence[tuple[Path | None, Path]]) -> None:
+    """Raise ValueError unless every result can be written, and none would replace a photo."""
+    photos = {(s.st_dev, s.st_ino): path for path, _ in places if path is not None and (s := _stat(path))}
+    for _, folder in places:
+        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+        if not there.is_dir():
+            raise ValueError(f"out must be a folder, got {str(out)!r}, where {there} is not a folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise ValueError(f"out must be a folder to write to, got {str(out)!r}, where {there} is not writable")
+        for path in (folder / name for name in _RESULTS):
+            status = _stat(path)
+            if status is None:
+                continue
+            photo = photos.get((status.st_dev, status.st_ino))
+            if photo is not None:
+                raise ValueError(f"out must not be where a result replaces a photo, got {str(out)!r}, with {photo}")
+            if not path.is_file() or not os.access(path, os.W_OK):
+                raise ValueError(f"out must take the results, got {str(out)!r}, where {path} cannot be replaced")
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
+@contextlib.contextmanager
+def _interruptible(state: Callable[[], str]) -> Iterator[None]:
+    """Ends the command with a line and exit code 130 where the user interrupts it; state: what is done by then."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say(f"Interrupted: {state()}")
+        raise typer.Exit(130) from None
+
+
+def _printable(path: Path) -> str:
+    """The path as text that can be printed and written as UTF-8, whatever bytes it consists of."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def _reason(error: Exception) -> str:
+    """What an error says; with its type where that was not raised for the user to read."""
+    readable = isinstance(error, ValueError | TypeError | ImportError | OSError) and str(error)
+    return str(error) if readable else f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def _say(message: str) -> None:
@@ -270,5 +337,5 @@ def _say(message: str) -> None:
 
 
 def _fail(error: Exception) -> NoReturn:
-    _say(f"Error: {error}")
+    _say(f"Error: {_reason(error)}")
     raise typer.Exit(2) from error

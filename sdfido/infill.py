@@ -8,12 +8,13 @@ operations in a fixed order, and randomness depends on (seed, stream) only, neve
 from __future__ import annotations
 
 import math
+import numbers
 import operator
 import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -52,17 +53,18 @@ class Infill(ABC):
 class Blur(Infill):
     """Gaussian blur: Σ_j g(i−j)·x_j / Σ_j g(i−j) over the pixels j inside the image, g(d) = exp(−d²/2σ²), per axis.
 
-    sigma: standard deviation in pixels, > 0. Dividing by the kernel's mass inside the image keeps constants constant
-    up to the border; kernels larger than the image are fine. Weights below float32's resolution of 1 are left out.
+    sigma: standard deviation in pixels, ≥ 0.1; less would leave the image as it is. Dividing by the kernel's mass
+    inside the image keeps constants constant up to the border; kernels larger than the image are fine. Weights below
+    float32's resolution of 1 are left out.
     """
 
     sigma: float = 10.0
 
     def __post_init__(self) -> None:
-        _check_number("sigma", self.sigma, "a positive number of pixels", lambda v: v > 0)
+        _set_number(self, "sigma", float, "a positive number of pixels, at least 0.1", lambda v: v >= 0.1)
 
     def __call__(self, images: Tensor, streams: Streams | None = None) -> Tensor:
-        reach = min(math.ceil(self.sigma * math.sqrt(48 * math.log(2))), max(images.shape[-2:]))  # g(reach) = 2^-24
+        reach = math.ceil(min(self.sigma * math.sqrt(48 * math.log(2)), max(images.shape[-2:])))  # g(reach) = 2^-24
         weights = [math.exp(-0.5 * (d / self.sigma) ** 2) for d in range(reach + 1)]
         return _smooth(images, weights)
 
@@ -77,10 +79,10 @@ class LocalMean(Infill):
     size: int = 15
 
     def __post_init__(self) -> None:
-        _check_number("size", self.size, "an odd number of pixels, at least 1", lambda v: v >= 1 and v % 2 == 1)
+        _set_number(self, "size", int, "an odd number of pixels, at least 1", lambda v: v >= 1 and v % 2 == 1)
 
     def __call__(self, images: Tensor, streams: Streams | None = None) -> Tensor:
-        return _smooth(images, [1.0] * (self.size // 2 + 1))
+        return _smooth(images, [1.0] * (min(self.size // 2, max(images.shape[-2:])) + 1))
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,9 @@ class Zeros(Infill):
 
     normalization: Normalization
 
+    def __post_init__(self) -> None:
+        _check_normalization(self.normalization)
+
     def __call__(self, images: Tensor, streams: Streams | None = None) -> Tensor:
         return self.normalization.normalize(images.new_zeros((1, images.shape[1], 1, 1)))
 
@@ -114,8 +119,15 @@ class UniformNoise(Infill):
     normalization: Normalization
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        _check_normalization(self.normalization)
+        _set_seed(self)
+
     def __call__(self, images: Tensor, streams: Streams | None = None) -> Tensor:
-        noise = [torch.rand(images.shape[1:], generator=g) for g in _generators(self.seed, images, streams)]
+        noise = [
+            torch.rand(images.shape[1:], generator=g, dtype=torch.float32, device="cpu")
+            for g in _generators(self.seed, images, streams)
+        ]
         return _normalized(noise, images, self.normalization)
 
 
@@ -132,14 +144,17 @@ class NormalNoise(Infill):
     std: float = 0.2
 
     def __post_init__(self) -> None:
-        _check_number("mean", self.mean, "a finite number")
-        _check_number("std", self.std, "a finite number, at least 0", lambda v: v >= 0)
+        _check_normalization(self.normalization)
+        _set_seed(self)
+        _set_number(self, "mean", float, "a finite number")
+        _set_number(self, "std", float, "a finite number, at least 0", lambda v: v >= 0)
 
     def __call__(self, images: Tensor, streams: Streams | None = None) -> Tensor:
         noise = [
-            (torch.randn(images.shape[1:], generator=g) * self.std + self.mean).clamp_(0, 1)
+            torch.randn(images.shape[1:], generator=g, dtype=torch.float32, device="cpu")
             for g in _generators(self.seed, images, streams)
         ]
+        noise = [(values * self.std + self.mean).clamp_(0, 1) for values in noise]
         return _normalized(noise, images, self.normalization)
 
 
@@ -147,8 +162,10 @@ class NormalNoise(Infill):
 class PatchShuffle(Infill):
     """The image with its patches permuted: same colours and textures, no arrangement (a knockoff of the image).
 
-    patch: side of a patch in pixels, ≥ 1. Where it does not divide the image, the strips left at the right and at the
-    bottom are cut into patches too and permuted among themselves, so every pixel is used exactly once.
+    patch: side of a patch in pixels, ≥ 1; cut to the image's side where that is shorter. Patches of equal size are
+    permuted so that none stays in place. Where `patch` does not divide the image, the strips left at the right and at
+    the bottom are permuted likewise; a piece of a size of its own changes places with as large a part of some patch.
+    So every pixel is used exactly once, and none stays where it was.
     Raises ValueError for images too small to hold two patches.
     """
 
@@ -156,7 +173,8 @@ class PatchShuffle(Infill):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_number("patch", self.patch, "a whole number of pixels, at least 1", lambda v: v >= 1 and v % 1 == 0)
+        _set_number(self, "patch", int, "a whole number of pixels, at least 1", lambda v: v >= 1)
+        _set_seed(self)
 
     def __call__(self, images: Tensor, streams: Streams | None = None) -> Tensor:
         height, width = images.shape[-2:]
@@ -168,22 +186,29 @@ class PatchShuffle(Infill):
 
     def _order(self, height: int, width: int, generator: torch.Generator) -> Tensor:
         """For each pixel of the shuffled image, flattened, the pixel of the image that it shows: [height·width]."""
-        order = torch.arange(height * width).view(height, width)
+        order = torch.arange(height * width, device="cpu").view(height, width)
         shuffled = order.clone()
-        rows, columns = height - height % self.patch, width - width % self.patch
-        most = 0
-        for y0, y1 in ((0, rows), (rows, height)):
-            for x0, x1 in ((0, columns), (columns, width)):
-                if y0 == y1 or x0 == x1:
-                    continue
-                tile = (min(self.patch, y1 - y0), min(self.patch, x1 - x0))
-                grid = ((y1 - y0) // tile[0], (x1 - x0) // tile[1])
-                tiles = order[y0:y1, x0:x1].reshape(grid[0], tile[0], grid[1], tile[1]).transpose(1, 2).flatten(0, 1)
-                tiles = tiles[torch.randperm(len(tiles), generator=generator)]
-                shuffled[y0:y1, x0:x1] = tiles.reshape(*grid, *tile).transpose(1, 2).reshape(y1 - y0, x1 - x0)
-                most = max(most, len(tiles))
-        if most < 2:
+        patch = (min(self.patch, height), min(self.patch, width))
+        grid = (height // patch[0], width // patch[1])
+        if grid[0] * grid[1] < 2:
             raise ValueError(f"patch must be small enough for two in a {height}x{width} image, got {self.patch}")
+        rows, columns = grid[0] * patch[0], grid[1] * patch[1]
+        for ys in (slice(0, rows), slice(rows, height)):
+            for xs in (slice(0, columns), slice(columns, width)):
+                area = order[ys, xs]
+                if not area.numel():
+                    continue
+                tile = (min(patch[0], area.shape[0]), min(patch[1], area.shape[1]))
+                across = (area.shape[0] // tile[0], area.shape[1] // tile[1])
+                tiles = area.reshape(across[0], tile[0], across[1], tile[1]).transpose(1, 2).flatten(0, 1)
+                if len(tiles) > 1:
+                    tiles = tiles[_cycle(len(tiles), generator)]
+                    shuffled[ys, xs] = tiles.reshape(*across, *tile).transpose(1, 2).reshape(area.shape)
+                else:  # nothing else is of its size
+                    place = int(torch.randint(grid[0] * grid[1], (1,), generator=generator, device="cpu"))
+                    y, x = place // grid[1] * patch[0], place % grid[1] * patch[1]
+                    other = (slice(y, y + tile[0]), slice(x, x + tile[1]))
+                    shuffled[ys, xs], shuffled[other] = shuffled[other].clone(), area
         return shuffled.flatten()
 
 
@@ -283,11 +308,42 @@ def _number(spec: str, value: str, kind: type[Number]) -> Number:
         ) from None
 
 
-def _check_number(name: str, value: float, meaning: str, valid: Callable[[float], bool] = lambda v: True) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be {meaning}, got {_describe(value)}")
-    if not (math.isfinite(value) and valid(value)):
+def _set_number(
+    infill: Infill, name: str, kind: type[Number], meaning: str, valid: Callable[[Number], bool] = lambda v: True
+) -> None:
+    """Check a field of an infill, and turn any kind of number (NumPy's, say) into Python's."""
+    value = getattr(infill, name)
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral if kind is int else numbers.Real):
+        hint = "; convert it with int()" if isinstance(value, numbers.Real) and not isinstance(value, bool) else ""
+        raise TypeError(f"{name} must be {meaning}, got {_describe(value)}{hint}")
+    try:
+        number = kind(cast(Number, value))
+        fits = math.isfinite(number) if kind is float else True
+    except OverflowError:
+        fits = False
+    if not (fits and valid(number)):
         raise ValueError(f"{name} must be {meaning}, got {value!r}")
+    object.__setattr__(infill, name, number)
+
+
+def _set_seed(infill: Infill) -> None:
+    _set_number(infill, "seed", int, "an integer of 64 bits", lambda v: -(2**63) <= v < 2**64)
+
+
+def _check_normalization(value: object) -> None:
+    if not isinstance(value, Normalization):
+        raise TypeError(
+            f"normalization must be a sdfido Normalization, got {_describe(value)}; "
+            "where images are pixels in 0..1, give Normalization((0.0,), (1.0,))"
+        )
+
+
+def _cycle(count: int, generator: torch.Generator) -> Tensor:
+    """A random permutation of one cycle: each place gets another's content."""
+    places = torch.randperm(count, generator=generator, device="cpu")
+    result = torch.empty_like(places)
+    result[places] = places.roll(1)
+    return result
 
 
 def _smooth(images: Tensor, weights: Sequence[float]) -> Tensor:

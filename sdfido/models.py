@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import os
@@ -66,11 +67,12 @@ class Classifier:
         image = _rgb(photo)
         height, width = self.size
         scale = max(height / self.crop / image.height, width / self.crop / image.width)
-        resized = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
+        # Of the resized photo's middle, what it shows is resized only: that needs no more memory than the result.
+        left, right = _seen(image.width, width, scale)
+        top, bottom = _seen(image.height, height, scale)
         resampling = _require("PIL.Image", "photos", 'pip install "sdfido[cli]"').Resampling
-        image = image.resize(resized, resampling[self.interpolation.upper()])
-        left, top = (resized[0] - width) // 2, (resized[1] - height) // 2
-        pixels = np.array(image.crop((left, top, left + width, top + height)), dtype=np.float32) / 255
+        image = image.resize((width, height), resampling[self.interpolation.upper()], box=(left, top, right, bottom))
+        pixels = np.array(image, dtype=np.float32) / 255
         return self.normalization.normalize(torch.from_numpy(pixels).permute(2, 0, 1).contiguous())
 
     def label(self, index: int) -> str:
@@ -151,7 +153,10 @@ def load(spec: str, device: str | torch.device = "cpu") -> Classifier:
         raise ValueError(
             f'model must be "{DEMO}", "timm:NAME", "torchvision:NAME" or "package.module:callable", got {spec!r}'
         )
-    return replace(classifier, model=classifier.model.to(device).eval())
+    model = classifier.model.to(device)
+    with contextlib.suppress(NotImplementedError):  # an exported program has one mode only
+        model = model.eval()
+    return replace(classifier, model=model)
 
 
 def demo_photo() -> Image.Image:
@@ -261,6 +266,13 @@ def _custom(spec: str, module: str, attribute: str) -> Classifier:
     )
 
 
+def _seen(length: int, pixels: int, scale: float) -> tuple[float, float]:
+    """Where the middle `pixels` of a side, resized by `scale`, begin and end on the side of the given length."""
+    resized = max(pixels, round(length * scale))
+    begin = (resized - pixels) // 2
+    return begin * length / resized, (begin + pixels) * length / resized
+
+
 def _rgb(photo: Image.Image) -> Image.Image:
     """The photo upright and in 8-bit RGB."""
     ops = _require("PIL.ImageOps", "photos", 'pip install "sdfido[cli]"')
@@ -303,7 +315,7 @@ def _close(name: str, known: Sequence[str]) -> str:
 def _device(device: str | torch.device) -> torch.device:
     try:
         result = torch.device(device)
-        torch.empty(0, device=result)
+        torch.ones(1, device=result).item()  # "meta" has no values to compute with
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device must be one that this PyTorch can use, got {str(device)!r}: {error}") from error
     return result

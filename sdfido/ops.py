@@ -2,13 +2,15 @@
 
 import contextlib
 import importlib
+import numbers
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from . import reference
 
@@ -37,12 +39,14 @@ def _check_isa() -> None:
     wanted = os.environ.get("SDFIDO_CPU_ISA")
     if wanted and not _why_no_native and wanted != torch.ops.sdfido.cpu_isa():
         raise ValueError(
-            f"SDFIDO_CPU_ISA must name a level that this machine has (baseline, avx2 or avx512), got {wanted!r}; "
-            f"the highest level here may be {torch.ops.sdfido.cpu_isa()!r}"
+            f"SDFIDO_CPU_ISA must be a level that this machine has, of baseline, avx2 and avx512; got {wanted!r}; "
+            "unset it for the highest one"
         )
 
 
 _check_isa()
+# Architectures that the CUDA kernels were compiled for; none: this build has no CUDA.
+_cuda_archs: list[str] = [] if _why_no_native else torch.ops.sdfido.cuda_archs().split()
 
 
 @contextlib.contextmanager
@@ -66,17 +70,18 @@ def backend(name: BackendName) -> Iterator[None]:
 def build_info() -> dict[str, Any]:
     """What this installation is and computes with.
 
-    Keys: ``version``; ``native`` (compiled kernels are there) and ``native_error`` (why not, or None); ``cuda`` (they
-    run on GPUs) and ``cuda_archs``; ``cpu_isa`` (instruction-set level in use, or None); ``backend`` (the default or
-    forced one); ``min_torch`` and ``torch`` (oldest supported and present version).
+    Keys: ``version``; ``native`` (compiled kernels are there) and ``native_error`` (why not, or None); ``cuda`` (those
+    for GPUs are among them; without them CUDA tensors are computed by the reference) and ``cuda_archs`` (what they were
+    compiled for); ``cpu_isa`` (instruction-set level in use, or None); ``backend`` (the default or forced one);
+    ``min_torch`` and ``torch`` (oldest supported and present version).
     """
     native = not _why_no_native
     return {
         "version": metadata.version("sdfido"),
         "native": native,
         "native_error": _why_no_native or None,
-        "cuda": False,
-        "cuda_archs": [],
+        "cuda": bool(_cuda_archs),
+        "cuda_archs": list(_cuda_archs),
         "cpu_isa": torch.ops.sdfido.cpu_isa() if native else None,
         "backend": _backend,
         "min_torch": "2.10",
@@ -84,10 +89,23 @@ def build_info() -> dict[str, Any]:
     }
 
 
+def _refuse_second_order(ctx: Any, *grads: Any) -> NoReturn:
+    raise RuntimeError("the gradient of sdfido's compiled operators cannot be differentiated; use backend 'reference'")
+
+
+def _refuse_tangents(*tensors: Tensor) -> None:
+    """Forward-mode derivatives would silently be zero."""
+    if torch.compiler.is_compiling():
+        return
+    unpack: Callable[[Tensor], Any] = forward_ad.unpack_dual
+    if any(unpack(tensor).tangent is not None for tensor in tensors):
+        raise RuntimeError("sdfido's compiled operators have no forward-mode derivative; use backend 'reference'")
+
+
 def _use_native(device: torch.device) -> bool:
     if _backend == "reference":
         return False
-    available = not _why_no_native and device.type == "cpu"
+    available = not _why_no_native and (device.type == "cpu" or (device.type == "cuda" and bool(_cuda_archs)))
     if _backend == "native" and not available:
         why = _why_no_native or f"this build has no kernels for {device.type!r} tensors"
         raise RuntimeError(f"backend 'native' is not available: {why}; use backend 'auto' or 'reference'")
@@ -105,7 +123,7 @@ def _check_tensor(name: str, value: object, form: str, dims: int | None) -> None
 
 
 def _check_temperature(temperature: float) -> float:
-    if isinstance(temperature, bool) or not isinstance(temperature, (int, float)):
+    if isinstance(temperature, bool) or not isinstance(temperature, numbers.Real):
         raise TypeError(f"temperature must be a number, got {type(temperature).__name__}")
     if not 1e-30 < temperature < 1e30:
         raise ValueError(f"temperature must be positive and finite, got {temperature}")
@@ -125,10 +143,10 @@ def _check_sampling(
         raise ValueError(f"rng must be int64 [2], got {rng.dtype} {list(rng.shape)}; use sdfido.make_rng(seed)")
     if rng.device != logits.device:
         raise ValueError(f"rng must be on the device of logits, {logits.device}, got {rng.device}; use rng.to(...)")
-    if isinstance(num_samples, bool) or not isinstance(num_samples, (int, torch.SymInt)):
+    if isinstance(num_samples, bool) or not isinstance(num_samples, (numbers.Integral, torch.SymInt)):
         raise TypeError(f"num_samples must be an integer, got {type(num_samples).__name__}")
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    if not 1 <= num_samples < 2**31:
+        raise ValueError(f"num_samples must be at least 1 and below 2**31, got {num_samples}")
     if streams is not None:
         _check_tensor("streams", streams, "int64 [N]", 1)
         if streams.dtype != torch.int64 or streams.shape[0] != logits.shape[0]:
@@ -212,6 +230,7 @@ def sample_masks(
     streams, temperature = _check_sampling(logits, rng, streams, num_samples, temperature)
     if not _use_native(logits.device):
         return reference.sample_masks(logits, rng, streams, num_samples, temperature, antithetic)
+    _refuse_tangents(logits)
     masks: Tensor = torch.ops.sdfido.sample_masks(
         logits, rng.contiguous(), streams, num_samples, temperature, antithetic
     )
@@ -295,6 +314,7 @@ def sample_composites(
     infill, dtype = _check_images(logits, image, infill, dtype)
     arguments = (streams, num_samples, temperature, antithetic, dtype, channels_last)
     if _use_native(logits.device):
+        _refuse_tangents(logits, image, infill)
         outputs = torch.ops.sdfido.sample_composites(logits, image, infill, rng.contiguous(), *arguments)
     else:
         outputs = reference.sample_composites(logits, image, infill, rng, *arguments)
@@ -393,7 +413,8 @@ def simplified_concrete(logits: Tensor, u: Tensor, temperature: float) -> Tensor
     temperature = _check_temperature(temperature)
     if not _use_native(logits.device):
         return reference.simplified_concrete(logits, u.detach(), temperature)
-    masks: Tensor = torch.ops.sdfido.simplified_concrete(logits, u, temperature)
+    _refuse_tangents(logits, u)
+    masks: Tensor = torch.ops.sdfido.simplified_concrete(logits, u.detach(), temperature)
     return masks
 
 
@@ -412,7 +433,10 @@ def _simplified_concrete_autograd(ctx: Any, grad: Tensor) -> tuple[Tensor | None
 
 
 if not _why_no_native:
+    for _name in ("sample_masks", "sample_composites", "simplified_concrete"):
+        torch.library.register_autograd(f"sdfido::{_name}_backward", _refuse_second_order)
     torch.library.register_fake("sdfido::cpu_isa", lambda: "")
+    torch.library.register_fake("sdfido::cuda_archs", lambda: "")
     torch.library.register_fake("sdfido::sample_masks", _sample_masks_fake)
     torch.library.register_fake("sdfido::sample_masks_backward", _sample_masks_backward_fake)
     torch.library.register_autograd("sdfido::sample_masks", _sample_masks_autograd, setup_context=_sample_masks_setup)

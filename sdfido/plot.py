@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -72,11 +73,11 @@ def overview(
     ssr_composite, sdr_composite = explanation.composites(pixels, infill.expand(pixels.shape))
     photo = pixels[index]
     label = f"class {int(explanation.targets[index])}" if label is None else label
-    probs = [
-        float(p[index])
-        for p in (explanation.prob_image, explanation.prob_infill, explanation.prob_ssr, explanation.prob_sdr)
-    ]
-    kept, removed = float(explanation.kept_ssr[index]), float(explanation.removed_sdr[index])
+
+    def value(name: str) -> float:
+        return float(getattr(explanation, name)[index])
+
+    kept, removed = value("kept_ssr"), value("removed_sdr")
 
     column, gap, header, margin = 2.55, 0.26, 0.5, 0.15  # in inches
     row = column * photo.shape[-2] / photo.shape[-1]
@@ -89,17 +90,26 @@ def overview(
         bottom = margin + (1 - line) * (header + row + gap)
         return figure.add_axes((left / width, bottom / height, extent / width, row / height))
 
-    _image(place(0, 0), _photo(photo), "Photo", _says(label, probs[0]))
+    _image(place(0, 0), _photo(photo), "Photo", _says(label, value("prob_image")))
     _image(place(0, 1), heatmap(explanation.ssr[index], photo), "SSR: smallest sufficient", "enough on its own", _SSR)
     _image(place(0, 2), heatmap(explanation.sdr[index], photo), "SDR: smallest destroying", "lost without it", _SDR)
     _image(place(0, 3), heatmap(explanation.joint[index], photo), "Joint", "√(SSR · SDR)")
     _colour_bar(place(0, 3, extent=0.13, shift=column + 0.07))
-    _image(place(1, 0), _photo(infill.expand(pixels.shape)[index]), "Infill alone", _says(label, probs[1]))
-    _image(place(1, 1), _photo(ssr_composite[index]), f"SSR composite: {kept:.0%} kept", _says(label, probs[2]), _SSR)
-    _image(
-        place(1, 2), _photo(sdr_composite[index]), f"SDR composite: {removed:.0%} gone", _says(label, probs[3]), _SDR
+    _image(place(1, 0), _photo(infill.expand(pixels.shape)[index]), "Infill alone", _says(label, value("prob_infill")))
+    for position, composite, name, probability, colour in (
+        (1, ssr_composite, f"SSR composite: {kept:.0%} kept", value("prob_ssr"), _SSR),
+        (2, sdr_composite, f"SDR composite: {removed:.0%} gone", value("prob_sdr"), _SDR),
+    ):
+        _image(place(1, position), _photo(composite[index]), name, _says(label, probability), colour)
+    bars = (
+        ("photo", value("prob_image"), _PHOTO, False),
+        ("infill", value("prob_infill"), _INFILL, False),
+        ("SSR", value("prob_ssr"), _SSR, False),
+        (f"cut at ½: {value('area_ssr'):.0%} kept", value("prob_ssr_binary"), _SSR, True),
+        ("SDR", value("prob_sdr"), _SDR, False),
+        (f"cut at ½: {value('area_sdr'):.0%} gone", value("prob_sdr_binary"), _SDR, True),
     )
-    _probabilities(place(1, 3), label, probs)
+    _probabilities(place(1, 3), label, bars, min(1.0, row / 2))
     return figure
 
 
@@ -142,15 +152,21 @@ def _percent(probability: float) -> str:
     return f"{probability:.1%}" if probability >= 0.001 or probability == 0 else "< 0.1%"
 
 
-def _probabilities(axes: Axes, label: str, probs: list[float]) -> None:
-    """Bars: the target's probability for the photo, the infill and both composites."""
-    names, colours = ["photo", "infill", "SSR", "SDR"], [_PHOTO, _INFILL, _SSR, _SDR]
-    axes.barh(range(4), [1.0] * 4, height=0.42, color="#f0f0f3")
-    axes.barh(range(4), probs, height=0.42, color=colours)
-    for row, (name, probability) in enumerate(zip(names, probs, strict=True)):
-        axes.text(0, row - 0.29, name, size=11, color=_INK, va="bottom")
-        axes.text(1, row - 0.29, _percent(probability), size=11, color=_INK, va="bottom", ha="right")
-    axes.set(xlim=(0, 1), ylim=(3.45, -0.75))
+def _probabilities(axes: Axes, label: str, bars: Sequence[tuple[str, float, str, bool]], scale: float) -> None:
+    """Bars (name, probability of the target, colour, minor); a minor one, thin and small, belongs to the one above.
+
+    scale: of the texts, where the panel is too low for them.
+    """
+    bottom = 0.0
+    for name, probability, colour, minor in bars:
+        height, size, ink = (0.14, 9, _MUTED) if minor else (0.36, 11, _INK)
+        top = bottom + (0.42 if minor else 0.56)
+        bottom = top + height
+        for text, x, side in ((name, 0, "left"), (_percent(probability), 1, "right")):
+            axes.text(x, top - 0.05, text, size=scale * size, color=ink, va="bottom", ha=side)
+        axes.barh(top, 1.0, height=height, align="edge", color="#f0f0f3")
+        axes.barh(top, probability, height=height, align="edge", color=colour)
+    axes.set(xlim=(0, 1), ylim=(bottom, 0))
     axes.set_axis_off()
     _header(axes, "Probability", f"of {_short(label)}")
 

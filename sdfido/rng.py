@@ -1,5 +1,7 @@
 """Counter-based random state: a tensor (seed, step) that names a set of random words."""
 
+import numbers
+
 import torch
 from torch import Tensor
 
@@ -29,12 +31,12 @@ def make_rng(seed: int | torch.Generator, *, step: int = 0, device: torch.device
         drawn = torch.randint(_INT64_MIN, _INT64_MAX, (1,), generator=seed, device=seed.device, dtype=torch.int64)
         seed = int(drawn.item())
     for name, value, upper in (("seed", seed, 2**64 - 1), ("step", step, _INT64_MAX)):
-        if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
             raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}")
         if not _INT64_MIN <= value <= upper:
             raise ValueError(f"{name} must fit into 64 bits, got {value}")
-    signed = seed - 2**64 if seed > _INT64_MAX else seed
-    return torch.tensor([signed, step], dtype=torch.int64, device=device)
+    signed = int(seed) - 2**64 if seed > _INT64_MAX else int(seed)
+    return torch.tensor([signed, int(step)], dtype=torch.int64, device=device)
 
 
 def advance(rng: Tensor, steps: int = 1) -> Tensor:

@@ -50,7 +50,7 @@ WRONG = [
     ({"rng": torch.zeros(3, dtype=torch.int64)}, ValueError, r"rng must be int64 \[2\], got torch.int64 \[3\]"),
     ({"rng": torch.zeros(2)}, ValueError, r"rng must be int64 \[2\], got torch.float32 .*make_rng"),
     ({"rng": torch.zeros(2, dtype=torch.int64, device="meta")}, ValueError, "rng must be on the device of logits"),
-    ({"num_samples": 0}, ValueError, "num_samples must be at least 1, got 0"),
+    ({"num_samples": 0}, ValueError, "num_samples must be at least 1 and below 2\\*\\*31, got 0"),
     ({"num_samples": 2.0}, TypeError, "num_samples must be an integer, got float"),
     ({"temperature": 0}, ValueError, "temperature must be positive and finite, got 0"),
     ({"temperature": -0.1}, ValueError, "temperature must be positive and finite, got -0.1"),
@@ -108,8 +108,14 @@ def test_operators_check_what_python_did_not():
     backward = torch.ops.sdfido.sample_composites_backward
     with pytest.raises(RuntimeError, match="gradient must have their sizes"):
         backward(torch.zeros(1), None, None, logits, image, infill, rng, None, 2, 0.1, False, False, False)
-    with pytest.raises(RuntimeError, match="masks' gradient must have their sizes"):
-        torch.ops.sdfido.sample_masks_backward(torch.zeros(1), logits, rng, None, 2, 0.1, False)
+    for wrong in (torch.zeros(1), torch.zeros(2, 2, 2, 16), torch.zeros(4, 2, 2, 2, 4)):
+        with pytest.raises(RuntimeError, match="masks' gradient must have their sizes"):
+            torch.ops.sdfido.sample_masks_backward(wrong, logits, rng, None, 2, 0.1, False)
+    for samples in (2**58, 2**60, 2**62):  # products of sizes that wrap around
+        with pytest.raises(RuntimeError, match=r"must have fewer than 2\^48 elements"):
+            backward(None, None, None, logits, image, infill, rng, None, samples, 0.1, False, False, False)
+        with pytest.raises(RuntimeError, match=r"must have fewer than 2\^48 elements"):
+            torch.ops.sdfido.sample_masks_backward(torch.zeros(0), logits, rng, None, samples, 0.1, False)
 
 
 def test_backend_is_chosen_and_restored():

@@ -167,3 +167,40 @@ def test_empty_batch(device, name):
     assert results["composites"].shape == (0, 2, 3, 3, 8, 9)
     assert results["sparsity"].shape == (0, 2)
     assert results["grad_logits"].shape == (0, 2, 4, 4)
+
+
+def _calls(logits, image, infill):
+    rng = sdfido.make_rng(0)
+    yield lambda: sdfido.sample_masks(logits, rng, num_samples=2)
+    yield lambda: sdfido.sample_composites(logits, image, infill, rng, num_samples=2).composites
+    yield lambda: sdfido.simplified_concrete(logits, torch.full_like(logits, 0.3), 0.5)
+
+
+def test_second_derivatives_are_refused():
+    logits, image, infill = Case(1, 1, size=(4, 4)).operands()
+    for call in _calls(logits.requires_grad_(), image, infill):
+        (gradient,) = torch.autograd.grad(call().square().sum(), logits, create_graph=True)
+        with pytest.raises(RuntimeError, match="cannot be differentiated; use backend 'reference'"):
+            gradient.sum().backward()
+
+
+def test_forward_mode_is_refused():
+    logits, image, infill = Case(1, 1, size=(4, 4)).operands()
+    for index in range(3):
+
+        def function(values, index=index):
+            return list(_calls(values, image, infill))[index]()
+
+        with pytest.raises(RuntimeError, match="no forward-mode derivative; use backend 'reference'"):
+            torch.func.jvp(function, (logits,), (logits,))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 0.7])
+def test_simplified_concrete_far_out(dtype, temperature):
+    """Large logits against uniform numbers close to 0, where neither factor of the ratio fits into the format."""
+    logits = torch.tensor([88.0, 90.0, 60.0, -15.0, 100.0], dtype=dtype)
+    u = torch.tensor([1e-38, 1e-38, 1e-26, 1 - 1e-7, 1e-42], dtype=dtype)
+    expected = torch.sigmoid((logits.double() + torch.logit(u.double())) / temperature)
+    actual = sdfido.simplified_concrete(logits, u, temperature)
+    torch.testing.assert_close(actual.double(), expected, rtol=1e-4 if dtype == torch.float32 else 1e-10, atol=1e-12)

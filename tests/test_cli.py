@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from sdfido import Explanation, build_info, cli, models
+from sdfido import Explanation, build_info, cli, models, plot
 
 MODEL = "colour_models:make"
 FAST = ["--steps", "3", "--samples", "2", "--mask-size", "4"]
@@ -31,9 +32,15 @@ KEYS = [
     "prob_sdr",
     "kept_ssr",
     "removed_sdr",
+    "prob_ssr_binary",
+    "prob_sdr_binary",
+    "area_ssr",
+    "area_sdr",
     "settings",
     "build",
 ]
+CUT = ["prob_ssr_binary", "prob_sdr_binary", "area_ssr", "area_sdr"]
+RESULTS = ["explanation.npz", "overview.png", "summary.json"]
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +60,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         "class Wrong(torch.nn.Module):\n"
         "    def forward(self, images):\n"
         "        return images\n"
+        "class Blind(Colours):\n"
+        "    def forward(self, images):\n"
+        "        if images[:, 2].mean() > images[:, 0].mean():\n"
+        "            raise RuntimeError('no blue, please')\n"
+        "        return super().forward(images)\n"
+        "def blind():\n"
+        "    normalization = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))\n"
+        "    return Classifier('blind', Blind(), normalization, (16, 16), ('red', 'green', 'blue'))\n"
+        "def broken():\n"
+        "    raise RuntimeError('weights are gone')\n"
+        "def stranger():\n"
+        "    raise KeyError('layer4')\n"
     )
     for name, colour in (("red.png", (250, 20, 20)), ("blue.png", (20, 20, 250))):
         pixels = np.full((20, 30, 3), 60, dtype=np.uint8)
@@ -87,7 +106,7 @@ def test_one_photo(folder: Path) -> None:
     assert chosen == {"model": "colours", "target": 0, "label": "red", "seed": 7, "steps": 3, "num_samples": 2}
     explanation = Explanation.load(out / "explanation.npz")
     assert explanation.ssr.shape == (1, 16, 16)
-    for name in ("prob_image", "prob_infill", "prob_ssr", "prob_sdr", "kept_ssr", "removed_sdr"):
+    for name in ("prob_image", "prob_infill", "prob_ssr", "prob_sdr", "kept_ssr", "removed_sdr", *CUT):
         assert summary[name] == pytest.approx(getattr(explanation, name).item())
         assert 0 <= summary[name] <= 1
     with Image.open(out / "overview.png") as picture:
@@ -156,8 +175,8 @@ def test_an_unreadable_photo_is_reported_and_the_others_go_on(folder: Path) -> N
     assert {name.split("/")[0] for name in names(folder / "out")} == {"red", "blue"}
     assert "Error: photo 'broken.png'" in result.stderr
     assert "Error: photo 'none.png' cannot be read: No such file or directory" in result.stderr
-    assert "Error: photo must have 8 or 16 bits per channel" in result.stderr
-    assert "3 of 5 photos could not be read" in result.stderr
+    assert "Error: photo 'depth.tif' could not be explained: photo must have 8 or 16 bits per channel" in result.stderr
+    assert "3 of 5 photos could not be explained" in result.stderr
 
 
 def test_a_photo_alone_that_cannot_be_read_writes_nothing(folder: Path) -> None:
@@ -174,6 +193,7 @@ def test_a_photo_alone_that_cannot_be_read_writes_nothing(folder: Path) -> None:
         (["--infill", "local-mean:4"], "Error: size must be an odd number"),
         (["--target", "yellow"], "Error: target must be a class id or name of colours, got 'yellow'"),
         (["--target", "3"], "Error: target must be a class id of colours, 0..2, got '3'"),
+        (["--device", "meta"], "Error: device must be one that this PyTorch can use, got 'meta'"),
         (["--device", "nowhere"], "Error: device must be one that this PyTorch can use, got 'nowhere'"),
         (["--seed", str(2**70)], "Error: seed must"),
     ],
@@ -198,7 +218,8 @@ def test_numbers_below_one_fail(folder: Path, option: str) -> None:
         ("nothing", "Error: model must be"),
         ("colour_models:none", "Error: model 'colour_models:none' cannot be found"),
         ("no_such_module:make", "Error: model 'no_such_module:make' cannot be found"),
-        ("colour_models:Wrong", "Error: model must return logits [B, classes]"),
+        ("colour_models:broken", "Error: RuntimeError: weights are gone"),
+        ("colour_models:stranger", "Error: KeyError: 'layer4'"),
     ],
 )
 def test_bad_models(folder: Path, model: str, says: str) -> None:
@@ -206,6 +227,143 @@ def test_bad_models(folder: Path, model: str, says: str) -> None:
     assert result.exit_code == 2
     assert says in result.stderr
     assert not (folder / "out").exists()
+
+
+def test_a_model_without_logits(folder: Path) -> None:
+    result = run("explain", "red.png", *FAST, "--model", "colour_models:Wrong")
+    assert result.exit_code == 1
+    assert "Error: photo 'red.png' could not be explained: model must return logits [B, classes]" in result.stderr
+    assert not (folder / "out").exists()
+
+
+def test_a_photo_that_the_model_fails_on_does_not_stop_the_others(folder: Path) -> None:
+    result = run("explain", "blue.png", "red.png", *FAST, "--model", "colour_models:blind", "--infill", "zeros")
+    assert result.exit_code == 1
+    assert "Error: photo 'blue.png' could not be explained: RuntimeError: no blue, please\n" in result.stderr
+    assert "1 of 2 photos could not be explained" in result.stderr
+    assert names(folder / "out") == [f"red/{name}" for name in RESULTS]
+
+
+def test_a_picture_that_cannot_be_drawn_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, calls = plot.overview, []
+
+    def fail(*arguments, **settings):
+        calls.append(1)
+        if len(calls) == 1:
+            raise ValueError("importance must be in 0..1 everywhere, got nan..nan")
+        return original(*arguments, **settings)
+
+    monkeypatch.setattr(plot, "overview", fail)
+    result = explain("red.png", "blue.png")
+    assert result.exit_code == 1
+    assert "photo 'red.png' could not be explained: importance must be in 0..1" in result.stderr
+    assert names(folder / "out") == [f"blue/{name}" for name in RESULTS]
+
+
+def test_results_are_written_together_or_not_at_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Explanation, path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Explanation, "save", fail)
+    result = explain("red.png")
+    assert result.exit_code == 1
+    assert "photo 'red.png' could not be explained: [Errno 28] No space left" in result.stderr
+    assert names(folder / "out") == []
+
+
+def fits() -> bool:
+    return "colour_models" in sys.modules and sys.modules["colour_models"].calls != []
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_folder_in_a_results_place_is_found_before_the_fit(folder: Path, name: str) -> None:
+    (folder / "out" / name).mkdir(parents=True)
+    result = explain("red.png")
+    assert result.exit_code == 2
+    assert f"Error: out must take the results, got 'out', where out/{name} cannot be replaced" in result.stderr
+    assert names(folder / "out") == []
+    assert not fits()
+
+
+def test_a_file_in_one_photos_folders_place_is_found_before_the_fit(folder: Path) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / "blue").touch()
+    result = explain("red.png", "blue.png", "x.png")
+    assert result.exit_code == 2
+    assert "Error: out must be a folder, got 'out', where " in result.stderr
+    assert "out/blue is not a folder" in result.stderr
+    assert names(folder / "out") == ["blue"]
+    assert not fits()
+
+
+def test_a_file_that_must_not_be_written_is_found_before_the_fit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / "explanation.npz").touch()
+    original = os.access  # the tests may run as root, who may write anything
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path)[-4:] != ".npz" and original(path, mode))
+    result = explain("red.png")
+    assert result.exit_code == 2
+    assert "where out/explanation.npz cannot be replaced" in result.stderr
+    assert not fits()
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_no_photo_is_overwritten(folder: Path, link: bool) -> None:
+    (folder / "red.png").rename(folder / "overview.png")
+    photo = "overview.png"
+    if link:
+        (folder / "link.png").symlink_to("overview.png")
+        photo = "link.png"
+    before = (folder / "overview.png").read_bytes()
+    result = explain(photo, "--out", ".")
+    assert result.exit_code == 2
+    assert f"Error: out must not be where a result replaces a photo, got '.', with {photo}" in result.stderr
+    assert (folder / "overview.png").read_bytes() == before
+    assert not (folder / "summary.json").exists()
+    assert not fits()
+
+
+def test_no_other_photo_is_overwritten(folder: Path) -> None:
+    (folder / "red").mkdir()
+    (folder / "blue.png").rename(folder / "red" / "overview.png")
+    result = explain("red.png", "red/overview.png", "--out", ".")
+    assert result.exit_code == 2
+    assert "with red/overview.png" in result.stderr
+    assert names(folder / "red") == ["overview.png"]
+
+
+def test_an_interrupt_leaves_what_is_finished(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, calls = cli._explain, []
+
+    def interrupt(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        original(*arguments)
+
+    monkeypatch.setattr(cli, "_explain", interrupt)
+    result = explain("red.png", "blue.png", "x.png")
+    assert result.exit_code == 130
+    assert "Interrupted: 1 of 3 photos are explained, and their results complete\n" in result.stderr
+    assert names(folder / "out") == [f"red/{name}" for name in RESULTS]
+    Explanation.load(folder / "out" / "red" / "explanation.npz")
+
+
+def test_an_interrupt_while_writing_leaves_nothing_half(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: Explanation, path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Explanation, "save", interrupt)
+    assert explain("red.png").exit_code == 130
+    assert names(folder / "out") == []
+
+
+def test_odd_file_names(folder: Path) -> None:
+    assert [str(p) for p in cli._folders([Path("a/...png"), Path("b.png")], Path("out"))] == ["out/photo", "out/b"]
+    name = os.fsdecode(b"r\xf6t.png")  # Latin-1
+    (folder / "red.png").rename(folder / name)
+    assert explain(name).exit_code == 0
+    assert json.loads((folder / "out" / "summary.json").read_text(encoding="utf-8"))["photo"] == "r\ufffdt.png"
 
 
 def test_a_missing_package_gives_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:

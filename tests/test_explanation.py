@@ -1,7 +1,8 @@
 """Explanations on disk: whole or not at all, read back as written, nothing unpickled."""
 
+import json
 import pickle
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,18 @@ import sdfido
 
 @pytest.fixture(scope="module")
 def explanation():
-    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    return sdfido.FIDO(lambda x: x.mean((2, 3)) * 9, steps=2, mask_size=4).explain(images)
+    generator = torch.Generator().manual_seed(0)
+    names = ("prob_image", "prob_infill", "prob_ssr", "prob_sdr", "prob_ssr_binary", "prob_sdr_binary")
+    return sdfido.Explanation(
+        ssr=torch.rand(2, 16, 16, generator=generator),
+        sdr=torch.rand(2, 16, 16, generator=generator),
+        targets=torch.tensor([2, 0]),
+        logits=torch.randn(2, 2, 4, 4, generator=generator),
+        objective=torch.randn(5, generator=generator),
+        seconds=0.5,
+        settings={"steps": 5, "infill": "Blur(sigma=10.0)"},
+        **{name: torch.rand(2, generator=generator) for name in names},
+    )
 
 
 def test_saved_and_loaded(explanation, tmp_path):
@@ -79,3 +90,74 @@ def test_what_is_not_an_explanation(tmp_path):
     with pytest.raises(ValueError, match="is not a saved explanation"):
         sdfido.Explanation.load(bad)
     assert not (tmp_path / "sprung").exists()
+
+
+def rewrite(explanation, path, about=None, **arrays):
+    """A saved explanation with some of its content replaced; None removes it."""
+    explanation.save(path)
+    with np.load(path) as file:
+        content = {name: file[name] for name in file.files} | arrays
+    content["about"] = np.array(json.dumps(json.loads(str(content["about"])) | (about or {})))
+    np.savez(path, **{name: array for name, array in content.items() if array is not None})
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"ssr": np.zeros(7)}, r"its ssr must be \[N, H, W\], got \[7\]"),
+        ({"sdr": np.zeros((2, 16, 15))}, r"its sdr must be \[2, 16, 16\], got \[2, 16, 15\]"),
+        ({"targets": np.zeros(3, dtype=np.int64)}, r"its targets must be \[2\], got \[3\]"),
+        ({"targets": np.zeros(2)}, "its targets must be int64, got torch.float64"),
+        ({"prob_ssr_binary": np.zeros((2, 1))}, r"its prob_ssr_binary must be \[2\], got \[2, 1\]"),
+        ({"prob_image": np.zeros(2, dtype=np.int64)}, "its prob_image must be floating point, got torch.int64"),
+        ({"logits": np.zeros((2, 3, 4, 4))}, r"its logits must be \[2, 2, h, w\], got \[2, 3, 4, 4\]"),
+        ({"objective": np.zeros((5, 1))}, r"its objective must be \[steps\], got \[5, 1\]"),
+        ({"prob_sdr": None}, "it has no entry .*prob_sdr"),
+        ({"ssr": np.array(["a"])}, ""),
+    ],
+)
+def test_wrong_arrays(explanation, tmp_path, arrays, says):
+    rewrite(explanation, tmp_path / "e.npz", **arrays)
+    with pytest.raises(ValueError, match=rf"e\.npz is not a saved explanation: .*{says}"):
+        sdfido.Explanation.load(tmp_path / "e.npz")
+
+
+@pytest.mark.parametrize("name", ["seconds", "settings"])
+def test_wrong_about(explanation, tmp_path, name):
+    path = tmp_path / "e.npz"
+    rewrite(explanation, path, {name: "x"})
+    with pytest.raises(ValueError, match="its seconds and settings must be a number and a table"):
+        sdfido.Explanation.load(path)
+    with np.load(path) as file:
+        content = {key: file[key] for key in file.files}
+    about = json.loads(str(content["about"]))
+    del about[name]
+    content["about"] = np.array(json.dumps(about))
+    np.savez(path, **content)
+    with pytest.raises(ValueError, match=rf"e\.npz is not a saved explanation: it has no entry '{name}'"):
+        sdfido.Explanation.load(path)
+
+
+def test_what_the_system_refuses_is_told_as_it_is(tmp_path, monkeypatch):
+    with pytest.raises(IsADirectoryError):
+        sdfido.Explanation.load(tmp_path)
+
+    def refuse(*arguments, **settings):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    with pytest.raises(PermissionError):
+        sdfido.Explanation.load(tmp_path / "e.npz")
+
+
+def test_explanations_are_compared_and_hashed_by_identity(explanation):
+    assert explanation == explanation
+    assert explanation != replace(explanation)
+    assert len({explanation, explanation, replace(explanation)}) == 2
+
+
+def test_areas_are_those_cut_at_one_half(explanation):
+    ssr = torch.tensor([[[-1.0, 0.0], [0.001, 9.0]], [[-2.0, 3.0], [-1.0, 0.0]]])
+    cut = replace(explanation, logits=torch.stack([ssr, -ssr], 1))
+    assert cut.area_ssr.tolist() == [0.5, 0.25]
+    assert cut.area_sdr.tolist() == [0.75, 0.5]

@@ -1,5 +1,6 @@
 """FIDO: finds planted evidence, repeats itself, leaves the classifier alone, and refuses what does not fit."""
 
+import numpy as np
 import pytest
 import torch
 from support import DEVICES
@@ -198,6 +199,8 @@ def test_progress():
     assert [(p.step, p.steps) for p in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     torch.testing.assert_close(torch.tensor([p.objective for p in seen]), explanation.objective)
     assert seen[0].logits.shape == (3, 2, 6, 6)
+    assert torch.equal(seen[-1].logits, explanation.logits)
+    assert not torch.equal(seen[0].logits, seen[1].logits)  # each a copy of its own
 
 
 @pytest.mark.parametrize("form", [2, [2, 2, 2], torch.tensor(2), torch.tensor([2, 2, 2], dtype=torch.int32)])
@@ -215,7 +218,7 @@ def test_channels_last_and_bfloat16_reach_the_classifier():
             return super().forward(x)
 
     # Without total variation: the signs of its slopes would magnify the classifier's rounding.
-    settings = QUICK | {"smoothness_weight": 0.0}
+    settings = QUICK | {"smoothness_weight": 0.0, "learning_rate": 0.1}
     plain = sdfido.FIDO(TinyNet(), **settings).explain(_images())
     last = sdfido.FIDO(Recorder(), channels_last=True, **settings).explain(_images())
     assert all(is_last for _, is_last in formats)
@@ -278,7 +281,10 @@ WRONG_SETTINGS = [
     ({"temperature": "hot"}, TypeError, "temperature must be a number, got 'hot'"),
     ({"sparsity_weight": -1.0}, ValueError, "sparsity_weight must be"),
     ({"seed": 1.0}, TypeError, "seed must be an integer"),
-    ({"dtype": torch.int8}, ValueError, "dtype must be torch.float32"),
+    ({"dtype": torch.float16}, ValueError, "dtype must be torch.float32 or torch.bfloat16, got torch.float16"),
+    ({"antithetic": "no"}, TypeError, "antithetic must be True or False, got 'no'"),
+    ({"channels_last": 1}, TypeError, "channels_last must be True or False, got 1"),
+    ({"seed": torch.Generator()}, TypeError, "seed must be an integer, got a torch.Generator"),
     ({"mask_size": 0}, ValueError, "mask_size must be"),
     ({"mask_size": "28"}, TypeError, "mask_size must be an integer, a pair"),
     ({"colour": 1}, TypeError, "colour"),
@@ -308,6 +314,7 @@ WRONG_CALLS = [
     ((_images(), -1), ValueError, r"targets must be class indices in 0\.\.4, got -1"),
     ((_images(), [0, 1]), ValueError, "targets must be one class index, or one for each of 3 images"),
     ((_images(), 0.5), TypeError, "targets must be class indices"),
+    ((_images(), "cat"), TypeError, "targets must be class indices .*got 'cat'"),
 ]
 
 
@@ -326,6 +333,9 @@ def test_wrong_calls_fail_before_the_first_step(arguments, error, message):
         (lambda x: x.mean((1, 2, 3))[:, None], ValueError, "at least two classes"),
         (lambda x: x[:1].mean((2, 3)), ValueError, r"model must return logits \[B, classes\]"),
         (lambda x: (x.mean((2, 3)),), TypeError, "model must return a tensor of logits .* got tuple"),
+        (lambda x: x.detach().mean((2, 3)), ValueError, "must be differentiable, got scores without a gradient"),
+        (lambda x: x.mean((2, 3)) * float("nan"), ValueError, "model must give the target a finite score and gradient"),
+        (lambda x: torch.stack([x.mean((1, 2, 3)), x.new_full((len(x),), -torch.inf)], 1), ValueError, "finite score"),
     ],
 )
 def test_wrong_model_outputs(model, error, message):
@@ -338,8 +348,11 @@ def test_wrong_model_outputs(model, error, message):
 def test_wrong_model_streams_mask_and_infill():
     with pytest.raises(TypeError, match="model must be a module or a callable, got str"):
         sdfido.FIDO("resnet50")
-    with pytest.raises(ValueError, match="streams must be one integer for each of 3 images, got 2"):
+    with pytest.raises(ValueError, match="streams must be one integer for each of 3 images"):
         sdfido.FIDO(TinyNet(), **QUICK).explain(_images(), streams=[0, 1])
+    for streams, error in ((3, ValueError), ([0.5, 1.7, 2.0], TypeError)):
+        with pytest.raises(error, match="streams must be"):
+            sdfido.FIDO(TinyNet(), **QUICK).explain(_images(), streams=streams)
     with pytest.raises(ValueError, match="mask_size must not exceed the image, 24x24 pixels, got 25x2"):
         sdfido.FIDO(TinyNet(), **(QUICK | {"mask_size": (25, 2)})).explain(_images())
     with pytest.raises(ValueError, match="infill must be"):
@@ -349,3 +362,111 @@ def test_wrong_model_streams_mask_and_infill():
 def test_objective_of_the_wrong_shape():
     with pytest.raises(ValueError, match="objective must return one score a composite"):
         sdfido.FIDO(TinyNet(), objective=lambda z, c: z.mean(), **QUICK).explain(_images())
+
+
+class InPlace(TinyNet):
+    """Changes its input, in ways that autograd sees and does not see."""
+
+    def __init__(self, hidden):
+        super().__init__()
+        self.hidden = hidden
+
+    def forward(self, x):
+        (x.data if self.hidden else x).mul_(0.5)
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_models_that_work_in_place(hidden):
+    images = _images()
+    before = images.clone()
+    changed = sdfido.FIDO(InPlace(hidden), **QUICK).explain(images)
+    assert torch.equal(images, before)
+    if not hidden:
+        net = TinyNet()
+        _same(changed, sdfido.FIDO(lambda x: net.eval()(x * 0.5), **QUICK).explain(images))
+
+
+def test_infills_that_work_in_place():
+    images = _images()
+    before = images.clone()
+    sdfido.FIDO(TinyNet(), infill=lambda x: x.zero_(), **QUICK).explain(images)
+    assert torch.equal(images, before)
+
+
+def test_under_inference_mode():
+    model, explainer = TinyNet(), sdfido.FIDO(TinyNet(), **QUICK)
+    expected = explainer.explain(_images())
+    with torch.inference_mode():
+        _same(explainer.explain(_images()), expected)
+        with pytest.raises(ValueError, match="model must not be made under torch"):
+            sdfido.FIDO(TinyNet(), **QUICK).explain(_images())
+    assert not any(parameter.is_inference() for parameter in model.parameters())
+
+
+def test_default_dtype_does_not_matter():
+    expected = sdfido.FIDO(TinyNet(), infill="mean", **QUICK).explain(_images())
+    images, model = _images(), TinyNet()
+    torch.set_default_dtype(torch.float64)
+    try:
+        _same(sdfido.FIDO(model, infill="mean", **QUICK).explain(images), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_an_objective_that_breaks_down_is_noticed():
+    calls = []
+
+    def model(x):
+        calls.append(len(x))
+        return x.mean((2, 3)) * (float("nan") if len(calls) > 6 else 1.0)
+
+    with pytest.raises(RuntimeError, match=r"the objective became nan in step \d"):
+        sdfido.FIDO(model, **(QUICK | {"steps": 50})).explain(_images())
+
+
+def test_two_threads_with_one_model():
+    """The first to finish must not switch the model back to train mode under the other."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    seen = []
+
+    class Watched(TinyNet):
+        def forward(self, x):
+            seen.append(self.training)
+            return super().forward(x)
+
+    model = Watched().train()
+    with ThreadPoolExecutor(2) as pool:
+        long = pool.submit(sdfido.FIDO(model, **(QUICK | {"steps": 30})).explain, _images())
+        short = pool.submit(sdfido.FIDO(model, **(QUICK | {"steps": 2})).explain, _images())
+        long.result(), short.result()
+    assert not any(seen)
+    assert model.training
+
+
+def test_numpy_numbers_are_numbers():
+    settings = sdfido.Settings(
+        steps=np.int64(2), learning_rate=np.float32(0.5), mask_size=np.int32(6), seed=np.int64(1)
+    )
+    assert type(settings.steps) is int
+    assert settings.cells(20, 4) == (6, 4)
+    explanation = sdfido.FIDO(TinyNet(), **vars(settings)).explain(_images(), np.int64(2))
+    assert explanation.targets.tolist() == [2, 2, 2]
+
+
+def test_seed_of_a_random_infill():
+    normalization = sdfido.Normalization((0.5,) * 3, (0.5,) * 3)
+    explainers = [sdfido.FIDO(TinyNet(), infill="uniform", normalization=normalization, seed=seed) for seed in (5, 6)]
+    first, second = (explainer.infill(_images()) for explainer in explainers)
+    assert not torch.equal(first, second)
+
+
+def test_binary_probabilities():
+    images, model = _images(), TinyNet().eval()
+    explanation = sdfido.FIDO(model, infill="mean", **(QUICK | {"mask_size": None})).explain(images)
+    infill = images.mean((2, 3), keepdim=True)
+    for k, found in ((0, explanation.prob_ssr_binary), (1, explanation.prob_sdr_binary)):
+        composites = torch.where(explanation.logits[:, k : k + 1] > 0, images, infill)
+        expected = model(composites).softmax(1).gather(1, explanation.targets[:, None])[:, 0]
+        torch.testing.assert_close(found, expected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -90,6 +91,24 @@ def test_shuffle_permutes_the_pixels(size: tuple[int, int], patch: int) -> None:
     moved = torch.complex(shuffled[:, 0], shuffled[:, 1])
     for before, after in zip(joined, moved, strict=True):
         assert sorted(before.flatten().tolist(), key=abs) == sorted(after.flatten().tolist(), key=abs)
+
+
+@pytest.mark.parametrize(
+    ("size", "patch"),
+    [((16, 32), 16), ((224, 224), 100), ((225, 225), 16), ((9, 40), 16), ((7, 5), 3), ((5, 3), 1), ((1, 2), 1)],
+)
+def test_shuffle_leaves_no_pixel_in_place(size: tuple[int, int], patch: int) -> None:
+    place = torch.arange(float(size[0] * size[1]), dtype=torch.float64).view(1, 1, *size)
+    for seed in range(40):
+        shuffled = infill.PatchShuffle(patch, seed=seed)(place)
+        assert not (shuffled == place).any()
+        assert torch.equal(shuffled.flatten().sort().values, place.flatten())
+
+
+def test_shuffles_differ() -> None:
+    x = torch.arange(36.0).view(1, 1, 6, 6)
+    orders = {tuple(infill.PatchShuffle(2, seed=seed)(x).flatten().tolist()) for seed in range(200)}
+    assert len(orders) > 190  # of 8! cycles
 
 
 def test_shuffle_moves_whole_patches() -> None:
@@ -216,8 +235,69 @@ def test_apply_checks_the_images_and_streams() -> None:
         infill.apply(infill.PatchShuffle(8), images(2, 3, 8, 8))
 
 
+@pytest.mark.parametrize(
+    ("make", "error", "says"),
+    [
+        (lambda: infill.LocalMean(3.0), TypeError, r"size must be an odd number .*got float 3\.0; convert it with int"),
+        (lambda: infill.PatchShuffle(4.0), TypeError, r"patch must be a whole number .*got float 4\.0; convert it"),
+        (
+            lambda: infill.Blur(1e-200),
+            ValueError,
+            "sigma must be a positive number of pixels, at least 0.1, got 1e-200",
+        ),
+        (lambda: infill.Blur(10**400), ValueError, "sigma must be"),
+        (lambda: infill.Blur(True), TypeError, "sigma must be .*got bool True$"),
+        (
+            lambda: infill.UniformNoise("x"),
+            TypeError,
+            "normalization must be a sdfido Normalization, got str 'x'; where",
+        ),
+        (lambda: infill.NormalNoise("x"), TypeError, "normalization must be"),
+        (lambda: infill.Zeros(None), TypeError, "normalization must be a sdfido Normalization, got NoneType None"),
+        (lambda: infill.UniformNoise(NORMALIZATION, seed=1.5), TypeError, r"seed must be an integer .*got float 1\.5"),
+        (lambda: infill.NormalNoise(NORMALIZATION, seed="1"), TypeError, "seed must be an integer .*got str '1'$"),
+        (lambda: infill.PatchShuffle(4, seed=2**64), ValueError, "seed must be an integer of 64 bits, got 1844"),
+        (lambda: infill.from_spec("shuffle", seed=None), TypeError, "seed must be"),
+    ],
+)
+def test_what_could_not_work_is_refused_when_made(make, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        make()
+
+
+def test_any_kind_of_number_will_do() -> None:
+    assert infill.Blur(np.float32(2.5)) == infill.Blur(2.5)
+    assert infill.Blur(np.int64(3)) == infill.Blur(3) == infill.Blur(3.0)
+    assert infill.LocalMean(np.int64(5)) == infill.LocalMean(5)
+    assert repr(infill.PatchShuffle(np.uint8(4), seed=np.int32(2))) == "PatchShuffle(patch=4, seed=2)"
+    noise = infill.NormalNoise(NORMALIZATION, np.uint64(2**64 - 1), np.float16(0.5), np.float64(0.25))
+    assert noise == infill.NormalNoise(NORMALIZATION, 2**64 - 1, 0.5, 0.25)
+
+
+def test_filters_may_be_wider_than_any_image() -> None:
+    x = images(1, 1, 5, 6, dtype=torch.float64)
+    mean = x.mean().expand_as(x)
+    torch.testing.assert_close(infill.LocalMean(10**30 + 1)(x), mean)
+    torch.testing.assert_close(infill.Blur(1e308)(x), mean)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_torchs_defaults_do_not_count(spec: str) -> None:
+    x = images(2, 3, 32, 33)
+    function = infill.from_spec(spec, NORMALIZATION)
+    expected = infill.apply(function, x)
+    try:
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+        result = infill.apply(function, x)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    assert torch.equal(result, expected)
+
+
 def test_bad_settings() -> None:
-    with pytest.raises(TypeError, match="sigma must be a positive number of pixels, got str '5'"):
+    with pytest.raises(TypeError, match=r"sigma must be a positive number of pixels, at least 0\.1, got str '5'"):
         infill.Blur("5")  # type: ignore[arg-type]  # the mistake under test
     with pytest.raises(ValueError, match="std must be a finite number, at least 0, got -1"):
         infill.NormalNoise(NORMALIZATION, std=-1)

@@ -58,6 +58,43 @@ def test_crop_shows_the_middle() -> None:
     assert half.mean().item() == pytest.approx(whole.mean().item(), abs=0.01)
 
 
+def resized_whole(photo: Image.Image, size: int, crop: float, interpolation: str) -> torch.Tensor:
+    """What `preprocess` means: the whole photo resized to cover size / crop, and its middle cut out."""
+    scale = size / crop / min(photo.size)
+    width, height = (round(length * scale) for length in photo.size)
+    whole = photo.resize((width, height), Image.Resampling[interpolation.upper()])
+    left, top = (width - size) // 2, (height - size) // 2
+    pixels = np.array(whole.crop((left, top, left + size, top + size)), dtype=np.float32) / 255
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear", "lanczos"])
+@pytest.mark.parametrize(("size", "crop"), [(224, 0.875), (224, 1.0), (96, 0.9), (400, 0.95)])
+def test_the_cat_is_what_resizing_the_whole_photo_gives(interpolation: str, size: int, crop: float) -> None:
+    photo = models.demo_photo()
+    result = classifier(size=(size, size), crop=crop, interpolation=interpolation).preprocess(photo)
+    expected = resized_whole(photo, size, crop, interpolation)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1.01 / 255)
+
+
+@pytest.mark.parametrize("shape", [(20000, 1), (1, 20000)])
+def test_memory_does_not_grow_with_the_photos_proportions(
+    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    original = Image.Image.resize
+
+    def record(self: Image.Image, size: tuple[int, int], *arguments, **settings) -> Image.Image:
+        made.append(size[0] * size[1])
+        assert made[-1] <= 224 * 224
+        return original(self, size, *arguments, **settings)
+
+    monkeypatch.setattr(Image.Image, "resize", record)
+    result = classifier(size=(224, 224)).preprocess(Image.new("RGB", shape, (51, 0, 255)))
+    torch.testing.assert_close(result[:, 100, 100], torch.tensor([0.2, 0.0, 1.0]))
+    assert made == [224 * 224]
+
+
 def test_normalization_is_applied_per_channel() -> None:
     photo = Image.new("RGB", (8, 8), (255, 0, 51))
     result = classifier(normalization=Normalization((0.5, 0.25, 0.1), (0.5, 0.25, 0.2))).preprocess(photo)
@@ -194,6 +231,10 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "class space:\n"
         "    inner = Described\n"
         "number = 3\n"
+        "def frozen():\n"
+        "    return torch.jit.freeze(torch.jit.script(Net().eval()))\n"
+        "def exported():\n"
+        "    return torch.export.export(Net().eval(), (torch.zeros(1, 3, 224, 224),)).module()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     yield "a_users_models"
@@ -205,6 +246,14 @@ def test_a_bare_module_is_an_imagenet_classifier(module: str) -> None:
     assert (loaded.name, loaded.size, loaded.labels) == (f"{module}:Net", (224, 224), None)
     assert (loaded.normalization, loaded.crop) == (models.IMAGENET, 1.0)
     assert not loaded.model.training
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", ["frozen", "exported"])
+def test_modules_without_modes(module: str, kind: str) -> None:
+    loaded = models.load(f"{module}:{kind}")
+    images = torch.rand(1, 3, 224, 224)
+    torch.testing.assert_close(loaded.model(images), images.mean((2, 3)))
 
 
 def test_a_module_may_describe_itself(module: str) -> None:
@@ -245,7 +294,7 @@ def test_a_module_that_is_not_there() -> None:
 
 
 def test_a_bad_device_fails_before_the_model_is_made(module: str) -> None:
-    for device in ("nowhere", "cuda:99"):
+    for device in ("nowhere", "cuda:99", "meta"):
         with pytest.raises(ValueError, match=f"device must be one that this PyTorch can use, got '{device}'"):
             models.load(f"{module}:wrong", device=device)
 

@@ -26,6 +26,8 @@ def explanation(height: int = 24, width: int = 24, count: int = 1) -> Explanatio
         prob_infill=prob_infill,
         prob_ssr=prob_ssr,
         prob_sdr=prob_sdr,
+        prob_ssr_binary=torch.full((count,), 0.871),
+        prob_sdr_binary=torch.full((count,), 0.052),
         logits=torch.zeros(count, 2, 4, 4),
         objective=torch.zeros(3),
         seconds=1.0,
@@ -95,6 +97,8 @@ def test_overview_names_and_shows_everything() -> None:
         "SDR: smallest destroying",
         "Joint",
         f"SSR composite: {shown.kept_ssr.item():.0%} kept\ntiger cat  91.2%",
+        f"SSR\n91.2%\ncut at ½: {shown.area_ssr.item():.0%} kept\n87.1%",
+        f"SDR\n3.4%\ncut at ½: {shown.area_sdr.item():.0%} gone\n5.2%",
         f"SDR composite: {shown.removed_sdr.item():.0%} gone\ntiger cat  3.4%",
     ):
         assert part in text
@@ -135,6 +139,17 @@ def test_pictures_keep_their_proportions_and_nothing_overlaps(size: tuple[int, i
             assert box.height * height / (box.width * width) == pytest.approx(size[0] / size[1])
     for i, a in enumerate(boxes):
         assert not any(a.overlaps(b) for b in boxes[:i])
+
+
+@pytest.mark.parametrize("size", [(24, 24), (20, 40), (40, 20)])
+def test_the_bars_texts_do_not_overlap(size: tuple[int, int]) -> None:
+    figure = plot.overview(explanation(*size), pixels(1, 3, *size), torch.zeros(1))
+    panel = figure.axes[-1]
+    boxes = [text.get_window_extent() for text in panel.texts if text.get_text()]
+    assert len(boxes) == 14  # two for each of six bars, title and subtitle
+    for i, a in enumerate(boxes):
+        assert not any(a.overlaps(b) for b in boxes[:i])
+    assert [round(bar.get_width(), 3) for bar in panel.patches[1::2]] == [0.386, 0.0, 0.912, 0.871, 0.034, 0.052]
 
 
 @pytest.mark.parametrize(

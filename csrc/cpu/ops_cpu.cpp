@@ -72,68 +72,35 @@ std::tuple<Tensor, Tensor, Tensor> sample_composites_backward(
   return call.outputs();
 }
 
-Tensor sample_masks(const Tensor& logits_, const Tensor& rng, const OptionalTensor& streams,
+Tensor sample_masks(const Tensor& logits, const Tensor& rng, const OptionalTensor& streams,
                     int64_t num_samples, double temperature, bool antithetic) {
-  const bool float64 = check_logits(logits_);
-  const Shape s = mask_shape(logits_, num_samples);
-  const Sampling sampling = check_sampling(logits_, rng, streams, temperature, antithetic);
-  const Tensor logits = torch::stable::contiguous(logits_);
-  Tensor out = torch::stable::new_empty(logits, {s.images, s.masks, s.samples, s.cell_rows, s.cell_columns});
-  const MaskForward problem{s, sampling, float64, logits.const_data_ptr(), out.mutable_data_ptr()};
-  run(worker_count(s, 1), scratch_bytes(problem),
-      [&](Worker worker, void* scratch) { mask_forward(problem, worker, scratch); });
-  return out;
+  const MaskForwardCall call(logits, rng, streams, num_samples, temperature, antithetic);
+  run(worker_count(call.problem.shape, 1), scratch_bytes(call.problem),
+      [&](Worker worker, void* scratch) { mask_forward(call.problem, worker, scratch); });
+  return call.masks;
 }
 
-Tensor sample_masks_backward(const Tensor& grad_, const Tensor& logits_, const Tensor& rng,
+Tensor sample_masks_backward(const Tensor& grad, const Tensor& logits, const Tensor& rng,
                              const OptionalTensor& streams, int64_t num_samples, double temperature,
                              bool antithetic) {
-  const bool float64 = check_logits(logits_);
-  const Shape s = mask_shape(logits_, num_samples);
-  const Sampling sampling = check_sampling(logits_, rng, streams, temperature, antithetic);
-  const Tensor logits = torch::stable::contiguous(logits_), grad = torch::stable::contiguous(grad_);
-  STD_TORCH_CHECK(grad.numel() == logits.numel() * num_samples && grad.scalar_type() == logits.scalar_type(),
-                  "sdfido: the masks' gradient must have their sizes and dtype");
-  Tensor out = torch::stable::empty_like(logits);
-  const MaskBackward problem{
-      s, sampling, float64, logits.const_data_ptr(), grad.const_data_ptr(), out.mutable_data_ptr()};
-  run(worker_count(s, 1), scratch_bytes(problem),
-      [&](Worker worker, void* scratch) { mask_backward(problem, worker, scratch); });
-  return out;
+  const MaskBackwardCall call(grad, logits, rng, streams, num_samples, temperature, antithetic);
+  run(worker_count(call.problem.shape, 1), scratch_bytes(call.problem),
+      [&](Worker worker, void* scratch) { mask_backward(call.problem, worker, scratch); });
+  return call.grad_logits;
 }
 
-// Float64 or not, for two tensors of one shape.
-bool check_pair(const Tensor& a, const Tensor& b, const char* what) {
-  bool fits = a.dim() == b.dim() && a.scalar_type() == b.scalar_type() && same_device(a, b);
-  for (int64_t d = 0; fits && d < a.dim(); ++d) fits = a.size(d) == b.size(d);
-  const Format format = format_of(a, "logits");
-  STD_TORCH_CHECK(fits && (format == Format::kFloat32 || format == Format::kFloat64), "sdfido: ", what,
-                  " must have the same sizes, device and dtype, float32 or float64");
-  return format == Format::kFloat64;
+Tensor simplified_concrete(const Tensor& logits, const Tensor& u, double temperature) {
+  const ConcreteForwardCall call(logits, u, temperature);
+  run(worker_count(call.problem.count, call.problem.count), 0,
+      [&](Worker worker, void*) { concrete_forward(call.problem, worker); });
+  return call.masks;
 }
 
-Tensor simplified_concrete(const Tensor& logits_, const Tensor& u_, double temperature) {
-  const bool float64 = check_pair(logits_, u_, "logits and u");
-  check_temperature(temperature);
-  const Tensor logits = torch::stable::contiguous(logits_), u = torch::stable::contiguous(u_);
-  Tensor out = torch::stable::empty_like(logits);
-  const ConcreteForward problem{logits.numel(),          temperature,        float64,
-                                logits.const_data_ptr(), u.const_data_ptr(), out.mutable_data_ptr()};
-  run(worker_count(problem.count, problem.count), 0,
-      [&](Worker worker, void*) { concrete_forward(problem, worker); });
-  return out;
-}
-
-Tensor simplified_concrete_backward(const Tensor& grad_, const Tensor& masks_, double temperature) {
-  const bool float64 = check_pair(grad_, masks_, "masks and their gradient");
-  check_temperature(temperature);
-  const Tensor grad = torch::stable::contiguous(grad_), masks = torch::stable::contiguous(masks_);
-  Tensor out = torch::stable::empty_like(masks);
-  const ConcreteBackward problem{masks.numel(),          temperature,           float64,
-                                 masks.const_data_ptr(), grad.const_data_ptr(), out.mutable_data_ptr()};
-  run(worker_count(problem.count, problem.count), 0,
-      [&](Worker worker, void*) { concrete_backward(problem, worker); });
-  return out;
+Tensor simplified_concrete_backward(const Tensor& grad, const Tensor& masks, double temperature) {
+  const ConcreteBackwardCall call(grad, masks, temperature);
+  run(worker_count(call.problem.count, call.problem.count), 0,
+      [&](Worker worker, void*) { concrete_backward(call.problem, worker); });
+  return call.grad_logits;
 }
 
 std::string cpu_isa() { return row_set().isa; }

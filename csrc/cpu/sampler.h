@@ -34,12 +34,14 @@ struct Bands {
   int64_t rows, per_image;
 
   Bands(const Shape& shape, int64_t workers) {
-    // Full resolution has nothing in common between rows: a few chunks a band. Otherwise neighbouring bands
-    // share the pixels between their outermost cells: as few bands as keep the workers busy.
-    const int64_t wanted = shape.images > 0 ? (2 * workers + shape.images - 1) / shape.images : 1;
+    // Neighbouring bands share rows of rates, and below full resolution the pixels between their outermost
+    // cells: as few bands as keep the workers busy. At full resolution more, so that an uneven share costs
+    // little.
     const bool full = shape.full_resolution();
-    rows = full ? 2 * kChunk / std::max<int64_t>(shape.cell_columns, 1)
-                : (shape.cell_rows + wanted - 1) / wanted;
+    const int64_t wanted = (full ? 8 : 2) * workers;
+    const int64_t per_wanted = shape.images > 0 ? (wanted + shape.images - 1) / shape.images : 1;
+    rows = (shape.cell_rows + per_wanted - 1) / per_wanted;
+    if (full) rows = std::max(rows, 2 * kChunk / std::max<int64_t>(shape.cell_columns, 1));
     rows = std::max<int64_t>(rows, 1);
     per_image = (shape.cell_rows + rows - 1) / rows;
   }
@@ -82,7 +84,9 @@ class Sampler {
   template <typename Visit>
   void for_each_sample(int64_t image, int64_t mask, int64_t first, int64_t count, uint32_t* words,
                        int64_t stride, Visit visit) const {
-    const auto stream = static_cast<uint32_t>((streams_ ? streams_[image] : image) * masks_ + mask);
+    const auto number = static_cast<uint64_t>(streams_ ? streams_[image] : image);  // may wrap around
+    const auto stream =
+        static_cast<uint32_t>(number * static_cast<uint64_t>(masks_) + static_cast<uint64_t>(mask));
     const int64_t copies = antithetic_ ? 2 : 1;
     for (int64_t sample = 0; sample < samples_; ++sample) {
       const int64_t draw = sample / copies;

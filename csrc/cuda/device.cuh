@@ -141,6 +141,10 @@ struct Place {
 
 // ---- Random masks
 
+// Makes a value one that the compiler knows nothing about, at this point of the program. Left alone, it keeps what it can
+// compute ahead (all round keys, all cells' counters at once) in registers, and registers limit the number of threads.
+__device__ __forceinline__ void forget(uint32_t& value) { asm volatile("" : "+r"(value)); }
+
 // Samples one mask of one image; what all threads know anyway stays in the plan.
 struct MaskSampler {
   const Sampling& sampling;
@@ -170,10 +174,13 @@ struct MaskSampler {
 
   // The four words of a cell from which samples [4 * copies * block, 4 * copies * (block + 1)) are made.
   __device__ __forceinline__ void words(uint32_t cell, uint32_t block, uint32_t (&out)[4]) const {
+    PhiloxKey now = key;
+    forget(now.low), forget(now.high), forget(cell);
     uint64_t c0 = cell, c1 = stream, c2 = block, c3 = step;
-    philox4x32_10(c0, c1, c2, c3, key, ScalarLanes{});
+    philox4x32_10(c0, c1, c2, c3, now, ScalarLanes{});
     out[0] = static_cast<uint32_t>(c0), out[1] = static_cast<uint32_t>(c1);
     out[2] = static_cast<uint32_t>(c2), out[3] = static_cast<uint32_t>(c3);
+    for (uint32_t& word : out) forget(word);  // volatile: the next cell's counter is not touched before
   }
 
   template <typename T>

@@ -152,14 +152,18 @@ SDFIDO_INLINE T mask_of_ratio(T ratio) {
 
 // m from the odds of its noise and its prepared logit.
 template <typename T>
-SDFIDO_INLINE T mask_by_logarithms(T odds, T prepared, T inverse_temperature) {
-  T x = (log2_normal(odds) + prepared) * inverse_temperature;
+SDFIDO_INLINE T mask_of_log2_ratio(T x) {
   const T low = sizeof(T) == 4 ? T(kLog2RatioMin) : T(-1000);
   const T high = sizeof(T) == 4 ? T(kLog2RatioMax) : T(1000);
   x = x < low ? low : x;  // these comparisons let NaN through
   x = x > high ? high : x;
   const T m = T(1) / (T(1) + exp2_bounded(x));
   return x == high ? T(0) : m;
+}
+
+template <typename T>
+SDFIDO_INLINE T mask_by_logarithms(T odds, T prepared, T inverse_temperature) {
+  return mask_of_log2_ratio((log2_normal(odds) + prepared) * inverse_temperature);
 }
 
 template <int kPower, typename T>
@@ -185,13 +189,25 @@ inline int power_of(double temperature) {
   return built ? static_cast<int>(inverse) : 0;
 }
 
-// Odds of a given uniform number, kept away from 0 and infinity.
+// log2(u) for u > 0, denormal numbers included.
 template <typename T>
-SDFIDO_INLINE T odds_of_uniform(T u) {
-  constexpr T kMost = T(0x1p126f);
-  T odds = (T(1) - u) / u;
-  odds = odds < kMost ? odds : kMost;
-  return odds > T(1) / kMost ? odds : T(1) / kMost;
+SDFIDO_INLINE T log2_positive(T u) {
+  const bool small = u < T(0x1p-100f);
+  return log2_normal(small ? u * T(0x1p64f) : u) - (small ? T(64) : T(0));
+}
+
+// From a given uniform number, by logarithms.
+template <typename T>
+SDFIDO_INLINE T mask_of_uniform_by_logarithms(T logit, T u, T inverse_temperature) {
+  const T log2_odds = log2_positive(T(1) - u) - log2_positive(u);
+  return mask_of_log2_ratio((log2_odds + prepare_logit<0>(logit)) * inverse_temperature);
+}
+
+// odds * exp(-logit) for a given uniform number. By halves: neither factor alone need fit into the format.
+template <typename T>
+SDFIDO_INLINE T factor_of_uniform(T logit, T u) {
+  const T half = exp_of_minus(logit * T(0.5));
+  return (T(1) - u) * half / u * half;
 }
 
 // m, but 0 and 1 at the ends of u, and NaN for u outside [0, 1] or a NaN logit.
@@ -205,14 +221,22 @@ SDFIDO_INLINE T mask_at_uniform(T m, T logit, T u) {
 
 template <int kPower, typename T>
 SDFIDO_INLINE T mask_of_uniform(T logit, T u, T inverse_temperature) {
-  const T m = mask_of_odds<kPower>(odds_of_uniform(u), prepare_logit<kPower>(logit), inverse_temperature);
-  return mask_at_uniform(m, logit, u);
+  if constexpr (kPower == 0) {
+    return mask_at_uniform(mask_of_uniform_by_logarithms(logit, u, inverse_temperature), logit, u);
+  } else {
+    const T factor = at_least(factor_of_uniform(logit, u), smallest_factor(kPower));
+    return mask_at_uniform(mask_of_ratio(power<kPower>(factor)), logit, u);
+  }
 }
 
+// The same, to the last bit, for a power that is known only at run time.
 template <typename T>
 SDFIDO_INLINE T mask_of_uniform(T logit, T u, T inverse_temperature, int exponent) {
-  const T prepared = exponent == 0 ? prepare_logit<0>(logit) : prepare_logit<1>(logit);
-  return mask_at_uniform(mask_of_odds(odds_of_uniform(u), prepared, inverse_temperature, exponent), logit, u);
+  if (exponent == 0) {
+    return mask_at_uniform(mask_of_uniform_by_logarithms(logit, u, inverse_temperature), logit, u);
+  }
+  const T factor = at_least(factor_of_uniform(logit, u), smallest_factor(exponent));
+  return mask_at_uniform(mask_of_ratio(power(factor, exponent)), logit, u);
 }
 
 // dm/dlogit * temperature.

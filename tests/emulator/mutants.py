@@ -1,0 +1,277 @@
+"""Plants faults in copies of the CUDA kernels, one at a time; the emulated tests must find every one.
+
+Prints how each was found, and fails if one was not. A fault that no emulator can show, such as a missing fence, is
+not among them.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+EMULATOR = Path(__file__).parent
+ROOT = EMULATOR.parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import torch  # noqa: E402
+from emulated_cases import EmulatedCase, Mismatch, check, check_masks  # noqa: E402
+
+FORK = multiprocessing.get_context("fork")
+TIME_LIMIT = 60  # seconds; a mutant that runs for longer is found, too
+DEVICE, TILE, MASKS = "cuda/device.cuh", "cuda/tile.cuh", "cuda/masks_kernel.cuh"
+FORWARD, BACKWARD = "cuda/forward_kernel.cuh", "cuda/backward_kernel.cuh"
+
+
+@dataclass
+class Mutant:
+    why: str
+    file: str  # under csrc
+    old: str  # occurs once there
+    new: str
+
+
+MUTANTS = [
+    Mutant("none: what is right must pass", DEVICE, "#pragma once", "#pragma once"),
+    Mutant(
+        "block_sum reads the warps' sums before they are there",
+        DEVICE,
+        "warps[threadIdx.x / 32] = value;\n  __syncthreads();",
+        "warps[threadIdx.x / 32] = value;",
+    ),
+    Mutant(
+        "the next block_sum overwrites what others still read",
+        DEVICE,
+        "__syncthreads();  // before the next sum writes there",
+        "",
+    ),
+    Mutant("warp_sum leaves out a distance", DEVICE, "distance > 0; distance /= 2", "distance > 1; distance /= 2"),
+    Mutant("warp_sum over half a warp", DEVICE, "value, distance);", "value, distance, 16);"),
+    Mutant("a mask that names half a warp", DEVICE, "(0xFFFFFFFFu, value", "(0x0000FFFFu, value"),
+    Mutant(
+        "no guard at the tail of store_four",
+        DEVICE,
+        "if (i < valid) store_one(p + i, v[i]);",
+        "store_one(p + i, v[i]);",
+    ),
+    Mutant(
+        "no guard at the tail of load_four",
+        DEVICE,
+        "i < valid ? load_one(p + i) : T(0)",
+        "load_one(p + i)",
+    ),
+    Mutant(
+        "16-bit elements in the wrong order",
+        DEVICE,
+        "words[i / 2] >> (16 * (i % 2))",
+        "words[i / 2] >> (16 - 16 * (i % 2))",
+    ),
+    Mutant(
+        "strides of rows and columns swapped",
+        TILE,
+        "place.row * input.strides[2] +\n           place.column * input.strides[3]",
+        "place.row * input.strides[3] +\n           place.column * input.strides[2]",
+    ),
+    Mutant("complement of antithetic samples ignored", DEVICE, "complement ? ~word : word", "word"),
+    Mutant("streams not spread over masks", DEVICE, "number * s.masks + mask", "number + mask"),
+    Mutant("tickets are not reset", DEVICE, "atomicInc(ticket, blocks - 1)", "atomicInc(ticket, blocks)"),
+    Mutant("the first block takes itself for the last", DEVICE, "== blocks - 1;", "== 0;"),
+    Mutant(
+        "weights of rows swapped",
+        DEVICE,
+        "interpolate(above, below, row_weight)",
+        "interpolate(below, above, row_weight)",
+    ),
+    Mutant("the window lacks its last row", DEVICE, ".first + 2, s.cell_rows)", ".first + 1, s.cell_rows)"),
+    Mutant(
+        "the rates' tile lacks the row below",
+        FORWARD,
+        "i < kHeight * (kThreadColumns + 1)",
+        "i < kTileHeight * (kThreadColumns + 1)",
+    ),
+    Mutant(
+        "the rates' tile is off by one at its right",
+        FORWARD,
+        "logits[row][column] = load_one(at)",
+        "logits[row][column] = load_one(at - 1)",
+    ),
+    Mutant(
+        "a block's sums go to the first tile",
+        FORWARD,
+        "plan.tiles.count() + place.tile;",
+        "plan.tiles.count();",
+    ),
+    Mutant(
+        "the last block leaves out a tile",
+        FORWARD,
+        "tile < plan.tiles.count(); ++tile",
+        "tile + 1 < plan.tiles.count(); ++tile",
+    ),
+    Mutant("channels and pixels swapped", FORWARD, "p = at / kChannels, c = at % kChannels", "p = at % 4, c = at / 4"),
+    Mutant(
+        "masks below full resolution are read before they are there",
+        FORWARD,
+        "copy == 1);\n          __syncthreads();",
+        "copy == 1);",
+    ),
+    Mutant(
+        "masks are overwritten while others read them",
+        FORWARD,
+        "__syncthreads();  // before the masks are overwritten",
+        "",
+    ),
+    Mutant(
+        "the ring of logits is off by one",
+        BACKWARD,
+        "j / kTileWidth * (kTileHeight + 1)",
+        "j / kTileWidth * kTileHeight",
+    ),
+    Mutant("a group of channels forgets the one before", BACKWARD, ": __ldcg(out + i);", ": T(0);"),
+    Mutant("cells begin to gather too late", BACKWARD, "/ (2 * cells) - 2;", "/ (2 * cells) + 1;"),
+    Mutant(
+        "weights of the two cells swapped",
+        BACKWARD,
+        "first[i] == cell ? T(1) - weight[i] : first[i] + 1 == cell ? weight[i]",
+        "first[i] == cell ? weight[i] : first[i] + 1 == cell ? T(1) - weight[i]",
+    ),
+    Mutant(
+        "a cell misses the last tile that reads it", BACKWARD, "window.first_column > x", "window.first_column >= x"
+    ),
+    Mutant(
+        "gradients are gathered before they are projected",
+        BACKWARD,
+        "            }\n            __syncthreads();\n",
+        "            }\n",
+    ),
+    Mutant(
+        "the next sample is projected while others gather",
+        BACKWARD,
+        "__syncthreads();  // before the next sample is projected",
+        "",
+    ),
+    Mutant(
+        "the next mask's logits come too early", BACKWARD, "__syncthreads();  // before the next mask's logits come", ""
+    ),
+    Mutant("image and mask swapped", MASKS, "plane / s.masks, plane % s.masks", "plane % s.masks, plane / s.masks"),
+    Mutant("a step of the grid too far", MASKS, "i += step", "i += step + 1"),
+    Mutant("a round of Philox too few", "math/philox.h", "round < 10;", "round < 9;"),
+]
+
+CASES = [
+    EmulatedCase(2, 2, 9, 3, (20, 132), antithetic=True, streams=(3, 1)),
+    EmulatedCase(1, 2, 3, 5, (17, 65), layout="sliced", infill="pixel"),
+    EmulatedCase(1, 1, 2, 3, (10, 68), channels_last=True, out_dtype=torch.bfloat16),
+    EmulatedCase(2, 2, 9, 3, (33, 70), (7, 33), antithetic=True),
+    EmulatedCase(1, 2, 5, 4, (24, 132), (3, 4), wanted=()),
+]
+ORDERS = [0, 1, 2, 3]
+
+# What the cases do not need is not built.
+UNUSED = ["float, Float16", "double, double"]
+
+
+def compile_command() -> list[Any]:
+    includes = subprocess.check_output([sys.executable, "-m", "pybind11", "--includes"], text=True).split()
+    includes += [f"-I{folder}" for folder in (EMULATOR / "include", EMULATOR)]
+    flags = ["-std=c++20", "-O0", "-ffp-contract=off", "-fPIC", "-fvisibility=hidden", "-pthread", "-w"]
+    return [os.environ.get("CXX", "c++"), *flags, *includes]
+
+
+def precompile(headers: Path) -> None:
+    """What does not change takes most of the time to compile."""
+    headers.write_text('#include "bindings.h"\n')
+    subprocess.run([*compile_command(), "-x", "c++-header", headers, "-o", f"{headers}.gch"], check=True)
+
+
+def build(mutant: Mutant, headers: Path, folder: Path) -> Path:
+    shutil.copytree(ROOT / "csrc", folder / "csrc", ignore=shutil.ignore_patterns("cpu"))
+    path = folder / "csrc" / mutant.file
+    text = path.read_text()
+    if text.count(mutant.old) != 1:
+        raise SystemExit(f"{mutant.why}: {text.count(mutant.old)} times in {mutant.file}, must be once: {mutant.old!r}")
+    path.write_text(text.replace(mutant.old, mutant.new))
+    select = folder / "csrc/cuda/select.h"
+    text = select.read_text()
+    for types in UNUSED:
+        call = f"return visit_channels<{types}>(channels, visit);"
+        if call not in text:
+            raise SystemExit(f"not found in {select.name}: {call}")
+        text = text.replace(call, "return;")
+    select.write_text(text)
+    module = folder / ("emulated_kernels" + sysconfig.get_config_var("EXT_SUFFIX"))
+    sources = ["-include", headers, f"-I{folder / 'csrc'}", EMULATOR / "kernels.cpp"]
+    subprocess.run([*compile_command(), "-shared", *sources, "-o", module], check=True)
+    return module
+
+
+@functools.cache
+def expected() -> list[dict[str, torch.Tensor]]:
+    return [case.native() for case in CASES]
+
+
+def find_fault(module: Path) -> str:
+    spec = spec_from_file_location("emulated_kernels", module)
+    assert spec is not None
+    assert spec.loader is not None
+    kernels = module_from_spec(spec)
+    spec.loader.exec_module(kernels)
+    for order in ORDERS:
+        kernels.set_order(order)
+        try:
+            for case, results in zip(CASES, expected(), strict=True):
+                check(kernels, case, results)
+            for antithetic in (False, True):
+                check_masks(kernels, torch.float32, 5, [4, 1], temperature=0.1, antithetic=antithetic)
+        except (Mismatch, kernels.Error) as error:
+            return f"order {order}, {'value' if isinstance(error, Mismatch) else 'emulator'}: {error}"
+    return ""
+
+
+def examine(headers: Path, mutant: Mutant) -> str:
+    """How the fault was found; empty if it was not."""
+    with tempfile.TemporaryDirectory() as folder:
+        module = build(mutant, headers, Path(folder))
+        receiver, sender = multiprocessing.Pipe(duplex=False)
+        # In a process of its own, as it may crash or never end.
+        process = FORK.Process(target=lambda: sender.send(find_fault(module)))
+        process.start()
+        process.join(TIME_LIMIT)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            return f"no end in {TIME_LIMIT} s"
+        if process.exitcode:
+            return f"exit code {process.exitcode}"
+        return receiver.recv()
+
+
+def main() -> int:
+    begin = time.monotonic()
+    torch.set_num_threads(1)  # threads do not survive a fork
+    expected()
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(2, FORK) as pool:
+        headers = Path(folder) / "headers.h"
+        precompile(headers)
+        for mutant, how in zip(MUTANTS, pool.map(functools.partial(examine, headers), MUTANTS), strict=True):
+            is_right = mutant.old == mutant.new
+            wrong += bool(how) == is_right
+            verdict = how or ("passes" if is_right else "SURVIVES")
+            print(f"{mutant.file.split('/')[1]:22} {mutant.why:62} {verdict}", flush=True)
+    print(f"{len(MUTANTS) - 1} mutants, {wrong} wrong verdicts, {time.monotonic() - begin:.0f} s")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
