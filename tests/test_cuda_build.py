@@ -9,11 +9,18 @@ import pytest
 from cuda_build import ARCHS, ROOT, build, kernels, occupancy, why_no_toolkit
 from machine_code import Instruction, cheapest_pass, disassemble, innermost_loop, instructions_per_sample, tool
 
+pytestmark = pytest.mark.toolkit
+
 STORED = {"float": ("float", "BFloat16", "Float16"), "double": ("double",)}
 KINDS = [f"{t}, {stored}, {channels}" for t in STORED for stored in STORED[t] for channels in (3, 4)]
 KERNELS = (
     {f"forward_{resolution}_kernel<{kind}>" for resolution in ("full", "low") for kind in KINDS}
-    | {f"backward_{r}_kernel<{kind}, {image}>" for r in ("full", "low") for kind in KINDS for image in ("true", "false")}
+    | {
+        f"backward_{r}_kernel<{kind}, {image}>"
+        for r in ("full", "low")
+        for kind in KINDS
+        for image in ("true", "false")
+    }
     | {f"{name}_{way}_kernel<{t}>" for name in ("masks", "concrete") for way in ("forward", "backward") for t in STORED}
 )
 

@@ -1,7 +1,6 @@
 // Dispatch key CUDA: masks alone, and the elementwise operator.
-#include "masks_kernel.cuh"
-
 #include "launch.h"
+#include "masks_kernel.cuh"
 
 namespace sdfido::cuda {
 namespace {

@@ -3,7 +3,7 @@
 #include <optional>
 
 #include "bindings.h"
-#include "cuda/select.h"
+#include "launches.h"
 
 namespace py = pybind11;
 using simt::Array;
@@ -47,8 +47,6 @@ class Memory {
     return result;
   }
 
-  void watch(std::vector<std::byte>& bytes) { simt::watch(bytes.data(), bytes.size()); }
-
   Sampling sampling(Array<int64_t>& rng, std::optional<Array<int64_t>>& streams, double temperature,
                     bool antithetic) {
     return {static_cast<int64_t*>(pointer(rng)), streams ? static_cast<int64_t*>(pointer(*streams)) : nullptr,
@@ -65,31 +63,6 @@ Shape shape_of(const py::array& logits, const py::array& image, py::ssize_t samp
   return shape;
 }
 
-// Workspace starts full of NaN, tickets at zero, to which they must return.
-template <typename Plan>
-void run(Plan plan, Memory& memory) {
-  if (plan.blocks() == 0) return;
-  const auto element = static_cast<int64_t>(
-      plan.problem.composite_format == Format::kFloat64 ? sizeof(double) : sizeof(float));
-  std::vector<std::byte> sums(plan.sums_count() * sizeof(double), std::byte{0xFF});
-  std::vector<std::byte> gradients(plan.gradients_count() * element, std::byte{0xFF});
-  std::vector<std::byte> tickets(plan.problem.shape.images * sizeof(uint32_t));
-  if constexpr (std::is_same_v<decltype(plan.problem), CompositeForward>) {
-    memory.watch(sums);
-    plan.partial_sums = reinterpret_cast<double*>(sums.data());
-  } else {
-    memory.watch(gradients);
-    plan.partial_gradients = gradients.data();
-  }
-  memory.watch(tickets);
-  plan.tickets = reinterpret_cast<uint32_t*>(tickets.data());
-  visit_kernel(
-      plan, [&](auto kernel) { SIMT_LAUNCH(kernel, static_cast<unsigned>(plan.blocks()), kThreads, plan); });
-  for (const std::byte byte : tickets) {
-    if (byte != std::byte{0}) throw simt::Error("a ticket is not back at zero");
-  }
-}
-
 void composite_forward(const py::array& logits, const py::array& image, const py::array& infill,
                        Array<int64_t> rng, std::optional<Array<int64_t>> streams, double temperature,
                        bool antithetic, bool channels_last, py::array composites, py::array sparsity,
@@ -104,7 +77,7 @@ void composite_forward(const py::array& logits, const py::array& image, const py
   p.image = memory.strided(image), p.infill = memory.strided(infill);
   p.composites = memory.pointer(composites);
   p.sparsity = memory.pointer(sparsity), p.smoothness = memory.pointer(smoothness);
-  run(CompositePlan<CompositeForward>(p, p.composites), memory);
+  launch(p);
 }
 
 void composite_backward(const OptionalArray& grad_composites, const OptionalArray& grad_sparsity,
@@ -124,13 +97,7 @@ void composite_backward(const OptionalArray& grad_composites, const OptionalArra
   p.grad_sparsity = memory.pointer(grad_sparsity), p.grad_smoothness = memory.pointer(grad_smoothness);
   p.grad_logits = memory.pointer(grad_logits);
   p.grad_image = memory.pointer(grad_image), p.grad_infill = memory.pointer(grad_infill);
-  run(CompositePlan<CompositeBackward>(p, p.grad_composites), memory);
-}
-
-// Calls visit(a T) for the type of the numbers.
-template <typename Visit>
-void visit_type(bool float64, Visit visit) {
-  float64 ? visit(double{}) : visit(float{});
+  launch(p);
 }
 
 void masks_forward(const py::array& logits, Array<int64_t> rng, std::optional<Array<int64_t>> streams,
@@ -138,9 +105,7 @@ void masks_forward(const py::array& logits, Array<int64_t> rng, std::optional<Ar
   Memory memory;
   MaskForward p{shape_of(logits, masks.shape(2)), memory.sampling(rng, streams, temperature, antithetic),
                 logits.itemsize() == 8, memory.pointer(logits), memory.pointer(masks)};
-  visit_type(p.float64, [&]<typename T>(T) {
-    SIMT_LAUNCH(masks_forward_kernel<T>, blocks, kMaskThreads, MaskForwardPlan{p, Exponent(temperature)});
-  });
+  launch(p, blocks);
 }
 
 void masks_backward(const py::array& grad_masks, const py::array& logits, Array<int64_t> rng,
@@ -153,9 +118,7 @@ void masks_backward(const py::array& grad_masks, const py::array& logits, Array<
                  memory.pointer(logits),
                  memory.pointer(grad_masks),
                  memory.pointer(grad_logits)};
-  visit_type(p.float64, [&]<typename T>(T) {
-    SIMT_LAUNCH(masks_backward_kernel<T>, blocks, kMaskThreads, MaskBackwardPlan{p, Exponent(temperature)});
-  });
+  launch(p, blocks);
 }
 
 void concrete_forward(const py::array& logits, const py::array& uniforms, double temperature, py::array masks,
@@ -167,9 +130,7 @@ void concrete_forward(const py::array& logits, const py::array& uniforms, double
                     memory.pointer(logits),
                     memory.pointer(uniforms),
                     memory.pointer(masks)};
-  visit_type(p.float64, [&]<typename T>(T) {
-    SIMT_LAUNCH(concrete_forward_kernel<T>, blocks, kMaskThreads, p, Exponent(temperature));
-  });
+  launch(p, blocks);
 }
 
 void concrete_backward(const py::array& grad_masks, const py::array& masks, double temperature,
@@ -181,8 +142,7 @@ void concrete_backward(const py::array& grad_masks, const py::array& masks, doub
                      memory.pointer(masks),
                      memory.pointer(grad_masks),
                      memory.pointer(grad_logits)};
-  visit_type(p.float64,
-             [&]<typename T>(T) { SIMT_LAUNCH(concrete_backward_kernel<T>, blocks, kMaskThreads, p); });
+  launch(p, blocks);
 }
 
 }  // namespace
@@ -190,8 +150,8 @@ void concrete_backward(const py::array& grad_masks, const py::array& masks, doub
 
 PYBIND11_MODULE(emulated_kernels, module) {
   simt::bind_emulator(module);
-  module.attr("THREADS") = sdfido::cuda::kThreads;
-  module.attr("MASK_THREADS") = sdfido::cuda::kMaskThreads;
+  module.attr("THREADS") = sdfido::cuda::composite_threads();
+  module.attr("MASK_THREADS") = sdfido::cuda::mask_threads();
   module.def("composite_forward", &sdfido::cuda::composite_forward);
   module.def("composite_backward", &sdfido::cuda::composite_backward);
   module.def("masks_forward", &sdfido::cuda::masks_forward);

@@ -181,20 +181,14 @@ ORDERS = [0, 1, 2, 3]
 UNUSED = ["float, Float16", "double, double"]
 
 
-def compile_command() -> list[Any]:
+def compile_to(output: Path, csrc: Path, *arguments: Any) -> None:
     includes = subprocess.check_output([sys.executable, "-m", "pybind11", "--includes"], text=True).split()
-    includes += [f"-I{folder}" for folder in (EMULATOR / "include", EMULATOR)]
+    includes += [f"-I{folder}" for folder in (EMULATOR / "include", EMULATOR, csrc)]
     flags = ["-std=c++20", "-O0", "-ffp-contract=off", "-fPIC", "-fvisibility=hidden", "-pthread", "-w"]
-    return [os.environ.get("CXX", "c++"), *flags, *includes]
+    subprocess.run([os.environ.get("CXX", "c++"), *flags, *includes, *arguments, "-o", output], check=True)
 
 
-def precompile(headers: Path) -> None:
-    """What does not change takes most of the time to compile."""
-    headers.write_text('#include "bindings.h"\n')
-    subprocess.run([*compile_command(), "-x", "c++-header", headers, "-o", f"{headers}.gch"], check=True)
-
-
-def build(mutant: Mutant, headers: Path, folder: Path) -> Path:
+def build(mutant: Mutant, bindings: Path, folder: Path) -> Path:
     shutil.copytree(ROOT / "csrc", folder / "csrc", ignore=shutil.ignore_patterns("cpu"))
     path = folder / "csrc" / mutant.file
     text = path.read_text()
@@ -210,8 +204,7 @@ def build(mutant: Mutant, headers: Path, folder: Path) -> Path:
         text = text.replace(call, "return;")
     select.write_text(text)
     module = folder / ("emulated_kernels" + sysconfig.get_config_var("EXT_SUFFIX"))
-    sources = ["-include", headers, f"-I{folder / 'csrc'}", EMULATOR / "kernels.cpp"]
-    subprocess.run([*compile_command(), "-shared", *sources, "-o", module], check=True)
+    compile_to(module, folder / "csrc", "-shared", bindings, EMULATOR / "launches.cpp")
     return module
 
 
@@ -238,10 +231,10 @@ def find_fault(module: Path) -> str:
     return ""
 
 
-def examine(headers: Path, mutant: Mutant) -> str:
+def examine(bindings: Path, mutant: Mutant) -> str:
     """How the fault was found; empty if it was not."""
     with tempfile.TemporaryDirectory() as folder:
-        module = build(mutant, headers, Path(folder))
+        module = build(mutant, bindings, Path(folder))
         receiver, sender = multiprocessing.Pipe(duplex=False)
         # In a process of its own, as it may crash or never end.
         process = FORK.Process(target=lambda: sender.send(find_fault(module)))
@@ -262,9 +255,9 @@ def main() -> int:
     expected()
     wrong = 0
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(2, FORK) as pool:
-        headers = Path(folder) / "headers.h"
-        precompile(headers)
-        for mutant, how in zip(MUTANTS, pool.map(functools.partial(examine, headers), MUTANTS), strict=True):
+        bindings = Path(folder) / "kernels.o"  # they are the same for all
+        compile_to(bindings, ROOT / "csrc", "-c", EMULATOR / "kernels.cpp")
+        for mutant, how in zip(MUTANTS, pool.map(functools.partial(examine, bindings), MUTANTS), strict=True):
             is_right = mutant.old == mutant.new
             wrong += bool(how) == is_right
             verdict = how or ("passes" if is_right else "SURVIVES")

@@ -1,0 +1,20 @@
+// The kernels of csrc/cuda as functions that run to their end.
+#pragma once
+#include "problem.h"
+
+namespace sdfido::cuda {
+
+// Workspace is their own: it starts full of NaN, with tickets at zero, to which they must return.
+void launch(const CompositeForward& problem);
+void launch(const CompositeBackward& problem);
+// `blocks` stride over the items.
+void launch(const MaskForward& problem, unsigned blocks);
+void launch(const MaskBackward& problem, unsigned blocks);
+void launch(const ConcreteForward& problem, unsigned blocks);
+void launch(const ConcreteBackward& problem, unsigned blocks);
+
+// In a block: of the kernels for composites, and of the others.
+int composite_threads();
+int mask_threads();
+
+}  // namespace sdfido::cuda
