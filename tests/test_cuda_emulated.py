@@ -1,6 +1,7 @@
 """The CUDA kernels in the emulator against the CPU backend: bits of masks and composites, sums, bytes, mutants."""
 
 import itertools
+import mmap
 import os
 import subprocess
 import sys
@@ -28,9 +29,8 @@ def kernels(emulated):
 
 
 def grid(*axes):
-    """All combinations, or few of them where they take long."""
-    combinations = list(itertools.product(*axes))
-    return combinations[:: 1 + len(combinations) // 9] if "SDFIDO_EMULATOR" in os.environ else combinations
+    """All combinations, or few of them, with all values of each axis, where they take long."""
+    return list(itertools.product(*axes))[:: 11 if "SDFIDO_EMULATOR" in os.environ else 1]
 
 
 def in_turn(cases):
@@ -138,6 +138,18 @@ def test_streams_and_batch_splits(kernels, cells):
         part.weights = {name: weight[i : i + 1] for name, weight in case.weights.items()}
         for name, value in (part.forward(kernels) | part.backward(kernels)).items():
             assert_same(name, value, whole[name][i : i + 1])
+
+
+def test_distances_of_more_than_32_bits(kernels):
+    """Two images more than 2^31 elements apart, in memory of which only a few pages are ever touched."""
+    no_reserve = 0x4000
+    memory = mmap.mmap(-1, 2**33 + 2**16, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | no_reserve)
+    far = torch.frombuffer(memory, dtype=bf16).as_strided((2, 3, 10, 68), (2**32, 680, 68, 1))
+    for cells in (None, (3, 20)):
+        case = EmulatedCase(2, 1, 2, 3, (10, 68), cells, dtype=bf16)
+        far.copy_(case.tensors["image"])
+        case.tensors["image"] = far
+        check(kernels, case)
 
 
 ALL_PATHS = [

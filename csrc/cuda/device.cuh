@@ -141,8 +141,9 @@ struct Place {
 
 // ---- Random masks
 
-// Makes a value one that the compiler knows nothing about, at this point of the program. Left alone, it keeps what it can
-// compute ahead (all round keys, all cells' counters at once) in registers, and registers limit the number of threads.
+// Makes a value one that the compiler knows nothing about, at this point of the program. Left alone, it keeps
+// what it can compute ahead (all round keys, all cells' counters at once) in registers, and registers limit
+// the number of threads.
 __device__ __forceinline__ void forget(uint32_t& value) { asm volatile("" : "+r"(value)); }
 
 // Samples one mask of one image; what all threads know anyway stays in the plan.
