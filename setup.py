@@ -8,6 +8,7 @@ CUDA goes into the same library where a toolkit is found. Environment variables:
 """
 
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -95,15 +96,16 @@ def choose_archs(home: Path) -> list[str]:
             f"SDFIDO_CUDA_ARCHS must name architectures that {home}/bin/nvcc knows, {' '.join(known)}; "
             f"got {' '.join(unknown)}"
         )
-    return wanted or [arch for arch in CUDA_ARCHS.split() if arch in known]
+    return sorted(wanted or [arch for arch in CUDA_ARCHS.split() if arch in known], key=int)
 
 
 sources, cxx_flags, nvcc_flags, libraries, library_dirs = SOURCES, COMPILE_FLAGS, [], [], []
 link_flags = ["-Wl,-s", "-Wl,--version-script=csrc/exports.map"]
 if toolkit := choose_toolkit():
     archs = choose_archs(toolkit)
-    # PTX of the oldest, from which all machine code is made: of each architecture's own PTX it would be the same.
-    ptx = f"compute_{min(archs, key=int)}"
+    # Code from the PTX of a generation's oldest is the same as from each one's own, and compiles twice as fast.
+    generations = [list(group) for _, group in itertools.groupby(archs, key=lambda arch: int(arch) >= 100)]
+    ptx = f"compute_{generations[-1][0]}"
     codes = [*(f"sm_{arch}" for arch in archs), ptx]
     print(f"sdfido: building with CUDA, toolkit in {toolkit}, for {' '.join(codes)}", file=sys.stderr)
     cpp_extension.CUDA_HOME = str(toolkit)  # None where torch was built without CUDA, whose headers do as well
@@ -111,7 +113,9 @@ if toolkit := choose_toolkit():
     cxx_flags = [*COMPILE_FLAGS, f'-DSDFIDO_CUDA_ARCHS="{" ".join(codes)}"']
     # ninja follows nvcc's includes only where torch was built with CUDA; a changed command makes it compile anew.
     headers = hashlib.sha256(b"".join(Path(header).read_bytes() for header in HEADERS)).hexdigest()[:16]
-    nvcc_flags = [*NVCC_FLAGS, f"-gencode=arch={ptx},code=[{','.join(codes)}]", f"-DSDFIDO_HEADERS={headers}"]
+    nvcc_flags = [*NVCC_FLAGS, f"-DSDFIDO_HEADERS={headers}", f"-gencode=arch={ptx},code={ptx}"]
+    for group in generations:
+        nvcc_flags.append(f"-gencode=arch=compute_{group[0]},code=[{','.join(f'sm_{arch}' for arch in group)}]")
     libraries, library_dirs = ["cudart_static", "rt", "pthread", "dl"], [str(toolkit / "lib64")]
     # libtorch must stay among the needed libraries: it brings libtorch_cuda, where there is one.
     link_flags += ["-Wl,--push-state,--no-as-needed", "-ltorch", "-Wl,--pop-state"]

@@ -98,7 +98,7 @@ def test_ptx_is_there_for_later_architectures(built):
     listed = subprocess.run(
         [tool("cuobjdump"), "--list-ptx", built.library], capture_output=True, text=True, check=True
     ).stdout
-    assert re.findall(r"\.sm_(\d+)\.ptx$", listed, re.MULTILINE) == [ARCHS[0]] * 3  # one a source file
+    assert re.findall(r"\.sm_(\d+)\.ptx$", listed, re.MULTILINE) == ["100"] * 3  # one a source file
 
 
 def test_the_compilers_warn_of_nothing(built):
