@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from cuda_build import ARCHS, ROOT, build, kernels, occupancy, why_no_toolkit
+from cuda_build import ARCHS, ROOT, kernels, occupancy
 from machine_code import Instruction, cheapest_pass, disassemble, innermost_loop, instructions_per_sample, tool
 
 pytestmark = pytest.mark.toolkit
@@ -23,13 +23,6 @@ KERNELS = (
     }
     | {f"{name}_{way}_kernel<{t}>" for name in ("masks", "concrete") for way in ("forward", "backward") for t in STORED}
 )
-
-
-@pytest.fixture(scope="module")
-def built():
-    if reason := why_no_toolkit():
-        pytest.skip(reason)
-    return build()
 
 
 @pytest.fixture(scope="module")

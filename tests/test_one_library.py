@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from cuda_build import FOLDER, ROOT, build, run, why_no_toolkit
+from cuda_build import FOLDER, ROOT, run
 
 import sdfido
 from sdfido import ops
@@ -47,13 +47,6 @@ print(json.dumps({
     "stream": hasattr(ctypes.CDLL(_C.__file__), "aoti_torch_get_current_cuda_stream"),
 }))
 """
-
-
-@pytest.fixture(scope="module")
-def built():
-    if reason := why_no_toolkit():
-        pytest.skip(reason)
-    return build()
 
 
 @pytest.fixture(scope="module")

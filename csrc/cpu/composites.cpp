@@ -7,13 +7,8 @@
 namespace sdfido::cpu {
 namespace {
 
-template <typename T>
-Rows<T> rows_for(const CompositeForward& p) {
-  return choose_rows<T>({power_of(p.sampling.temperature), p.image_format, p.composite_format,
-                         p.channels_last, p.shape.channels});
-}
-template <typename T>
-Rows<T> rows_for(const CompositeBackward& p) {
+template <typename T, typename Problem>
+Rows<T> rows_for(const Problem& p) {
   return choose_rows<T>({power_of(p.sampling.temperature), p.image_format, p.composite_format,
                          p.channels_last, p.shape.channels});
 }

@@ -4,6 +4,12 @@
 namespace sdfido::cpu {
 namespace {
 
+// The loops that know no images.
+template <typename T>
+Rows<T> mask_rows(double temperature) {
+  return choose_rows<T>({power_of(temperature), {}, {}, false, 0});
+}
+
 template <typename T>
 struct MaskBuffers {
   uint32_t* words;
@@ -27,7 +33,7 @@ void for_each_chunk(const Shape& shape, Worker worker, Visit visit) {
 
 template <typename T>
 void forward(const MaskForward& p, Worker worker, void* memory) {
-  const auto rows = choose_rows<T>({power_of(p.sampling.temperature), {}, {}, false, 0});
+  const auto rows = mask_rows<T>(p.sampling.temperature);
   const Sampler<T> sampler(p.shape, p.sampling, rows);
   Scratch scratch(memory);
   const MaskBuffers<T> buffers(scratch);
@@ -46,7 +52,7 @@ void forward(const MaskForward& p, Worker worker, void* memory) {
 
 template <typename T>
 void backward(const MaskBackward& p, Worker worker, void* memory) {
-  const auto rows = choose_rows<T>({power_of(p.sampling.temperature), {}, {}, false, 0});
+  const auto rows = mask_rows<T>(p.sampling.temperature);
   const Sampler<T> sampler(p.shape, p.sampling, rows);
   Scratch scratch(memory);
   const MaskBuffers<T> buffers(scratch);
@@ -83,7 +89,7 @@ struct Share {
 template <typename T>
 void concrete(const ConcreteForward& p, Worker worker) {
   const Share share(p.count, worker);
-  choose_rows<T>({power_of(p.temperature), {}, {}, false, 0})
+  mask_rows<T>(p.temperature)
       .concrete(static_cast<const T*>(p.logits) + share.first,
                 static_cast<const T*>(p.uniforms) + share.first, static_cast<T>(1.0 / p.temperature),
                 static_cast<T*>(p.masks) + share.first, share.size);
@@ -92,7 +98,7 @@ void concrete(const ConcreteForward& p, Worker worker) {
 template <typename T>
 void concrete_gradient(const ConcreteBackward& p, Worker worker) {
   const Share share(p.count, worker);
-  choose_rows<T>({power_of(p.temperature), {}, {}, false, 0})
+  mask_rows<T>(p.temperature)
       .concrete_gradient(
           static_cast<const T*>(p.masks) + share.first, static_cast<const T*>(p.grad_masks) + share.first,
           static_cast<T>(1.0 / p.temperature), static_cast<T*>(p.grad_logits) + share.first, share.size);

@@ -52,7 +52,6 @@ struct Rows {
   // sum_j weights[j * n + i] * values[start[i] + j]
   void (*gather_columns)(const T* values, const int32_t* start, const T* weights, int64_t taps, T* out,
                          int64_t n);
-  void (*add_products)(const T* grad, const T* masks, T* sum, int64_t n);  // sum += grad * m(1-m)
   void (*scale)(T* values, T factor, int64_t n);
 
   void (*rates)(const T* logits, T* rates, int64_t n);

@@ -213,12 +213,6 @@ void gather_columns(const T* __restrict values, const int32_t* __restrict start,
 }
 
 template <typename T>
-void add_products(const T* __restrict grad, const T* __restrict masks, T* __restrict sum, int64_t n) {
-  INDEPENDENT
-  for (int64_t i = 0; i < n; ++i) sum[i] += grad[i] * mask_slope(masks[i]);
-}
-
-template <typename T>
 void scale(T* __restrict values, T factor, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) values[i] *= factor;
@@ -255,24 +249,17 @@ void penalties(const T* __restrict rates, const T* __restrict below, double* __r
 }
 
 template <typename T>
-SDFIDO_INLINE T penalty_slope(T here, T left, T right, T up, T down, T sparsity, T smoothness) {
-  const int32_t slopes = variation_slope(here, left) + variation_slope(here, right) +
-                         variation_slope(here, up) + variation_slope(here, down);
-  return rate_slope(here) * (sparsity + smoothness * static_cast<T>(slopes));
-}
-
-template <typename T>
 void add_penalty_gradient(const T* __restrict above, const T* __restrict rates, const T* __restrict below,
                           T sparsity, T smoothness, T* __restrict grad, int64_t n) {
   // A neighbour that is not there stands in for itself: its slope is 0.
   const T *up = above ? above : rates, *down = below ? below : rates;
   for (int64_t i = 0; i < n; i += n > 1 ? n - 1 : 1) {  // first and last cell
     const T left = rates[i > 0 ? i - 1 : i], right = rates[i < n - 1 ? i + 1 : i];
-    grad[i] += penalty_slope(rates[i], left, right, up[i], down[i], sparsity, smoothness);
+    grad[i] += penalty_gradient(rates[i], left, right, up[i], down[i], sparsity, smoothness);
   }
   INDEPENDENT
   for (int64_t i = 1; i < n - 1; ++i)
-    grad[i] += penalty_slope(rates[i], rates[i - 1], rates[i + 1], up[i], down[i], sparsity, smoothness);
+    grad[i] += penalty_gradient(rates[i], rates[i - 1], rates[i + 1], up[i], down[i], sparsity, smoothness);
 }
 
 template <typename T, int kPower>
@@ -341,7 +328,6 @@ Rows<T> common_rows(const RowChoice& choice) {
   rows.interpolate_rows = interpolate_rows<T>;
   rows.add_scaled = add_scaled<T>;
   rows.gather_columns = gather_columns<T>;
-  rows.add_products = add_products<T>;
   rows.scale = scale<T>;
   rows.rates = cpu::SDFIDO_ISA::rates<T>;
   rows.penalties = penalties<T>;

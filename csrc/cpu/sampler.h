@@ -84,9 +84,7 @@ class Sampler {
   template <typename Visit>
   void for_each_sample(int64_t image, int64_t mask, int64_t first, int64_t count, uint32_t* words,
                        int64_t stride, Visit visit) const {
-    const auto number = static_cast<uint64_t>(streams_ ? streams_[image] : image);  // may wrap around
-    const auto stream =
-        static_cast<uint32_t>(number * static_cast<uint64_t>(masks_) + static_cast<uint64_t>(mask));
+    const uint32_t stream = stream_word(streams_ ? streams_[image] : image, masks_, mask);
     const int64_t copies = antithetic_ ? 2 : 1;
     for (int64_t sample = 0; sample < samples_; ++sample) {
       const int64_t draw = sample / copies;

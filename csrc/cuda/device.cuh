@@ -162,7 +162,7 @@ struct MaskSampler {
     step = static_cast<uint32_t>(__ldg(rng + 1));
     const int64_t number =
         sampling.streams ? __ldg(reinterpret_cast<const long long*>(sampling.streams) + image) : image;
-    stream = static_cast<uint32_t>(number * s.masks + mask);
+    stream = stream_word(number, s.masks, mask);
   }
 
   // Samples that share a word.
@@ -251,16 +251,6 @@ struct Stencil {
     return interpolate(above, below, row_weight);
   }
 };
-
-// Gradient of both penalties at a logit, given the rates of the cell and its neighbours (the cell's own,
-// where there is none).
-template <typename T>
-__device__ __forceinline__ T penalty_gradient(T here, T left, T right, T up, T down, T sparsity,
-                                              T smoothness) {
-  const int slopes = variation_slope(here, left) + variation_slope(here, right) + variation_slope(here, up) +
-                     variation_slope(here, down);
-  return rate_slope(here) * (sparsity + smoothness * static_cast<T>(slopes));
-}
 
 // ---- Sums over the block, in a fixed order; every thread gets the result.
 

@@ -11,6 +11,12 @@ struct PhiloxKey {
   uint32_t low, high;
 };
 
+// The counter's word for one mask of one image: stream * masks + mask, which may wrap around.
+SDFIDO_INLINE uint32_t stream_word(int64_t stream, int64_t masks, int64_t mask) {
+  return static_cast<uint32_t>(static_cast<uint64_t>(stream) * static_cast<uint64_t>(masks) +
+                               static_cast<uint64_t>(mask));
+}
+
 // Arithmetic on 64-bit values of which the low 32 bits count.
 struct ScalarLanes {
   SDFIDO_INLINE uint64_t product(uint64_t a, uint32_t b) const {

@@ -84,7 +84,9 @@ MUTANTS = [
         "place.row * input.strides[3] +\n           place.column * input.strides[2]",
     ),
     Mutant("complement of antithetic samples ignored", DEVICE, "complement ? ~word : word", "word"),
-    Mutant("streams not spread over masks", DEVICE, "number * s.masks + mask", "number + mask"),
+    Mutant(
+        "streams not spread over masks", DEVICE, "stream_word(number, s.masks, mask)", "stream_word(number, 1, mask)"
+    ),
     Mutant("tickets are not reset", DEVICE, "atomicInc(ticket, blocks - 1)", "atomicInc(ticket, blocks)"),
     Mutant("the first block takes itself for the last", DEVICE, "== blocks - 1;", "== 0;"),
     Mutant(
