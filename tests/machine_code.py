@@ -45,26 +45,30 @@ def disassemble(library: Path, arch: str, symbol: str) -> list[Instruction]:
 def successors(code: list[Instruction]) -> list[list[int]]:
     """Where control may go after each instruction, as indices; ends of the kernel and calls lead nowhere.
 
-    Calls are the slow paths of divisions, for operands that are denormal or out of range.
+    Calls are the slow paths of divisions, for operands that are denormal or out of range. Under a condition a call may
+    also be the compiler's way out of a loop, from where it does not return.
     """
     index = {instruction.address: i for i, instruction in enumerate(code)}
     edges = []
     for i, instruction in enumerate(code):
         following = [i + 1] if i + 1 < len(code) else []
-        if instruction.opcode.startswith(("BRA", "JMP")):
+        if instruction.opcode.startswith(("BRA", "JMP", "CALL")):
             target = index[int(re.search(r"0x([0-9a-f]+)$", instruction.text)[1], 16)]
+            if instruction.opcode.startswith("CALL"):
+                edges.append([*following, target] if instruction.guard else [])
+                continue
             # "BRA P2, target" and "BRA.DIV" branch under conditions of their own.
             always = not instruction.guard and re.fullmatch(r"\S+(\.U)?\s+`?\(?0x[0-9a-f]+\)?", instruction.text)
             edges.append([target] if always else [*following, target])
-        elif instruction.opcode.startswith(("CALL", "RET", "BRX", "EXIT")):
+        elif instruction.opcode.startswith(("RET", "BRX", "EXIT")):
             edges.append(following if instruction.guard else [])
         else:
             edges.append(following)
     return edges
 
 
-def innermost_loop(code: list[Instruction], inside: str) -> tuple[int, int, set[int]]:
-    """First instruction, closing branch and all instructions of the smallest loop with an opcode like `inside`."""
+def innermost_loop(code: list[Instruction], *inside: str) -> tuple[int, int, set[int]]:
+    """First instruction, closing branch and all instructions of the smallest loop with opcodes like all of `inside`."""
     edges = successors(code)
     sources: list[list[int]] = [[] for _ in code]
     for i, targets in enumerate(edges):
@@ -81,7 +85,7 @@ def innermost_loop(code: list[Instruction], inside: str) -> tuple[int, int, set[
                 new = [source for source in sources[at] if source not in body and at != head]
                 body.update(new)
                 left.extend(new)
-            if any(re.match(inside, code[at].text) for at in body):
+            if all(any(re.match(pattern, code[at].text) for at in body) for pattern in inside):
                 loops.append((len(body), head, i, body))
     _, head, end, body = min(loops, key=lambda loop: loop[0])
     return head, end, body
@@ -120,13 +124,14 @@ def cheapest_pass(code: list[Instruction], loop: tuple[int, int, set[int]], need
 def instructions_per_sample(code: list[Instruction]) -> float:
     """What one mask value costs the forward kernel of three float32 channels at full resolution, composites included.
 
-    A pass through the loop over samples writes four pixels of one sample. Its conditions are the same for all threads
-    (layout, alignment, exponent), so the cheapest way over the three wide stores is that of an aligned problem whose
-    divisions need no slow path. Every fourth pass draws random words, 20 three-way exclusive ors a pixel.
+    Each pass through the loop over samples has two loops in it: one computes four samples of a cell a pass, and the
+    other writes four pixels of a sample. A thread has four cells and four samples to write. Conditions are the same for
+    all threads (layout, alignment, exponent), so the cheapest way over the three wide stores is that of an aligned
+    problem whose divisions need no slow path.
     """
-    loop = innermost_loop(code, r"STG\.E\.128")
-    needs = {r"^STG\.E\.128": 3, r"^MUFU\.RCP": 8}
-    plain = cheapest_pass(code, loop, needs)
-    # Some of the first and last rounds' ors are folded into others.
-    drawing = cheapest_pass(code, loop, needs | {r"^LOP3\.LUT .* 0x96": 4 * 18})
-    return (drawing.total() + 3 * plain.total()) / (4 * 4)
+    draws, writes = r"^LOP3\.LUT .* 0x96", r"^STG\.E\.128"
+    drawing = {draws: 18, r"^MUFU\.RCP": 8}  # some of the first and last rounds' three-way ors are folded into others
+    cell = cheapest_pass(code, innermost_loop(code, draws), drawing).total()
+    sample = cheapest_pass(code, innermost_loop(code, writes), {writes: 3}).total()
+    both = cheapest_pass(code, innermost_loop(code, draws, writes), drawing | {writes: 3}).total()
+    return (both + 3 * cell + 3 * sample) / 16

@@ -12,7 +12,7 @@ from machine_code import Instruction, cheapest_pass, disassemble, innermost_loop
 pytestmark = pytest.mark.toolkit
 
 STORED = {"float": ("float", "BFloat16", "Float16"), "double": ("double",)}
-KINDS = [f"{t}, {stored}, {channels}" for t in STORED for stored in STORED[t] for channels in (3, 4)]
+KINDS = [f"{t}, {stored}" for t in STORED for stored in STORED[t]]
 KERNELS = (
     {f"forward_{resolution}_kernel<{kind}>" for resolution in ("full", "low") for kind in KINDS}
     | {
@@ -111,13 +111,13 @@ def test_nothing_is_in_local_memory(compiled):
     assert not offenders, "\n".join(offenders)
 
 
-# Image gradients, which explaining an image does not need, keep 24 more sums in registers.
+# float64 needs twice the registers, see above.
 @pytest.mark.parametrize("arch", ["80", "90"])
 def test_at_least_half_of_the_warps_fit(compiled, arch):
     offenders = [
         f"{k.name}: {k.occupancy:.0%} with {k.registers} registers and {k.shared} bytes of shared memory"
         for k in compiled
-        if k.arch == arch and "double" not in k.name and ", true>" not in k.name and k.occupancy < 0.5
+        if k.arch == arch and "double" not in k.name and k.occupancy < 0.5
     ]
     assert not offenders, "\n".join(offenders)
 
@@ -126,10 +126,11 @@ def test_at_least_half_of_the_warps_fit(compiled, arch):
 @pytest.mark.parametrize(
     ("name", "loads", "stores"),
     [
-        ("forward_full_kernel<float, float, 3>", 7, 3),  # three channels of image and infill, logits; composites
-        ("forward_low_kernel<float, float, 3>", 7, 3),
-        ("backward_full_kernel<float, float, 3, false>", 10, 1),  # and the composites' gradient; logits' gradient
-        ("backward_low_kernel<float, float, 3, false>", 9, 0),  # logits are too few to matter
+        # Image and infill pass through one loop. Composites: three channels, channels-first and channels-last.
+        ("forward_full_kernel<float, float>", 2, 6),  # images, logits; composites
+        ("forward_low_kernel<float, float>", 2, 6),
+        ("backward_full_kernel<float, float, false>", 8, 1),  # and the composites' gradient; logits' gradient
+        ("backward_low_kernel<float, float, false>", 7, 0),  # logits are too few to matter
     ],
 )
 def test_aligned_accesses_are_128_bits_wide(built, compiled, arch, name, loads, stores):
@@ -141,7 +142,7 @@ def test_aligned_accesses_are_128_bits_wide(built, compiled, arch, name, loads, 
 
 def test_memory_is_what_limits_the_forward_pass(built, compiled):
     """An H100 (SXM): 132 multiprocessors of 128 lanes at 1.755 GHz, 3.35 TB/s. A sample writes 12 bytes a pixel."""
-    (symbol,) = {kernel.symbol for kernel in compiled if kernel.name == "forward_full_kernel<float, float, 3>"}
+    (symbol,) = {kernel.symbol for kernel in compiled if kernel.name == "forward_full_kernel<float, float>"}
     instructions = instructions_per_sample(disassemble(built.library, "90", symbol))
     affordable = 12 / 3.35e12 * 132 * 128 * 1.755e9
     assert instructions < affordable, f"{instructions:.0f} instructions a sample, {affordable:.0f} affordable"

@@ -1,33 +1,26 @@
 // Composites and penalties in one launch.
 //
 // A block computes a tile of pixels of one image for all masks and samples; a thread keeps image and infill
-// of its four pixels in registers. Full resolution: a thread samples its own pixels. Below: the block samples
-// the cells under its tile into shared memory, four samples at a time. Penalties: each block sums a tile of
-// cells, the last block of an image adds the blocks' sums in order.
+// of its four pixels in registers. Four samples at a time, the block computes the masks of its cells into
+// shared memory: the tile's own at full resolution, below it those that the tile reads. Penalties: each block
+// sums a tile of cells, the last block of an image adds the blocks' sums in order.
 #pragma once
 #include "tile.cuh"
 
 namespace sdfido::cuda {
 
 // Writes one sample's composite of the thread's pixels in channels [first, first + count).
-template <typename Stored, int kChannels, typename T>
+template <typename Stored, typename T>
 __device__ __forceinline__ void write_composite(const CompositePlan<CompositeForward>& plan,
-                                                const Place& place, int64_t sample, int first, int count,
-                                                const T (&infill)[kChannels][4],
+                                                const Place& place, int mask, int sample, int first,
+                                                int count, const T (&infill)[kChannels][4],
                                                 const T (&difference)[kChannels][4], const T (&m)[4]) {
   const Shape& s = plan.problem.shape;
-  const int64_t pixel = place.pixel(s);
-  Stored* const out = static_cast<Stored*>(plan.problem.composites) + sample * s.channels * s.pixels();
-  if (!plan.problem.channels_last) {
-#pragma unroll
-    for (int c = 0; c < kChannels; ++c) {
-      if (c >= count) continue;
-      T values[4];
-#pragma unroll
-      for (int i = 0; i < 4; ++i) values[i] = composite(infill[c][i], difference[c][i], m[i]);
-      store_four(out + (first + c) * s.pixels() + pixel, plan.vector_composites, place.valid, values);
-    }
-  } else if (kChannels == s.channels && plan.vector_composites) {
+  const Pixels pixels = place.pixels(s);
+  const int64_t number = (place.image * s.masks + mask) * s.samples + sample;
+  Stored* const out = static_cast<Stored*>(plan.problem.composites) + number * s.channels * s.pixels();
+  if (plan.problem.channels_last && kChannels == s.channels && plan.vector_composites) {
+    if (pixels.valid <= 0) return;
     // Four pixels of all channels are 4 * kChannels elements in a row.
 #pragma unroll
     for (int part = 0; part < kChannels; ++part) {
@@ -37,80 +30,64 @@ __device__ __forceinline__ void write_composite(const CompositePlan<CompositeFor
         const int at = part * 4 + i, p = at / kChannels, c = at % kChannels;
         values[i] = composite(infill[c][p], difference[c][p], m[p]);
       }
-      store_four(out + pixel * kChannels + part * 4, true, place.valid, values);
+      store_vector(out + int64_t{pixels.offset} * kChannels + part * 4, values);
     }
   } else {
+    const Channel channel(plan, pixels, first);
+    Stored* to = out + channel.offset;
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
+    for (int c = 0; c < kChannels; ++c, to += channel.next) {
+      if (c >= count) continue;
+      T values[4];
 #pragma unroll
-      for (int c = 0; c < kChannels; ++c) {
-        if (i < place.valid && c < count)
-          store_one(out + (pixel + i) * s.channels + first + c,
-                    composite(infill[c][i], difference[c][i], m[i]));
-      }
+      for (int i = 0; i < 4; ++i) values[i] = composite(infill[c][i], difference[c][i], m[i]);
+      store_four(to, channel.stride, channel.vector, pixels.valid, values);
     }
   }
 }
 
-// Rates of a tile of cells with one more row below and one more column to the right, from its logits.
-template <typename T>
-struct RatesTile {
-  static constexpr int kWidth = kTileWidth + 1, kHeight = kTileHeight + 1;
-  T logits[kHeight][kWidth];
+// The penalties' sums over a tile of cells: rates, and differences to the right and below.
+struct BlockSums {
+  static constexpr int kWarps = kThreads / 32;
+  double warps[2][kWarps];
 
-  // All threads; the caller synchronises.
-  __device__ __forceinline__ void load(const CompositePlan<CompositeForward>& plan, int64_t plane,
-                                       int64_t first_row, int64_t first_column) {
+  // All threads; when it returns, none of them reads the tile any more. The sums of one mask go to the
+  // block's place.
+  template <typename T>
+  __device__ __forceinline__ void add(const CompositePlan<CompositeForward>& plan, const Place& place,
+                                      int mask, const LogitsTile<T>& tile, int first_row, int first_column) {
     const Shape& s = plan.problem.shape;
-    const T* from = static_cast<const T*>(plan.problem.logits) + plane * s.cells();
-    for (int i = threadIdx.x; i < kHeight * (kThreadColumns + 1); i += kThreads) {
-      const int row = i / (kThreadColumns + 1), column = i % (kThreadColumns + 1) * kVector;
-      const int64_t y = first_row + row, x = first_column + column;
-      if (y >= s.cell_rows || x >= s.cell_columns) continue;
-      const T* at = from + y * s.cell_columns + x;
-      if (column == kTileWidth) {
-        if (row < kTileHeight) logits[row][column] = load_one(at);
-        continue;
+    const int thread = thread_index();
+    const int row = thread / kThreadColumns, column = thread % kThreadColumns * kVector;
+    const int left = static_cast<int>(s.cell_columns) - first_column - column;
+    const int below = static_cast<int>(s.cell_rows) - first_row - row - 1;
+    double area = 0, change = 0;
+    if (below >= 0 && left > 0) {
+      T here = keep_rate(tile.at(row, column));
+#pragma unroll 1
+      for (int i = 0; i < min(kVector, left); ++i) {
+        area += static_cast<double>(here);
+        if (below > 0)
+          change += static_cast<double>(variation(keep_rate(tile.at(row + 1, column + i)), here));
+        if (i + 1 == left) break;
+        const T right = keep_rate(tile.at(row, column + i + 1));
+        change += static_cast<double>(variation(right, here));
+        here = right;
       }
-      const int64_t left = s.cell_columns - x;
-      const int valid = left < kVector ? static_cast<int>(left) : kVector;
-      T values[4];
-      load_four(at, plan.vector_logits, valid, values);
-#pragma unroll
-      for (int j = 0; j < 4; ++j)
-        if (j < valid) logits[row][column + j] = values[j];
     }
-  }
-
-  // This thread's share of the sums over the tile: rates, and differences to the right and below.
-  __device__ __forceinline__ void add(const Shape& s, int64_t first_row, int64_t first_column, double& area,
-                                      double& change) const {
-    const int row = threadIdx.x / kThreadColumns, column = threadIdx.x % kThreadColumns * kVector;
+    area = warp_sum(area);
+    if (thread % 32 == 0) warps[0][thread / 32] = area;
+    change = warp_sum(change);
+    if (thread % 32 == 0) warps[1][thread / 32] = change;
+    __syncthreads();  // before the warps' sums are read
+    if (thread >= 2) return;
+    double sum = 0;
 #pragma unroll
-    for (int i = 0; i < kVector; ++i) {
-      const int64_t y = first_row + row, x = first_column + column + i;
-      if (y >= s.cell_rows || x >= s.cell_columns) continue;
-      const T rate = keep_rate(logits[row][column + i]);
-      area += static_cast<double>(rate);
-      if (x + 1 < s.cell_columns)
-        change += static_cast<double>(variation(keep_rate(logits[row][column + i + 1]), rate));
-      if (y + 1 < s.cell_rows)
-        change += static_cast<double>(variation(keep_rate(logits[row + 1][column + i]), rate));
-    }
+    for (int warp = 0; warp < kWarps; ++warp) sum += warps[thread][warp];
+    const int64_t block = (place.image * s.masks + mask) * plan.tiles.count() + place.tile;
+    __stcg(plan.partial_sums + 2 * block + thread, sum);
   }
 };
-
-// The block's sums of one mask go to its place.
-__device__ __forceinline__ void write_sums(const CompositePlan<CompositeForward>& plan, const Place& place,
-                                           int64_t mask, double area, double change, double* warps) {
-  area = block_sum(area, warps);
-  change = block_sum(change, warps);
-  if (threadIdx.x == 0) {
-    const int64_t block = (place.image * plan.problem.shape.masks + mask) * plan.tiles.count() + place.tile;
-    __stcg(plan.partial_sums + 2 * block, area);
-    __stcg(plan.partial_sums + 2 * block + 1, change);
-  }
-}
 
 // The last block of an image adds up all blocks' sums, in the order of the tiles.
 template <typename T>
@@ -128,97 +105,87 @@ __device__ __forceinline__ void finish_penalties(const CompositePlan<CompositeFo
   }
 }
 
-// Channels in groups of kChannels; image and infill are read once, masks sampled once more for each group.
-template <typename T, typename Stored, int kChannels>
-__global__ void __launch_bounds__(kThreads)
+// Images on their way to registers, then masks.
+template <typename T, typename Masks>
+union ForwardMemory {
+  struct {
+    ThreadValues<T> infill, difference;
+  } images;
+  Masks masks;
+};
+
+template <typename T, typename Stored>
+__global__ void __launch_bounds__(kThreads, kBlocks<T>)
     forward_full_kernel(const __grid_constant__ CompositePlan<CompositeForward> plan) {
-  __shared__ RatesTile<T> tile;
-  __shared__ double warps[kThreads / 32];
+  __shared__ Place place;
+  __shared__ RandomState random;
+  __shared__ LogitsTile<T> tile;
+  __shared__ ForwardMemory<T, TileMasks<T>> memory;
+  auto& masks = memory.masks;
+  __shared__ BlockSums sums;
   const Shape& s = plan.problem.shape;
-  const Place place(s, plan.tiles);
+  place.find(plan.tiles);
   const int channels = static_cast<int>(s.channels), masks_count = static_cast<int>(s.masks);
-  const int samples = static_cast<int>(s.samples);
-  const int row = threadIdx.x / kThreadColumns, column = threadIdx.x % kThreadColumns * kVector;
+  if (threadIdx.x == 0) random.load(s, plan.problem.sampling, place.image);
+#pragma unroll 1
   for (int first = 0; first < channels; first += kChannels) {
     const int count = min(channels - first, kChannels);
     T infill[kChannels][4], difference[kChannels][4];
-    load_images<kChannels>(plan, place, first, count, infill, difference);
+    load_images(plan, place, first, count, memory.images.infill, memory.images.difference);
+    memory.images.infill.read(count, infill), memory.images.difference.read(count, difference);
+#pragma unroll 1
     for (int mask = 0; mask < masks_count; ++mask) {
-      const int64_t plane = place.image * s.masks + mask;
-      tile.load(plan, plane, place.first_row, place.first_column);
-      __syncthreads();
-      const MaskSampler sampler(s, plan.problem.sampling, plan.exponent, place.image, mask);
-      T prepared[4];
-#pragma unroll
-      for (int i = 0; i < 4; ++i)
-        prepared[i] = i < place.valid ? sampler.prepare(tile.logits[row][column + i]) : T(1);
-      if (place.valid > 0) {
-        for_each_sample(sampler, samples, static_cast<uint32_t>(place.pixel(s)), prepared,
-                        [&](int at, const T(&m)[4]) {
-                          write_composite<Stored>(plan, place, plane * s.samples + at, first, count, infill,
-                                                  difference, m);
-                        });
-      }
-      if (first == 0) {
-        double area = 0, change = 0;
-        tile.add(s, place.first_row, place.first_column, area, change);
-        write_sums(plan, place, mask, area, change, warps);
-      }
-      __syncthreads();  // before the next mask's logits come
+      tile.load(plan, place.image * s.masks + mask, place.first_row, place.first_column, false);
+      __syncthreads();  // before others read the logits, and masks take the memory of the images
+      masks.for_each(plan, place, random, mask, tile, [&](int sample, const T(&m)[4]) {
+        write_composite<Stored>(plan, place, mask, sample, first, count, infill, difference, m);
+      });
+      if (first == 0) sums.add(plan, place, mask, tile, place.first_row, place.first_column);
     }
   }
   finish_penalties<T>(plan, place);
 }
 
-template <typename T, typename Stored, int kChannels>
-__global__ void __launch_bounds__(kThreads)
+template <typename T, typename Stored>
+__global__ void __launch_bounds__(kThreads, kBlocks<T>)
     forward_low_kernel(const __grid_constant__ CompositePlan<CompositeForward> plan) {
-  __shared__ RatesTile<T> tile;
-  __shared__ MaskWindow<T> masks;
-  __shared__ double warps[kThreads / 32];
+  __shared__ Place place;
+  __shared__ RandomState random;
+  __shared__ LogitsTile<T> tile;
+  __shared__ ForwardMemory<T, CellMasks<T, 4>> memory;
+  auto& masks = memory.masks;
+  __shared__ Stencil<T> stencil;
+  __shared__ BlockSums sums;
   const Shape& s = plan.problem.shape;
-  const Place place(s, plan.tiles);
+  place.find(plan.tiles);
   const int channels = static_cast<int>(s.channels), masks_count = static_cast<int>(s.masks);
-  const int samples = static_cast<int>(s.samples);
-  const CellWindow<T> window(s, place.first_row, place.first_column);
-  const Stencil<T> stencil(s, place, window);
-  const Tiles cell_tiles = tiles_of(s.cell_rows, s.cell_columns);
+  if (threadIdx.x == 0) random.load(s, plan.problem.sampling, place.image);
+  stencil.fill(s, place);
+#pragma unroll 1
   for (int first = 0; first < channels; first += kChannels) {
     const int count = min(channels - first, kChannels);
     T infill[kChannels][4], difference[kChannels][4];
-    load_images<kChannels>(plan, place, first, count, infill, difference);
-    for (int mask = 0; mask < masks_count; ++mask) {
-      const int64_t plane = place.image * s.masks + mask;
-      const MaskSampler sampler(s, plan.problem.sampling, plan.exponent, place.image, mask);
-      masks.load(s, plan.problem.logits, plane, window, sampler);
-      for (int sample = 0; sample < samples; sample += 4 * sampler.copies()) {
-        for (int copy = 0; copy < sampler.copies(); ++copy) {
-          masks.sample(s, window, sampler, static_cast<uint32_t>(sample) >> (sampler.copies() == 2 ? 3 : 2),
-                       copy == 1);
-          __syncthreads();
+    load_images(plan, place, first, count, memory.images.infill, memory.images.difference);
+    memory.images.infill.read(count, infill), memory.images.difference.read(count, difference);
+    __syncthreads();  // before masks take the memory of the images
 #pragma unroll 1
-          for (int q = 0; q < 4; ++q) {
-            const int at = sample + q * sampler.copies() + copy;
-            if (at >= samples) break;
-            T m[4];
-#pragma unroll
-            for (int i = 0; i < 4; ++i) m[i] = stencil(masks.masks[q], i);
-            write_composite<Stored>(plan, place, plane * s.samples + at, first, count, infill, difference, m);
-          }
-          __syncthreads();  // before the masks are overwritten
-        }
-      }
-      // Tiles of cells are at most as many as tiles of pixels: the first blocks take one each.
+    for (int mask = 0; mask < masks_count; ++mask) {
+      masks.for_each(plan, place, random, mask, stencil.window, [&](int sample, const T* values) {
+        T m[4];
+        stencil.interpolate(values, m);
+        write_composite<Stored>(plan, place, mask, sample, first, count, infill, difference, m);
+      });
       if (first == 0) {
-        double area = 0, change = 0;
-        if (place.tile < cell_tiles.count()) {
-          const int64_t first_row = place.tile / cell_tiles.columns * kTileHeight;
-          const int64_t first_column = place.tile % cell_tiles.columns * kTileWidth;
-          tile.load(plan, plane, first_row, first_column);
-          __syncthreads();
-          tile.add(s, first_row, first_column, area, change);
-        }
-        write_sums(plan, place, mask, area, change, warps);
+        // Tiles of cells are at most as many as tiles of pixels: the first blocks take one each.
+        auto number = static_cast<uint32_t>(place.tile);
+        forget(number);
+        const auto columns = static_cast<uint32_t>(tiles_of(s.cell_rows, s.cell_columns).columns);
+        const int first_row = static_cast<int>(number / columns) * kTileHeight;
+        const int first_column = static_cast<int>(number % columns) * kTileWidth;
+        if (first_row < s.cell_rows)
+          tile.load(plan, place.image * s.masks + mask, first_row, first_column, false);
+        __syncthreads();  // before others read the logits
+        sums.add(plan, place, mask, tile, first_row, first_column);
       }
     }
   }

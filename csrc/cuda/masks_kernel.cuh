@@ -26,20 +26,23 @@ __device__ __forceinline__ void for_each_item(int64_t count, Visit visit) {
 template <typename T, typename Visit>
 __device__ __forceinline__ void for_each_sample(const Shape& s, const Sampling& sampling,
                                                 const Exponent& exponent, const void* logits, int64_t item,
-                                                T& inverse_temperature, Visit visit) {
+                                                Visit visit) {
   const int64_t plane = item / s.cells(), cell = item % s.cells();
-  const MaskSampler sampler(s, sampling, exponent, plane / s.masks, plane % s.masks);
-  const T prepared = sampler.prepare(load_one(static_cast<const T*>(logits) + item));
-  inverse_temperature = sampler.inverse_temperature<T>();
-  for (int64_t sample = 0; sample < s.samples; sample += 4 * sampler.copies()) {
+  const auto mask = static_cast<uint32_t>(plane % s.masks);
+  RandomState random;
+  random.load(s, sampling, plane / s.masks);
+  const T prepared = prepare(exponent, load_one(static_cast<const T*>(logits) + item));
+  const int copies = sampling.antithetic ? 2 : 1;
+  for (int64_t sample = 0; sample < s.samples; sample += 4 * copies) {
     uint32_t words[4];
-    sampler.words(static_cast<uint32_t>(cell), static_cast<uint32_t>(sample / (4 * sampler.copies())), words);
+    random.words(mask, static_cast<uint32_t>(cell), static_cast<uint32_t>(sample / (4 * copies)), words);
 #pragma unroll
     for (int q = 0; q < 4; ++q) {
-      for (int copy = 0; copy < sampler.copies(); ++copy) {
-        const int64_t at = sample + q * sampler.copies() + copy;
+      for (int copy = 0; copy < copies; ++copy) {
+        const int64_t at = sample + q * copies + copy;
+        const uint32_t word = copy == 1 ? ~words[q] : words[q];
         if (at < s.samples)
-          visit((plane * s.samples + at) * s.cells() + cell, sampler.mask(words[q], copy == 1, prepared));
+          visit((plane * s.samples + at) * s.cells() + cell, mask_of_word(exponent, word, prepared));
       }
     }
   }
@@ -50,8 +53,7 @@ __global__ void __launch_bounds__(kMaskThreads)
     masks_forward_kernel(const __grid_constant__ MaskForwardPlan plan) {
   const MaskForward& p = plan.problem;
   for_each_item(p.shape.images * p.shape.masks * p.shape.cells(), [&](int64_t item) {
-    T inverse_temperature;
-    for_each_sample<T>(p.shape, p.sampling, plan.exponent, p.logits, item, inverse_temperature,
+    for_each_sample<T>(p.shape, p.sampling, plan.exponent, p.logits, item,
                        [&](int64_t at, T m) { store_one(static_cast<T*>(p.masks) + at, m); });
   });
 }
@@ -61,11 +63,11 @@ __global__ void __launch_bounds__(kMaskThreads)
     masks_backward_kernel(const __grid_constant__ MaskBackwardPlan plan) {
   const MaskBackward& p = plan.problem;
   for_each_item(p.shape.images * p.shape.masks * p.shape.cells(), [&](int64_t item) {
-    T inverse_temperature, sum = T(0);
-    for_each_sample<T>(
-        p.shape, p.sampling, plan.exponent, p.logits, item, inverse_temperature,
-        [&](int64_t at, T m) { sum += load_one(static_cast<const T*>(p.grad_masks) + at) * mask_slope(m); });
-    store_one(static_cast<T*>(p.grad_logits) + item, sum * inverse_temperature);
+    T sum = T(0);
+    for_each_sample<T>(p.shape, p.sampling, plan.exponent, p.logits, item, [&](int64_t at, T m) {
+      sum += load_one(static_cast<const T*>(p.grad_masks) + at) * mask_slope(m);
+    });
+    store_one(static_cast<T*>(p.grad_logits) + item, sum * static_cast<T>(plan.exponent.inverse_temperature));
   });
 }
 

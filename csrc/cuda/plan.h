@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "../math/concrete.h"
 #include "../problem.h"
@@ -14,6 +15,18 @@ inline constexpr int kVector = 4;
 inline constexpr int kTileWidth = 64, kTileHeight = 8;
 inline constexpr int kThreadColumns = kTileWidth / kVector;
 inline constexpr int kThreads = kThreadColumns * kTileHeight;
+// A multiprocessor takes at least so many blocks, which gives each thread 64 registers and, on sm_80 and
+// sm_90, half of all threads a place. float64 is for checks only. From sm_100 on, the compiler needs some
+// more registers where gradients of image and infill are summed up, too.
+template <typename T, bool kImage = false>
+inline constexpr int kBlocks = sizeof(T) == 8 ? 1 :
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+                               kImage ? 6
+                                      :
+#endif
+                                      8;
+// Channels are computed three at a time, each group from masks sampled anew.
+inline constexpr int kChannels = 3;
 // With at most as many cells as pixels, a tile of pixels reads at most this many cells.
 inline constexpr int kTileCells = (kTileWidth + 2) * (kTileHeight + 2);
 
@@ -57,7 +70,7 @@ struct CompositePlan {
   Problem problem;
   Tiles tiles;
   Exponent exponent;
-  bool vector_logits, vector_image, vector_infill, vector_composites;
+  bool vector_logits, vector_image, vector_infill, vector_composites, vector_image_gradients = false;
   double* partial_sums = nullptr;     // forward: [images, masks, tiles, 2]
   void* partial_gradients = nullptr;  // backward below full resolution: [images, masks, tiles, kTileCells]
   uint32_t* tickets = nullptr;        // [images], zero before and after
@@ -70,6 +83,10 @@ struct CompositePlan {
     vector_image = vector_access(p.image, width, p.image_format);
     vector_infill = vector_access(p.infill, width, p.image_format);
     vector_composites = vector_access(composites, width, element);
+    if constexpr (std::is_same_v<Problem, CompositeBackward>) {
+      vector_image_gradients = vector_access(p.grad_image, width, element_size(p.image_format)) &&
+                               vector_access(p.grad_infill, width, element_size(p.image_format));
+    }
   }
 
   int64_t blocks() const { return problem.shape.images * tiles.count(); }

@@ -5,74 +5,284 @@
 
 namespace sdfido::cuda {
 
-// Image and infill of the thread's pixels in channels [first, first + count).
-template <int kChannels, typename Problem, typename T>
-__device__ __forceinline__ void load_images(const CompositePlan<Problem>& plan, const Place& place, int first,
-                                            int count, T (&infill)[kChannels][4],
-                                            T (&difference)[kChannels][4]) {
-  const Problem& p = plan.problem;
-  const auto offset = [&](const StridedInput& input, int c) {
-    return place.image * input.strides[0] + (first + c) * input.strides[1] + place.row * input.strides[2] +
-           place.column * input.strides[3];
-  };
-#pragma unroll
-  for (int c = 0; c < kChannels; ++c) {
-    if (c >= count) continue;
-    load_input(p.infill, p.image_format, offset(p.infill, c), plan.vector_infill, place.valid, infill[c]);
-    load_input(p.image, p.image_format, offset(p.image, c), plan.vector_image, place.valid, difference[c]);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) difference[c][i] = difference[c][i] - infill[c][i];
-  }
-}
+// Where a thread's pixels are in the composites of a sample, one channel at a time.
+struct Channel {
+  int64_t offset;        // of the first pixel in the first channel
+  int64_t stride, next;  // from one pixel to the next, and from one channel to the next
+  bool vector;
 
-// Full resolution: calls visit(sample, masks of the thread's four cells) for all samples in order.
-template <typename T, typename Visit>
-__device__ __forceinline__ void for_each_sample(const MaskSampler& sampler, int samples, uint32_t cell,
-                                                const T (&prepared)[4], Visit visit) {
-  const int copies = sampler.copies();
-  uint32_t words[4][4];
-  // One body for all of them: registers are what limits the number of threads.
-#pragma unroll 1
-  for (int sample = 0; sample < samples; ++sample) {
-    const int turn = sample & (4 * copies - 1);
-    if (turn == 0) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i)
-        sampler.words(cell + i, static_cast<uint32_t>(sample) >> (copies == 2 ? 3 : 2), words[i]);
-    } else if ((turn & (copies - 1)) == 0) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i)
-        words[i][0] = words[i][1], words[i][1] = words[i][2], words[i][2] = words[i][3];
-    }
-    T m[4];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) m[i] = sampler.mask(words[i][0], (turn & (copies - 1)) == 1, prepared[i]);
-    visit(sample, m);
+  template <typename Problem>
+  __device__ __forceinline__ Channel(const CompositePlan<Problem>& plan, const Pixels& pixels, int first) {
+    const Shape& s = plan.problem.shape;
+    const bool last = plan.problem.channels_last;
+    stride = last ? s.channels : 1, next = last ? 1 : s.pixels();
+    auto channel = static_cast<uint32_t>(first);
+    forget(channel);
+    offset = pixels.offset * stride + channel * next;
+    vector = plan.vector_composites && !last;
   }
-}
+};
 
-// Masks of four draws for the cells under a tile, in shared memory.
+// Four values of each thread for each channel of a group, in shared memory; a thread sees only its own.
 template <typename T>
-struct MaskWindow {
-  T prepared[kTileCells];
-  T masks[4][kTileCells];
+struct alignas(16) ThreadValues {
+  T values[kChannels][kThreads * kVector];
 
-  __device__ __forceinline__ void load(const Shape& s, const void* logits, int64_t plane,
-                                       const CellWindow<T>& window, const MaskSampler& sampler) {
-    const T* from = static_cast<const T*>(logits) + plane * s.cells();
-    for (int i = threadIdx.x; i < window.count(); i += kThreads)
-      prepared[i] = sampler.prepare(load_one(from + window.cell(s, i)));
+  __device__ __forceinline__ T* at(int c) { return values[c] + thread_index() * kVector; }
+  __device__ __forceinline__ void read(int count, T (&out)[kChannels][4]) {
+#pragma unroll
+    for (int c = 0; c < kChannels; ++c)
+      if (c < count) load_shared(at(c), out[c]);
+  }
+  __device__ __forceinline__ void write(int count, const T (&in)[kChannels][4]) {
+#pragma unroll
+    for (int c = 0; c < kChannels; ++c)
+      if (c < count) store_shared(at(c), in[c]);
+  }
+};
+
+// Infill, and image - infill, of the thread's pixels in channels [first, first + count). Both may be the same
+// memory where only the difference is wanted.
+template <typename Problem, typename T>
+__device__ __forceinline__ void load_images(const CompositePlan<Problem>& plan, const Place& place, int first,
+                                            int count, ThreadValues<T>& infill, ThreadValues<T>& difference) {
+  const Problem& p = plan.problem;
+  // One body for all, as it has ways for every format and layout.
+#pragma unroll 1
+  for (int part = 0; part < 2 * count; ++part) {
+    const int c = part / 2;
+    const bool is_image = part % 2 == 1;
+    const StridedInput& from = is_image ? p.image : p.infill;
+    const Pixels pixels = place.pixels(p.shape);
+    const int64_t offset = place.image * from.strides[0] + (first + c) * from.strides[1] +
+                           pixels.row * from.strides[2] + pixels.column * from.strides[3];
+    T values[4];
+    load_input(from, p.image_format, offset, is_image ? plan.vector_image : plan.vector_infill, pixels.valid,
+               values);
+    if (is_image) {
+      T before[4];
+      load_shared(infill.at(c), before);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) values[i] = values[i] - before[i];
+    }
+    store_shared((is_image ? difference : infill).at(c), values);
+  }
+}
+
+// Logits of a tile of cells and of the cells around it, in shared memory.
+template <typename T>
+struct LogitsTile {
+  T logits[kTileHeight + 2][kTileWidth + 2];
+
+  __device__ __forceinline__ T at(int row, int column) const { return logits[row + 1][column + 1]; }
+
+  // All threads; the caller synchronises. The cells above and to the left come only where `around`.
+  template <typename Problem>
+  __device__ __forceinline__ void load(const CompositePlan<Problem>& plan, int64_t plane, int first_row,
+                                       int first_column, bool around) {
+    const Shape& s = plan.problem.shape;
+    const T* const from = static_cast<const T*>(plan.problem.logits) + plane * s.cells();
+    const int rows = static_cast<int>(s.cell_rows), columns = static_cast<int>(s.cell_columns);
+    {
+      const int thread = thread_index();
+      const int row = thread / kThreadColumns, column = thread % kThreadColumns * kVector;
+      const int y = first_row + row, x = first_column + column;
+      const int valid = y < rows ? columns - x : 0;
+      T values[4];
+      load_four(from + y * columns + x, 1, plan.vector_logits, valid, values);
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        if (i < valid) logits[row + 1][column + 1 + i] = values[i];
+    }
+    // First the row below and the column to the right, then those above and to the left.
+    constexpr int kRing = kTileWidth + kTileHeight;
+#pragma unroll 1
+    for (int i = thread_index(); i < (around ? 2 * kRing : kRing); i += kThreads) {
+      const bool after = i < kRing;
+      const int j = after ? i : i - kRing;
+      const int row = j >= kTileWidth ? j - kTileWidth : after ? kTileHeight : -1;
+      const int column = j < kTileWidth ? j : after ? kTileWidth : -1;
+      const int y = first_row + row, x = first_column + column;
+      if (y >= 0 && x >= 0 && y < rows && x < columns)
+        logits[row + 1][column + 1] = load_one(from + y * columns + x);
+    }
+  }
+};
+
+// The cells that a tile of pixels reads, below full resolution.
+struct CellWindow {
+  int first_row, first_column, rows, columns;
+
+  // Of the tile whose first pixel this is.
+  template <typename T>
+  __device__ __forceinline__ void find(const Shape& s, int64_t pixel_row, int64_t pixel_column) {
+    const int64_t last_row = min(pixel_row + kTileHeight, s.height) - 1;
+    const int64_t last_column = min(pixel_column + kTileWidth, s.width) - 1;
+    first_row = source_cell<T>(pixel_row, s.cell_rows, s.height).first;
+    first_column = source_cell<T>(pixel_column, s.cell_columns, s.width).first;
+    const int64_t row_end = min(source_cell<T>(last_row, s.cell_rows, s.height).first + 2, s.cell_rows);
+    const int64_t column_end =
+        min(source_cell<T>(last_column, s.cell_columns, s.width).first + 2, s.cell_columns);
+    rows = static_cast<int>(row_end - first_row);
+    columns = static_cast<int>(column_end - first_column);
   }
 
-  // Each thread reads only what it loaded itself; the caller synchronises before others read the masks.
-  __device__ __forceinline__ void sample(const Shape& s, const CellWindow<T>& window,
-                                         const MaskSampler& sampler, int64_t block, bool complement) {
-    for (int i = threadIdx.x; i < window.count(); i += kThreads) {
-      uint32_t words[4];
-      sampler.words(static_cast<uint32_t>(window.cell(s, i)), block, words);
+  __device__ __forceinline__ int count() const { return rows * columns; }
+  __device__ __forceinline__ int cell(const Shape& s, int index) const {
+    return (first_row + index / columns) * static_cast<int>(s.cell_columns) + first_column + index % columns;
+  }
+};
+
+// Which cells of a window a tile's pixels read, along one axis.
+template <typename T, int kPixels>
+struct AxisStencil {
+  int first[kPixels];
+  T weight[kPixels];           // of the next cell, where there is one
+  uint8_t begin[kPixels + 2];  // the first pixel that reads a cell
+
+  // All threads. Pixels outside the image read what the last one inside reads.
+  __device__ __forceinline__ void fill(int first_pixel, int64_t pixels, int first_cell, int64_t cells) {
+    const int i = thread_index();
+    if (i >= kPixels) return;
+    const auto source = source_cell<T>(min(int64_t{first_pixel} + i, pixels - 1), cells, pixels);
+    first[i] = static_cast<int>(source.first) - first_cell;
+    weight[i] = source.weight;
+    if (i == 0) begin[0] = 0;
+    const int64_t before = max(first_pixel + i - 1, first_pixel);
+    // From one pixel to the next, the cell changes by one at most.
+    if (i == 0 || source_cell<T>(min(before, pixels - 1), cells, pixels).first != source.first)
+      begin[first[i] + 1] = static_cast<uint8_t>(i);
+  }
+
+  // The weight of a cell at a pixel.
+  __device__ __forceinline__ T of(int pixel, int cell) const {
+    return first[pixel] == cell ? T(1) - weight[pixel] : first[pixel] + 1 == cell ? weight[pixel] : T(0);
+  }
+};
+
+// Between which cells a tile's pixels lie, in shared memory.
+template <typename T>
+struct Stencil {
+  CellWindow window;
+  AxisStencil<T, kTileHeight> rows;
+  AxisStencil<T, kTileWidth> columns;
+
+  // All threads. When it returns, they may read the window; the caller synchronises before they read the
+  // weights.
+  __device__ __forceinline__ void fill(const Shape& s, const Place& place) {
+    if (threadIdx.x == 0) window.find<T>(s, place.first_row, place.first_column);
+    __syncthreads();  // before others read the window
+    rows.fill(place.first_row, s.height, window.first_row, s.cell_rows);
+    columns.fill(place.first_column, s.width, window.first_column, s.cell_columns);
+  }
+
+  // A mask at the thread's pixels: columns first, then rows.
+  __device__ __forceinline__ void interpolate(const T* masks, T (&m)[4]) const {
+    const int thread = thread_index();
+    const int row = thread / kThreadColumns, column = thread % kThreadColumns * kVector;
+    const int first_row = rows.first[row];
+    const T* const above = masks + first_row * window.columns;
+    const T* const below = first_row + 1 < window.rows ? above + window.columns : above;
 #pragma unroll
-      for (int q = 0; q < 4; ++q) masks[q][i] = sampler.mask(words[q], complement, prepared[i]);
+    for (int i = 0; i < kVector; ++i) {
+      const int left = columns.first[column + i], right = left + 1 < window.columns ? left + 1 : left;
+      const T weight = columns.weight[column + i];
+      m[i] = sdfido::interpolate(sdfido::interpolate(above[left], above[right], weight),
+                                 sdfido::interpolate(below[left], below[right], weight), rows.weight[row]);
     }
+  }
+};
+
+// From a block's four words to those of samples first, first + 1, ...: complements where samples come in
+// pairs.
+template <int kDraws>
+__device__ __forceinline__ void select_words(uint32_t (&words)[4], int first, bool pairs) {
+  if (pairs && first & 4) words[0] = words[2], words[1] = words[3];
+  if (kDraws == 4) {
+    if (pairs) words[3] = ~words[1], words[2] = words[1], words[1] = ~words[0];
+  } else if (pairs) {
+    if (first & 2) words[0] = words[1];
+    if (first & 1) words[0] = ~words[0];
+  } else {
+    if (first & 2) words[0] = words[2], words[1] = words[3];
+    if (first & 1) words[0] = words[1];
+  }
+}
+
+// Masks of kDraws samples, four or one, for a block's cells, in shared memory. Thread i computes cells i,
+// i + kThreads, ... alone.
+template <typename T, int kCells, int kDraws>
+struct MaskWindow {
+  alignas(16) T masks[kDraws][kCells];
+  T prepared[kCells];
+
+  // All threads: calls visit(sample, its mask of all cells) for all samples of one mask; cell i has the
+  // number number(i) in its mask.
+  template <typename Problem, typename Number, typename Visit>
+  __device__ __forceinline__ void for_each_sample(const CompositePlan<Problem>& plan,
+                                                  const RandomState& random, int count, int mask,
+                                                  Number number, Visit visit) {
+    const bool pairs = plan.problem.sampling.antithetic;
+    const int samples = static_cast<int>(plan.problem.shape.samples);
+#pragma unroll 1
+    for (int first = 0; first < samples; first += kDraws) {
+#pragma unroll 1
+      for (int i = thread_index(); i < count; i += kThreads) {
+        uint32_t words[4];
+        random.words(static_cast<uint32_t>(mask), static_cast<uint32_t>(number(i)),
+                     static_cast<uint32_t>(first) / (pairs ? 8 : 4), words);
+        select_words<kDraws>(words, first, pairs);
+        const T logit = prepared[i];
+#pragma unroll
+        for (int q = 0; q < kDraws; ++q) masks[q][i] = mask_of_word(plan.exponent, words[q], logit);
+      }
+      __syncthreads();  // before others read the masks
+#pragma unroll 1
+      for (int q = 0; q < kDraws; ++q)
+        if (first + q < samples) visit(first + q, static_cast<const T*>(masks[q]));
+      __syncthreads();  // before the masks are overwritten
+    }
+  }
+};
+
+// Those of a tile at full resolution: masks[q][i] is at pixel i of the tile.
+template <typename T>
+struct TileMasks : MaskWindow<T, kTileWidth * kTileHeight, 4> {
+  template <typename Problem, typename Visit>
+  __device__ __forceinline__ void for_each(const CompositePlan<Problem>& plan, const Place& place,
+                                           const RandomState& random, int mask, const LogitsTile<T>& tile,
+                                           Visit visit) {
+    const int width = static_cast<int>(plan.problem.shape.width);
+    const int rows = min(kTileHeight, static_cast<int>(plan.problem.shape.height) - place.first_row);
+#pragma unroll 1
+    for (int i = thread_index(); i < rows * kTileWidth; i += kThreads)
+      this->prepared[i] = prepare(plan.exponent, tile.at(i / kTileWidth, i % kTileWidth));
+    const auto number = [&](int i) {
+      return (place.first_row + i / kTileWidth) * width + place.first_column + i % kTileWidth;
+    };
+    this->for_each_sample(plan, random, rows * kTileWidth, mask, number, [&](int at, const T* masks) {
+      T m[4];
+      load_shared(masks + thread_index() * kVector, m);
+      visit(at, m);
+    });
+  }
+};
+
+// Those of a window of cells, below full resolution.
+template <typename T, int kDraws>
+struct CellMasks : MaskWindow<T, kTileCells, kDraws> {
+  template <typename Problem, typename Visit>
+  __device__ __forceinline__ void for_each(const CompositePlan<Problem>& plan, const Place& place,
+                                           const RandomState& random, int mask, const CellWindow& window,
+                                           Visit visit) {
+    const Shape& s = plan.problem.shape;
+    const T* const logits =
+        static_cast<const T*>(plan.problem.logits) + (place.image * s.masks + mask) * s.cells();
+#pragma unroll 1
+    for (int i = thread_index(); i < window.count(); i += kThreads)
+      this->prepared[i] = prepare(plan.exponent, load_one(logits + window.cell(s, i)));
+    this->for_each_sample(
+        plan, random, window.count(), mask, [&](int i) { return window.cell(s, i); }, visit);
   }
 };
 
