@@ -20,6 +20,11 @@ namespace {
 typedef uint64_t Lanes __attribute__((vector_size(8 * SDFIDO_LANES)));
 typedef uint32_t Halves __attribute__((vector_size(4 * SDFIDO_LANES)));
 
+// Two vectors at a time: while one waits for its product, the other goes on.
+struct Pair {
+  Lanes first, second;
+};
+
 struct VectorLanes {
   SDFIDO_INLINE Lanes product(const Lanes& a, uint32_t b) const {
     const Lanes factor = Lanes{} + b;
@@ -41,20 +46,39 @@ struct VectorLanes {
     return (product >> 32) ^ b ^ uint64_t{c};
 #endif
   }
+  SDFIDO_INLINE Pair product(const Pair& a, uint32_t b) const {
+    return {product(a.first, b), product(a.second, b)};
+  }
+  SDFIDO_INLINE Pair high_xor(const Pair& product, const Pair& b, uint32_t c) const {
+    return {high_xor(product.first, b.first, c), high_xor(product.second, b.second, c)};
+  }
 };
+
+SDFIDO_INLINE void store_low_halves(const Pair& pair, uint32_t* out) {
+#if SDFIDO_LANES == 8
+  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  _mm512_storeu_si512(out, _mm512_permutex2var_epi32((__m512i)pair.first, even, (__m512i)pair.second));
+#else
+  const Halves first = __builtin_convertvector(pair.first, Halves),
+               second = __builtin_convertvector(pair.second, Halves);
+  std::memcpy(out, &first, sizeof first);
+  std::memcpy(out + SDFIDO_LANES, &second, sizeof second);
+#endif
+}
+
+SDFIDO_INLINE Pair pair_of(uint32_t value) { return {Lanes{} + value, Lanes{} + value}; }
 
 void words(uint32_t first_cell, uint32_t stream, uint32_t block, uint32_t step, PhiloxKey key, int64_t n,
            uint32_t* __restrict out, int64_t stride) {
-  Lanes cells;
-  for (int j = 0; j < SDFIDO_LANES; ++j) cells[j] = first_cell + static_cast<uint32_t>(j);
-  for (int64_t i = 0; i < n; i += SDFIDO_LANES) {
-    Lanes c[4] = {cells, Lanes{} + stream, Lanes{} + block, Lanes{} + step};
+  Pair cells;
+  for (int j = 0; j < SDFIDO_LANES; ++j) cells.first[j] = first_cell + static_cast<uint32_t>(j);
+  cells.second = cells.first + uint64_t{SDFIDO_LANES};
+  for (int64_t i = 0; i < n; i += 2 * SDFIDO_LANES) {
+    Pair c[4] = {cells, pair_of(stream), pair_of(block), pair_of(step)};
     philox4x32_10(c[0], c[1], c[2], c[3], key, VectorLanes{});
-    for (int q = 0; q < 4; ++q) {
-      const Halves low = __builtin_convertvector(c[q], Halves);
-      std::memcpy(out + q * stride + i, &low, sizeof low);
-    }
-    cells += uint64_t{SDFIDO_LANES};
+    for (int q = 0; q < 4; ++q) store_low_halves(c[q], out + q * stride + i);
+    cells.first += uint64_t{2 * SDFIDO_LANES};
+    cells.second += uint64_t{2 * SDFIDO_LANES};
   }
 }
 
@@ -229,22 +253,24 @@ constexpr int64_t kLanes = 16;
 
 template <typename T>
 void penalties(const T* __restrict rates, const T* __restrict below, double* __restrict sums, int64_t n) {
-  T area[kLanes] = {}, change[kLanes] = {};
-  const int64_t whole = n - n % kLanes;
-  for (int64_t i = 0; i < whole; i += kLanes)
-    for (int64_t j = 0; j < kLanes; ++j) area[j] += rates[i + j];
-  for (int64_t i = whole; i < n; ++i) area[i - whole] += rates[i];
-  const int64_t steps = n - 1, whole_steps = steps - steps % kLanes;
-  for (int64_t i = 0; i < whole_steps; i += kLanes)
-    for (int64_t j = 0; j < kLanes; ++j) change[j] += variation(rates[i + j + 1], rates[i + j]);
-  for (int64_t i = whole_steps; i < steps; ++i) change[i - whole_steps] += variation(rates[i + 1], rates[i]);
-  if (below) {
-    for (int64_t i = 0; i < whole; i += kLanes)
-      for (int64_t j = 0; j < kLanes; ++j) change[j] += variation(below[i + j], rates[i + j]);
-    for (int64_t i = whole; i < n; ++i) change[i - whole] += variation(below[i], rates[i]);
+  // Three sums at a time, as each one alone waits for its own addition before.
+  T area[kLanes] = {}, right[kLanes] = {}, under[kLanes] = {};
+  const T* down = below ? below : rates;
+  int64_t i = 0;
+  for (; i + kLanes < n; i += kLanes) {
+    for (int64_t j = 0; j < kLanes; ++j) {
+      area[j] += rates[i + j];
+      right[j] += variation(rates[i + j + 1], rates[i + j]);
+      under[j] += variation(down[i + j], rates[i + j]);
+    }
+  }
+  for (int64_t j = 0; i + j < n; ++j) {
+    area[j] += rates[i + j];
+    if (i + j + 1 < n) right[j] += variation(rates[i + j + 1], rates[i + j]);
+    under[j] += variation(down[i + j], rates[i + j]);
   }
   double area_sum = 0, change_sum = 0;
-  for (int64_t j = 0; j < kLanes; ++j) area_sum += area[j], change_sum += change[j];
+  for (int64_t j = 0; j < kLanes; ++j) area_sum += area[j], change_sum += right[j] + under[j];
   sums[0] = area_sum, sums[1] = change_sum;
 }
 
