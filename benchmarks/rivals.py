@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+Result = tuple[list[Tensor], Tensor, Tensor]
+
 
 def penalties(logits: Tensor) -> tuple[Tensor, Tensor]:
     rates = torch.sigmoid(logits)
@@ -15,34 +17,65 @@ def penalties(logits: Tensor) -> tuple[Tensor, Tensor]:
     return rates.mean((-2, -1)), variation / (logits.shape[-2] * logits.shape[-1])
 
 
-def _sample(logits: Tensor, temperature: float) -> Tensor:
-    u = torch.rand_like(logits).clamp_(1e-7, 1 - 1e-7)
-    return torch.sigmoid((logits + torch.log(u) - torch.log1p(-u)) / temperature)
+def uniform(like: Tensor) -> Tensor:
+    return torch.rand_like(like).clamp_(1e-7, 1 - 1e-7)
 
 
-def _blend(masks: Tensor, image: Tensor, infill: Tensor) -> Tensor:
+def _noise(like: Tensor) -> Tensor:
+    u = uniform(like)
+    return torch.log(u) - torch.log1p(-u)
+
+
+def _blend(masks: Tensor, image: Tensor, infill: Tensor, dtype: torch.dtype | None, channels_last: bool) -> Tensor:
     if masks.shape[-2:] != image.shape[-2:]:
         masks = F.interpolate(masks, size=image.shape[-2:], mode="bilinear", align_corners=False)
-    return infill + masks * (image - infill)
+    composites = infill + masks * (image - infill)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return composites.to(dtype or image.dtype, memory_format=layout)
 
 
 def loop(
-    logits: Tensor, image: Tensor, infill: Tensor, num_samples: int, temperature: float
-) -> tuple[list[Tensor], Tensor, Tensor]:
+    logits: Tensor,
+    image: Tensor,
+    infill: Tensor,
+    num_samples: int,
+    temperature: float,
+    *,
+    antithetic: bool = False,
+    dtype: torch.dtype | None = None,
+    channels_last: bool = False,
+) -> Result:
     """One sample of one mask at a time, so that each stays in the cache: composites is a list of [N, C, H, W]."""
-    composites = [
-        _blend(_sample(logits[:, k : k + 1], temperature), image, infill)
-        for k in range(logits.shape[1])
-        for _ in range(num_samples)
-    ]
+    composites = []
+    for k in range(logits.shape[1]):
+        keep = logits[:, k : k + 1]
+        for s in range(num_samples):
+            if s % 2 == 0 or not antithetic:
+                noise = _noise(keep)
+            else:
+                noise.neg_()
+            masks = torch.sigmoid((keep + noise) / temperature)
+            composites.append(_blend(masks, image, infill, dtype, channels_last))
     return (composites, *penalties(logits))
 
 
 def vectorised(
-    logits: Tensor, image: Tensor, infill: Tensor, num_samples: int, temperature: float
-) -> tuple[list[Tensor], Tensor, Tensor]:
+    logits: Tensor,
+    image: Tensor,
+    infill: Tensor,
+    num_samples: int,
+    temperature: float,
+    *,
+    antithetic: bool = False,
+    dtype: torch.dtype | None = None,
+    channels_last: bool = False,
+) -> Result:
     """All samples at once: composites is a list of one [N*K*S, C, H, W]."""
     n, k, h, w = logits.shape
-    masks = _sample(logits[:, :, None].expand(n, k, num_samples, h, w), temperature)
+    draws = (num_samples + 1) // 2 if antithetic else num_samples
+    noise = _noise(logits[:, :, None].expand(n, k, draws, h, w))
+    if antithetic:
+        noise = torch.stack([noise, -noise], dim=3).flatten(2, 3)[:, :, :num_samples]
+    masks = torch.sigmoid((logits[:, :, None] + noise) / temperature).reshape(-1, 1, h, w)
     expanded = [t[:, None].expand(n, k * num_samples, *t.shape[1:]).flatten(0, 1) for t in (image, infill)]
-    return ([_blend(masks.reshape(-1, 1, h, w), *expanded)], *penalties(logits))
+    return ([_blend(masks, *expanded, dtype, channels_last)], *penalties(logits))

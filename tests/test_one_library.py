@@ -12,8 +12,6 @@ from cuda_build import FOLDER, ROOT, run
 import sdfido
 from sdfido import ops
 
-pytestmark = pytest.mark.toolkit
-
 CUDA_TORCH = "torch==2.14.1"
 
 # Imports the package, holds it against the reference, and prints what it is and the bits that it computes.

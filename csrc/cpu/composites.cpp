@@ -18,7 +18,7 @@ template <typename T>
 struct Buffers {
   int64_t words_stride;
   uint32_t* words;
-  T *prepared, *masks, *pixels, *sum, *infill, *difference, *image_sum, *infill_sum, *rates;
+  T *prepared, *masks, *pixels, *sum, *infill, *difference, *image_sum, *infill_sum, *rates, *composites;
 
   Buffers(Scratch& scratch, const Shape& shape, int64_t cells, int64_t count, bool image_gradients)
       : words_stride((cells + kWordsAlign - 1) / kWordsAlign * kWordsAlign),
@@ -31,7 +31,8 @@ struct Buffers {
         difference(scratch.take<T>(shape.channels * count)),
         image_sum(scratch.take<T>(image_gradients ? shape.channels * count : 0)),
         infill_sum(scratch.take<T>(image_gradients ? shape.channels * count : 0)),
-        rates(scratch.take<T>(3 * shape.cell_columns)) {}
+        rates(scratch.take<T>(3 * shape.cell_columns)),
+        composites(scratch.take<T>(shape.channels * count)) {}
 };
 
 // Bilinear tables of one image size, and two rows of every sample: stretched masks (forward), gathered
@@ -207,7 +208,10 @@ template <typename T>
 class ForwardPass : public CompositePass<CompositeForward, T> {
  public:
   ForwardPass(const CompositeForward& problem, void* memory)
-      : CompositePass<CompositeForward, T>(problem, memory, false) {}
+      : CompositePass<CompositeForward, T>(problem, memory, false),
+        element_(element_size(problem.composite_format)),
+        streamed_(s_.images * s_.masks * s_.samples * s_.channels * s_.pixels() * element_ >=
+                  kStreamedBytes) {}
 
   void run(Worker worker, double* shared) {
     if (s_.full_resolution()) {
@@ -217,11 +221,32 @@ class ForwardPass : public CompositePass<CompositeForward, T> {
       stretch.fill(s_);
       for_each_band(s_, worker, [&](Band band) { low_resolution(stretch, band), penalties(band, shared); });
     }
+    finish_streams();
   }
 
  private:
   using Base = CompositePass<CompositeForward, T>;
   using Base::buffers_, Base::p_, Base::rows_, Base::s_, Base::sampler_, Base::scratch_;
+
+  // More than a core's own caches hold: then it does not pay to read lines before they are overwritten.
+  static constexpr int64_t kStreamedBytes = int64_t{4} << 20;
+
+  void blend(int64_t offset, const T* masks, int64_t count) {
+    if (!streamed_) {
+      rows_.blend(buffers_.infill, buffers_.difference, masks, p_.composites, offset, s_.pixels(),
+                  s_.channels, count);
+      return;
+    }
+    rows_.blend(buffers_.infill, buffers_.difference, masks, buffers_.composites, 0, count, s_.channels,
+                count);
+    const char* from = reinterpret_cast<const char*>(buffers_.composites);
+    char* to = static_cast<char*>(p_.composites) + offset * element_;
+    // Channels-last, all channels lie in one piece.
+    const int64_t pieces = p_.channels_last ? 1 : s_.channels;
+    const int64_t bytes = s_.channels / pieces * count * element_;
+    for (int64_t piece = 0; piece < pieces; ++piece)
+      rows_.stream(from + piece * bytes, to + piece * s_.pixels() * element_, bytes);
+  }
 
   void full_resolution(Band band) {
     const int64_t end = band.last * s_.width;
@@ -234,9 +259,8 @@ class ForwardPass : public CompositePass<CompositeForward, T> {
                                  [&](int64_t sample, const uint32_t* words, uint32_t flip) {
                                    rows_.masks(words, flip, buffers_.prepared, sampler_.inverse_temperature(),
                                                buffers_.masks, count);
-                                   rows_.blend(buffers_.infill, buffers_.difference, buffers_.masks,
-                                               p_.composites, this->offset(band.image, mask, sample, begin),
-                                               s_.pixels(), s_.channels, count);
+                                   blend(this->offset(band.image, mask, sample, begin), buffers_.masks,
+                                         count);
                                  });
       }
     }
@@ -251,10 +275,8 @@ class ForwardPass : public CompositePass<CompositeForward, T> {
         this->load(band.image, y * s_.width, s_.width);
         for (int64_t mask = 0; mask < s_.masks; ++mask)
           for (int64_t sample = 0; sample < s_.samples; ++sample)
-            rows_.blend(buffers_.infill, buffers_.difference,
-                        this->mask_row(stretch, mask, sample, cell_row, weight), p_.composites,
-                        this->offset(band.image, mask, sample, y * s_.width), s_.pixels(), s_.channels,
-                        s_.width);
+            blend(this->offset(band.image, mask, sample, y * s_.width),
+                  this->mask_row(stretch, mask, sample, cell_row, weight), s_.width);
       }
     }
   }
@@ -269,6 +291,9 @@ class ForwardPass : public CompositePass<CompositeForward, T> {
                                });
     }
   }
+
+  const int64_t element_;
+  const bool streamed_;
 };
 
 template <typename T>

@@ -1,4 +1,7 @@
 // Which instruction-set level runs.
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 #include <cstdlib>
 #include <cstring>
 
@@ -24,6 +27,12 @@ const RowSet& choose() {
 }
 
 }  // namespace
+
+void finish_streams() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
 
 const RowSet& row_set() {
   static const RowSet& chosen = choose();

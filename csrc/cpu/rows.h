@@ -38,6 +38,8 @@ struct Rows {
   void (*subtract)(const T* a, T* b_to_difference, int64_t n);  // b = b - a
   void (*blend)(const T* infill, const T* difference, const T* masks, void* composites, int64_t offset,
                 int64_t channel_stride, int64_t channels, int64_t n);
+  // Past the caches; see finish_streams.
+  void (*stream)(const void* from, void* to, int64_t bytes);
   // out[i] = sum_c grad * difference
   void (*project)(const void* grad, int64_t offset, int64_t channel_stride, const T* difference, T* out,
                   int64_t channels, int64_t n);
@@ -65,6 +67,9 @@ struct Rows {
   void (*concrete)(const T* logits, const T* uniforms, T inverse_temperature, T* masks, int64_t n);
   void (*concrete_gradient)(const T* masks, const T* grad, T inverse_temperature, T* out, int64_t n);
 };
+
+// Called by the thread that has streamed, before others may read it.
+void finish_streams();
 
 struct RowSet {
   const char* isa;

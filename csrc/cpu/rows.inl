@@ -153,6 +153,33 @@ void blend_pixels(const T* __restrict infill, const T* __restrict difference, co
       store(composite(infill[i * count + c], difference[i * count + c], masks[i]), out[i * count + c]);
 }
 
+void stream(const void* from, void* to, int64_t bytes) {
+  const char* in = static_cast<const char*>(from);
+  char* out = static_cast<char*>(to);
+#if defined(__SSE2__)
+  constexpr int64_t kLine = 64;  // of the cache, and whole ones at that
+  const int64_t unaligned = -static_cast<int64_t>(reinterpret_cast<uintptr_t>(out)) & (kLine - 1);
+  const int64_t head = unaligned < bytes ? unaligned : bytes;
+  std::memcpy(out, in, static_cast<size_t>(head));
+  int64_t i = head;
+  for (; i + kLine <= bytes; i += kLine) {
+#if SDFIDO_LANES == 8
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(out + i), _mm512_loadu_si512(in + i));
+#elif SDFIDO_LANES == 4
+    for (int64_t j = i; j < i + kLine; j += 32)
+      _mm256_stream_si256(reinterpret_cast<__m256i*>(out + j),
+                          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + j)));
+#else
+    for (int64_t j = i; j < i + kLine; j += 16)
+      _mm_stream_si128(reinterpret_cast<__m128i*>(out + j),
+                       _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + j)));
+#endif
+  }
+  in += i, out += i, bytes -= i;
+#endif
+  std::memcpy(out, in, static_cast<size_t>(bytes));
+}
+
 template <typename T, typename Stored, int kChannels>
 void project_planes(const void* grad, int64_t offset, int64_t channel_stride, const T* __restrict difference,
                     T* __restrict out, int64_t channels, int64_t n) {
@@ -350,6 +377,7 @@ Rows<T> common_rows(const RowChoice& choice) {
   Rows<T> rows{};
   rows.words = words;
   rows.subtract = subtract<T>;
+  rows.stream = stream;
   rows.interpolate_columns = interpolate_columns<T>;
   rows.interpolate_rows = interpolate_rows<T>;
   rows.add_scaled = add_scaled<T>;

@@ -8,9 +8,9 @@
 #include <utility>
 
 #if defined(__clang__)
-#pragma clang attribute push(                                                                      \
-    __attribute__((target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl"), min_vector_width(512))), \
-    apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl"))), \
+                             apply_to = function)
+#pragma clang attribute push(__attribute__((min_vector_width(512))), apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,prefer-vector-width=512")
@@ -23,6 +23,7 @@
 const sdfido::cpu::RowSet& sdfido::cpu::avx512_rows() { return avx512::row_set; }
 
 #if defined(__clang__)
+#pragma clang attribute pop
 #pragma clang attribute pop
 #else
 #pragma GCC pop_options

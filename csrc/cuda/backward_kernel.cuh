@@ -227,7 +227,7 @@ __device__ __forceinline__ void combine_tiles(const BackwardPlan& plan, int64_t 
     for (int64_t r = from_row; plan.problem.grad_composites && r < plan.tiles.rows; ++r) {
       if (source_cell<T>(r * kTileHeight, s.cell_rows, s.height).first > y) break;
       for (int64_t c = from_column; c < plan.tiles.columns; ++c) {
-        CellWindow window;
+        CellWindow window{};
         window.find<T>(s, r * kTileHeight, c * kTileWidth);
         if (window.first_column > x) break;
         if (y >= window.first_row + window.rows || x >= window.first_column + window.columns) continue;
@@ -261,26 +261,49 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
   auto& masks = memory.masks;
   __shared__ Stencil<T> stencil;
   __shared__ T sums[kTileCells];
-  alignas(16) __shared__ T projected[kTileHeight][kTileWidth];
+  alignas(16) __shared__ T projected[kTileHeight * kWindowWidth];
+  __shared__ T line_memory[kImage ? kTileHeight * kWindowWidth : 1];
+  T* const lines = kImage ? line_memory : projected;
   const Shape& s = plan.problem.shape;
   place.find(plan.tiles);
   const int channels = static_cast<int>(s.channels), masks_count = static_cast<int>(s.masks);
   if (threadIdx.x == 0) random.load(s, plan.problem.sampling, place.image);
   stencil.fill(s, place);
   const CellWindow& window = stencil.window;
-  // The sum over the tile's pixels that read cell i of the window.
-  const auto gather = [&](int i) {
-    const int cell_row = i / window.columns, cell_column = i % window.columns;
+  // The sum over the tile's pixels that read a cell goes along rows first, for all columns of cells, then
+  // down.
+  const auto gather_row = [&](int item) {
+    const int y = item / window.columns, cell = item % window.columns;
+    T line = T(0);
+#pragma unroll 1
+    for (int x = stencil.columns.begin[cell]; x < kTileWidth && stencil.columns.first[x] <= cell; ++x)
+      line += stencil.columns.of(x, cell) * projected[y * kTileWidth + x];
+    return line;
+  };
+  const auto gather_rows = [&] {
+    const int thread = thread_index(), count = kTileHeight * window.columns;
+    if constexpr (kImage) {
+#pragma unroll 1
+      for (int item = thread; item < count; item += kThreads) lines[item] = gather_row(item);
+    } else {
+      // The lines take the memory of what they are made of, and wait in registers until all has been read.
+      constexpr int kWaiting = (kTileHeight * kWindowWidth + kThreads - 1) / kThreads;
+      T waiting[kWaiting];
+#pragma unroll
+      for (int j = 0; j < kWaiting; ++j)
+        waiting[j] = thread + j * kThreads < count ? gather_row(thread + j * kThreads) : T(0);
+      __syncthreads();  // before lines take the memory of pixels
+#pragma unroll
+      for (int j = 0; j < kWaiting; ++j)
+        if (thread + j * kThreads < count) lines[thread + j * kThreads] = waiting[j];
+    }
+  };
+  const auto gather_column = [&](int i) {
+    const int row = i / window.columns, column = i % window.columns;
     T total = T(0);
 #pragma unroll 1
-    for (int y = stencil.rows.begin[cell_row]; y < kTileHeight && stencil.rows.first[y] <= cell_row; ++y) {
-      T line = T(0);
-#pragma unroll 1
-      for (int x = stencil.columns.begin[cell_column];
-           x < kTileWidth && stencil.columns.first[x] <= cell_column; ++x)
-        line += stencil.columns.of(x, cell_column) * projected[y][x];
-      total += stencil.rows.of(y, cell_row) * line;
-    }
+    for (int y = stencil.rows.begin[row]; y < kTileHeight && stencil.rows.first[y] <= row; ++y)
+      total += stencil.rows.of(y, row) * lines[y * window.columns + column];
     return total;
   };
 #pragma unroll 1
@@ -299,14 +322,13 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
           sum[i] += g * difference.at(c, i);
           if constexpr (kImage) image_gradients.add(c, i, g, m[i]);
         });
-        const int thread = thread_index();
-#pragma unroll
-        for (int i = 0; i < 4; ++i)
-          projected[thread / kThreadColumns][thread % kThreadColumns * kVector + i] = sum[i];
-        __syncthreads();  // before others gather
+        store_shared(projected + thread_index() * kVector, sum);
+        __syncthreads();  // before others gather pixels
+        gather_rows();
+        __syncthreads();  // before others gather lines
 #pragma unroll 1
         for (int i = thread_index(); i < window.count(); i += kThreads)
-          sums[i] += gather(i) * mask_slope(values[i]);
+          sums[i] += gather_column(i) * mask_slope(values[i]);
         __syncthreads();  // before the next sample is projected
       });
       const int64_t block = (place.image * s.masks + mask) * plan.tiles.count() + place.tile;

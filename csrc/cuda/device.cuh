@@ -219,6 +219,22 @@ struct RandomState {
   }
 };
 
+// From a block's four words to those of samples first, first + 1, ...: complements where samples come in
+// pairs.
+template <int kDraws>
+__device__ __forceinline__ void select_words(uint32_t (&words)[4], int first, bool pairs) {
+  if (pairs && first & 4) words[0] = words[2], words[1] = words[3];
+  if (kDraws == 4) {
+    if (pairs) words[3] = ~words[1], words[2] = words[1], words[1] = ~words[0];
+  } else if (pairs) {
+    if (first & 2) words[0] = words[1];
+    if (first & 1) words[0] = ~words[0];
+  } else {
+    if (first & 2) words[0] = words[2], words[1] = words[3];
+    if (first & 1) words[0] = words[1];
+  }
+}
+
 template <typename T>
 __device__ __forceinline__ T prepare(const Exponent& exponent, T logit) {
   return exponent.power == 0 ? prepare_logit<0>(logit) : prepare_logit<1>(logit);

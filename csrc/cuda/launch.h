@@ -27,7 +27,7 @@ class Stream {
   explicit Stream(const Tensor& tensor) : guard_(tensor.get_device_index()) {
     STD_TORCH_CHECK(aoti_torch_get_current_cuda_stream, "sdfido: this torch has no CUDA");
     void* stream = nullptr;
-    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream));
+    TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream));
     stream_ = static_cast<cudaStream_t>(stream);
   }
 

@@ -32,18 +32,15 @@ __device__ __forceinline__ void for_each_sample(const Shape& s, const Sampling& 
   RandomState random;
   random.load(s, sampling, plane / s.masks);
   const T prepared = prepare(exponent, load_one(static_cast<const T*>(logits) + item));
-  const int copies = sampling.antithetic ? 2 : 1;
-  for (int64_t sample = 0; sample < s.samples; sample += 4 * copies) {
+  const bool pairs = sampling.antithetic;
+  for (int64_t first = 0; first < s.samples; first += 4) {
     uint32_t words[4];
-    random.words(mask, static_cast<uint32_t>(cell), static_cast<uint32_t>(sample / (4 * copies)), words);
+    random.words(mask, static_cast<uint32_t>(cell), static_cast<uint32_t>(first / (pairs ? 8 : 4)), words);
+    select_words<4>(words, static_cast<int>(first), pairs);
 #pragma unroll
     for (int q = 0; q < 4; ++q) {
-      for (int copy = 0; copy < copies; ++copy) {
-        const int64_t at = sample + q * copies + copy;
-        const uint32_t word = copy == 1 ? ~words[q] : words[q];
-        if (at < s.samples)
-          visit((plane * s.samples + at) * s.cells() + cell, mask_of_word(exponent, word, prepared));
-      }
+      if (first + q < s.samples)
+        visit((plane * s.samples + first + q) * s.cells() + cell, mask_of_word(exponent, words[q], prepared));
     }
   }
 }

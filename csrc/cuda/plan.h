@@ -28,7 +28,8 @@ inline constexpr int kBlocks = sizeof(T) == 8 ? 1 :
 // Channels are computed three at a time, each group from masks sampled anew.
 inline constexpr int kChannels = 3;
 // With at most as many cells as pixels, a tile of pixels reads at most this many cells.
-inline constexpr int kTileCells = (kTileWidth + 2) * (kTileHeight + 2);
+inline constexpr int kWindowWidth = kTileWidth + 2, kWindowHeight = kTileHeight + 2;
+inline constexpr int kTileCells = kWindowWidth * kWindowHeight;
 
 struct Tiles {
   int32_t columns, rows;
@@ -38,10 +39,6 @@ struct Tiles {
 SDFIDO_INLINE Tiles tiles_of(int64_t height, int64_t width) {
   return {static_cast<int32_t>((width + kTileWidth - 1) / kTileWidth),
           static_cast<int32_t>((height + kTileHeight - 1) / kTileHeight)};
-}
-
-inline int64_t element_size(Format format) {
-  return format == Format::kFloat64 ? 8 : format == Format::kFloat32 ? 4 : 2;
 }
 
 // Whether four elements in a row always lie in one piece of memory that one access may move.
@@ -77,6 +74,7 @@ struct CompositePlan {
 
   explicit CompositePlan(const Problem& p, const void* composites)
       : problem(p), tiles(tiles_of(p.shape.height, p.shape.width)), exponent(p.sampling.temperature) {
+    problem.channels_last = p.channels_last && p.shape.channels > 1;  // else the layouts are the same
     const int64_t width = p.shape.width, element = element_size(p.composite_format);
     vector_logits =
         vector_access(p.logits, p.shape.cell_columns, p.composite_format == Format::kFloat64 ? 8 : 4);

@@ -193,22 +193,6 @@ struct Stencil {
   }
 };
 
-// From a block's four words to those of samples first, first + 1, ...: complements where samples come in
-// pairs.
-template <int kDraws>
-__device__ __forceinline__ void select_words(uint32_t (&words)[4], int first, bool pairs) {
-  if (pairs && first & 4) words[0] = words[2], words[1] = words[3];
-  if (kDraws == 4) {
-    if (pairs) words[3] = ~words[1], words[2] = words[1], words[1] = ~words[0];
-  } else if (pairs) {
-    if (first & 2) words[0] = words[1];
-    if (first & 1) words[0] = ~words[0];
-  } else {
-    if (first & 2) words[0] = words[2], words[1] = words[3];
-    if (first & 1) words[0] = words[1];
-  }
-}
-
 // Masks of kDraws samples, four or one, for a block's cells, in shared memory. Thread i computes cells i,
 // i + kThreads, ... alone.
 template <typename T, int kCells, int kDraws>

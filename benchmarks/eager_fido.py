@@ -1,0 +1,71 @@
+"""FIDO by simplified concrete dropout as people write it in PyTorch: what the drop-in of sdfido.compat replaces.
+
+The part of the interface that docs/swap-in.md uses. All samples of a mask are drawn at once, and gradients are left to
+autograd.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import sdfido
+
+
+@dataclass
+class MaskConfig:
+    mask_size: int | None = None
+
+
+@dataclass
+class FIDOConfig:
+    learning_rate: float = 10
+    batch_size: int = 8
+    iterations: int = 100
+    l1: float = 1e-3
+    tv: float = 1e-2
+    reg_warmup: int = 5
+
+
+def sample(logit_p: Tensor, batch_size: int, temperature: float = 0.1) -> Tensor:
+    """Keep masks [B, 1, h, w]; sigmoid(logit_p) is a dropout rate."""
+    u = torch.rand(batch_size, 1, *logit_p.shape, device=logit_p.device)
+    return 1 - torch.sigmoid((logit_p + torch.log((u + 1e-7) / (1 - u + 1e-7))) / temperature)
+
+
+def variation(rates: Tensor) -> Tensor:
+    return rates.diff(dim=-1).abs().sum() + rates.diff(dim=-2).abs().sum()
+
+
+class FIDO(nn.Module):
+    def __init__(self, size: tuple[int, int], *, infill: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("infill", infill)
+        self.ssr_logit_p, self.sdr_logit_p = (nn.Parameter(torch.zeros(size)) for _ in range(2))
+
+    @classmethod
+    def new(cls, im: Tensor, mask_config: MaskConfig, *, device: torch.device | str) -> "FIDO":
+        size = (mask_config.mask_size,) * 2 if mask_config.mask_size else im.shape[-2:]
+        return cls(size, infill=sdfido.infill.Blur()(im[None])[0]).to(device)
+
+    def composites(self, X: Tensor, logit_p: Tensor, batch_size: int) -> Tensor:
+        masks = sample(logit_p, batch_size)
+        if masks.shape[-2:] != X.shape[-2:]:
+            masks = F.interpolate(masks, size=X.shape[-2:], mode="bilinear")
+        return self.infill + masks * (X - self.infill)
+
+    def fit(self, im: Tensor, y: int, clf: Any, config: FIDOConfig) -> None:
+        optimizer = torch.optim.AdamW(self.parameters(), lr=config.learning_rate, eps=0.1, weight_decay=0)
+        for iteration in range(config.iterations):
+            _, ssr = clf.log_odds(self.composites(im, self.ssr_logit_p, config.batch_size), c=y)
+            _, sdr = clf.log_odds(self.composites(im, self.sdr_logit_p, config.batch_size), c=y)
+            ssr_rate, sdr_rate = torch.sigmoid(self.ssr_logit_p), torch.sigmoid(self.sdr_logit_p)
+            l1 = 0.5 * ((1 - ssr_rate).sum() + sdr_rate.sum())
+            tv = variation(ssr_rate) + variation(sdr_rate)
+            warmup = min(1.0, (iteration + 1) / config.reg_warmup)
+            loss = (sdr - ssr).mean() + warmup * (config.l1 * l1 + config.tv * tv)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()

@@ -1,0 +1,411 @@
+"""FIDO for one image with the classes, arguments and defaults of existing FIDO code, on the fused operator.
+
+Here sigma(logit_p) is a dropout rate: the chance that a cell is infilled. The operators' keep logits are -logit_p.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, MutableMapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .. import infill as infills
+from .. import ops, reference
+from ..explanation import Explanation
+from ..normalization import Normalization
+from ..rng import make_rng
+from .checks import check_count, check_number, check_tensor
+from .concrete import SigmoidConcreteDropout, concrete_dropout, sigmoid_concrete_dropout
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "FIDO",
+    "FIDOConfig",
+    "MaskConfig",
+    "SigmoidConcreteDropout",
+    "concrete_dropout",
+    "sigmoid_concrete_dropout",
+]
+
+TEMPERATURE = 0.1  # of the mask samples
+NORMALIZATION = Normalization((0.5,), (0.5,))  # of the images
+
+Size = int | tuple[int, int]
+Metrics = MutableMapping[str, list[float]]
+
+
+class Classifier(Protocol):
+    """What is explained."""
+
+    def log_odds(self, x: Tensor, *, c: Any) -> tuple[Tensor, Tensor]:
+        """Probability and log-odds of class ``c`` for images [B, C, H, W]: two [B]; the second is differentiated."""
+
+
+@dataclass
+class MaskConfig:
+    """How the masks of an image are set up."""
+
+    optimized: bool = True  #: sample by simplified concrete dropout, fused; else by standard concrete dropout
+    mask_size: Size | None = None  #: cells of a mask (rows, columns), upsampled to the image; None: one a pixel
+    infill_strategy: str | Tensor | Callable[..., Tensor] = "blur"  #: as ``infill`` of :class:`sdfido.FIDO`
+
+
+@dataclass
+class FIDOConfig:
+    """How the masks are learned."""
+
+    learning_rate: float = 10  #: of AdamW
+    batch_size: int = 8  #: samples of each of the two masks in an iteration
+    iterations: int = 100
+    approx_steps: int | None = None  #: classify the batch in so many parts, whose gradients add up; None: in one
+    l1: float = 1e-3  #: weight of :meth:`FIDO.l1_norm`
+    l2: float = 0  #: weight decay of AdamW
+    tv: float = 1e-2  #: weight of :meth:`FIDO.tv_loss`
+    reg_warmup: int = 5  #: iterations over which the weights l1 and tv rise linearly
+    thresh: float = 0.5  #: importance above which a cell counts in the areas of the metrics
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("batch_size", "iterations") or (name == "approx_steps" and value is not None):
+            check_count(name, value)
+        elif name == "reg_warmup":
+            check_count(name, value, least=0)
+        elif name in ("learning_rate", "l1", "l2", "tv", "thresh"):
+            check_number(name, value, positive=name == "learning_rate")
+        super().__setattr__(name, value)
+
+    @property
+    def reg_params(self) -> dict[str, float]:
+        """The weights of the regularisation, by name: l1, l2 and tv."""
+        return {"l1": self.l1, "l2": self.l2, "tv": self.tv}
+
+    def warmup(self, iteration: int) -> float:
+        """Part of the weights l1 and tv that holds in this iteration, counted from 0."""
+        return min(1.0, (iteration + 1) / max(1, self.reg_warmup))
+
+
+class _Found(NamedTuple):
+    """One mask in one iteration, before its update."""
+
+    objective: Tensor  # with penalties
+    prob: Tensor  # mean over the samples
+    l1: Tensor
+    tv: Tensor
+
+
+class FIDO(nn.Module):
+    """Two masks of dropout rates for one image: smallest sufficient (SSR) and smallest destroying region (SDR).
+
+    :meth:`fit` minimises ``-log-odds(ssr(X)) + log-odds(sdr(X)) + l1 * l1_norm() + tv * tv_loss()``, by samples of the
+    masks. ``optimized=True`` takes samples, composites, penalties and their gradients from one fused pass.
+
+    Args:
+        size: cells of a mask, (rows, columns) or one number for both.
+        infill: what replaces dropped pixels, floating point; broadcasts against the image [C, H, W].
+        optimized: sample by simplified concrete dropout, else by standard concrete dropout.
+        device: of masks and infill; that of ``infill`` by default.
+
+    Raises:
+        TypeError, ValueError: an argument has a wrong type or value; the message says which.
+
+    Example:
+        >>> fido = FIDO.new(im, MaskConfig(), device="cpu")
+        >>> fido.fit(im, y, clf, config=FIDOConfig(iterations=50))
+        >>> fido.joint_dropout_rate  # importance of each cell, [h, w]
+
+    Source: Chang et al., ICLR 2019, arXiv 1807.08024; Korsch et al., GCPR 2023, arXiv 2307.14825.
+    """
+
+    infill: Tensor
+
+    def __init__(
+        self, size: Size, *, infill: Tensor, optimized: bool = True, device: torch.device | str | None = None
+    ) -> None:
+        super().__init__()
+        cells = _check_size("size", size)
+        check_tensor("infill", infill)
+        if not isinstance(optimized, bool):
+            raise TypeError(f"optimized must be True or False, got {optimized!r}")
+        self.optimized = optimized
+        with torch.inference_mode(False):
+            self.register_buffer("infill", infill.detach().to(device, torch.float32, copy=True))
+            self.ssr_logit_p = nn.Parameter(torch.zeros(cells, dtype=torch.float32, device=self.infill.device))
+            self.sdr_logit_p = nn.Parameter(torch.zeros(cells, dtype=torch.float32, device=self.infill.device))
+
+    @classmethod
+    def new(cls, im: Tensor, mask_config: MaskConfig, *, device: torch.device | str | None) -> FIDO:
+        """Masks and infill for an image [C, H, W] that is normalised with mean 0.5 and std 0.5."""
+        _check_image("im", im)
+        if not isinstance(mask_config, MaskConfig):
+            raise TypeError(f"mask_config must be a MaskConfig, got {type(mask_config).__name__}")
+        height, width = im.shape[-2:]
+        cells = (height, width)
+        if mask_config.mask_size is not None:
+            cells = _check_size("mask_size", mask_config.mask_size)
+            if cells[0] > height or cells[1] > width:
+                raise ValueError(
+                    f"mask_size must not exceed the image, {height}x{width} pixels, got {cells[0]}x{cells[1]}"
+                )
+        strategy = infills.from_spec(mask_config.infill_strategy, NORMALIZATION)
+        infill = infills.apply(strategy, im.detach().float()[None])[0]
+        return cls(cells, infill=infill, optimized=mask_config.optimized, device=device)
+
+    @property
+    def params(self) -> list[nn.Parameter]:
+        """What is learned: ``ssr_logit_p`` and ``sdr_logit_p``."""
+        return [self.ssr_logit_p, self.sdr_logit_p]
+
+    @property
+    def ssr_dropout_rate(self) -> Tensor:
+        """Dropout rates of the sufficient mask [h, w], 0..1: low where the image matters."""
+        return torch.sigmoid(self.ssr_logit_p)
+
+    @property
+    def sdr_dropout_rate(self) -> Tensor:
+        """Dropout rates of the destroying mask [h, w], 0..1: high where the image matters."""
+        return torch.sigmoid(self.sdr_logit_p)
+
+    @property
+    def joint_dropout_rate(self) -> Tensor:
+        """Both in one, ``sqrt((1 - ssr) * sdr)`` of the dropout rates [h, w], 0..1: high where the image matters."""
+        return ((1 - self.ssr_dropout_rate) * self.sdr_dropout_rate).sqrt()
+
+    def tv_loss(self) -> Tensor:
+        """Total variation, a sum: ``sum |p[y,x+1] - p[y,x]| + sum |p[y+1,x] - p[y,x]|`` over both masks' rates p."""
+        _, smoothness = reference.penalties(torch.stack(tuple(self.params))[None])
+        return self.ssr_logit_p.numel() * smoothness.sum()
+
+    def l1_norm(self) -> Tensor:
+        """Kept and removed area, a sum: ``(sum (1 - ssr_dropout_rate) + sum sdr_dropout_rate) / 2``."""
+        return 0.5 * ((1 - self.ssr_dropout_rate).sum() + self.sdr_dropout_rate.sum())
+
+    def ssr(self, X: Tensor, batch_size: int = 1, deterministic: bool = False) -> Tensor:
+        """X with all but the sufficient region infilled, by mask samples [batch_size, C, H, W].
+
+        Args:
+            X: one image [C, H, W], normalised with mean 0.5 and std 0.5.
+            batch_size: number of samples.
+            deterministic: blend by keep rates instead; all composites are then equal.
+        """
+        return self._composites(X, self.ssr_logit_p, batch_size, deterministic)
+
+    def sdr(self, X: Tensor, batch_size: int = 1, deterministic: bool = False) -> Tensor:
+        """X with the destroying region infilled, by mask samples; like :meth:`ssr`."""
+        return self._composites(X, self.sdr_logit_p, batch_size, deterministic)
+
+    def forward(self, X: Tensor, batch_size: int = 1, deterministic: bool = False) -> tuple[Tensor, Tensor]:
+        """Composites of both masks, (ssr, sdr); arguments as of :meth:`ssr`."""
+        return self.ssr(X, batch_size, deterministic), self.sdr(X, batch_size, deterministic)
+
+    def objective(self, X: Tensor, y: Any, clf: Classifier, batch_size: int = 1) -> Tensor:
+        """What both masks minimise, without the penalties: mean of ``-log-odds(ssr)`` plus mean of ``log-odds(sdr)``.
+
+        Args:
+            X: one image [C, H, W], normalised with mean 0.5 and std 0.5.
+            y: the class, handed to the classifier as it is.
+            clf: what is explained, with ``log_odds(x, c=y) -> (prob, log_odds)``.
+            batch_size: samples of each mask.
+        """
+        (_, ssr), (_, sdr) = (_log_odds(clf, composites, y) for composites in self(X, batch_size))
+        return sdr.mean() - ssr.mean()
+
+    def fit(
+        self,
+        im: Tensor,
+        y: Any,
+        clf: Classifier,
+        config: FIDOConfig | None = None,
+        metrics: Metrics | None = None,
+        update_callback: Callable[[FIDO, int], object] | None = None,
+    ) -> None:
+        """Learn both masks, by AdamW; ``torch.manual_seed`` repeats it.
+
+        Args:
+            im: the image [C, H, W], normalised with mean 0.5 and std 0.5.
+            y: the class, handed to the classifier as it is.
+            clf: what is explained, with ``log_odds(x, c=y) -> (prob, log_odds)``; its parameters get no gradients.
+            config: ``FIDOConfig()`` by default.
+            metrics: a dictionary of lists, to each of which an iteration appends a number, as it is before the update:
+                ``objective`` (with penalties), ``ssr_prob`` and ``sdr_prob`` (means over the samples), ``l1``, ``tv``,
+                ``ssr_area`` and ``sdr_area`` (parts of the cells whose importance exceeds ``config.thresh``).
+            update_callback: called with this object and the iteration, from 0, after each update.
+
+        Raises:
+            TypeError, ValueError: an argument does not fit; the message says which.
+            RuntimeError: the objective is not finite.
+        """
+        config = FIDOConfig() if config is None else config
+        if not isinstance(config, FIDOConfig):
+            raise TypeError(f"config must be a FIDOConfig, got {type(config).__name__}")
+        if config.approx_steps is not None and config.approx_steps > config.batch_size:
+            raise ValueError(
+                f"approx_steps must be at most batch_size, {config.batch_size}, got {config.approx_steps}; "
+                "each part needs a sample"
+            )
+        if metrics is not None and not isinstance(metrics, MutableMapping):
+            raise TypeError(f"metrics must be a dictionary to fill, got {type(metrics).__name__}")
+        if update_callback is not None and not callable(update_callback):
+            raise TypeError(f"update_callback must be callable, got {update_callback!r}")
+        with torch.inference_mode(False), torch.enable_grad():
+            X = self._image("im", im).detach().clone()
+            optimizer = torch.optim.AdamW(self.params, lr=config.learning_rate, eps=0.1, weight_decay=config.l2)
+            for iteration in range(config.iterations):
+                ssr = self._differentiate(self.ssr_logit_p, X, y, clf, config, iteration)
+                sdr = self._differentiate(self.sdr_logit_p, X, y, clf, config, iteration)
+                if metrics is not None:
+                    self._record(metrics, ssr, sdr, config.thresh)
+                optimizer.step()
+                if update_callback is not None:
+                    update_callback(self, iteration)
+
+    def plot(self, im: Tensor, y: Any, clf: Classifier, *, label: str | None = None) -> Figure:
+        """Picture of the image, its infill, both regions, both composites and their probabilities.
+
+        Args:
+            im: the image [C, H, W] of 1 or 3 channels, normalised with mean 0.5 and std 0.5.
+            y: index of the class.
+            clf: what is explained.
+            label: the class's name, "class Y" by default.
+
+        Raises:
+            ImportError: matplotlib is missing.
+        """
+        from .. import plot  # matplotlib is optional
+
+        X = self._image("im", im).detach()[None]
+        pixels, infill = NORMALIZATION.pixels(X), NORMALIZATION.pixels(self.infill.expand(X.shape))
+        return plot.overview(self._explanation(X, y, clf), pixels, infill, label=label)
+
+    def _image(self, name: str, X: Tensor) -> Tensor:
+        """The checked image in the masks' dtype, on their device."""
+        _check_image(name, X)
+        h, w = self.ssr_logit_p.shape
+        if h > X.shape[1] or w > X.shape[2]:
+            raise ValueError(f"{name} must have a pixel for each of the masks' {h}x{w} cells, got {list(X.shape)}")
+        try:
+            self.infill.expand(X.shape)
+        except RuntimeError:
+            raise ValueError(
+                f"{name} must have the shape of the infill, {list(self.infill.shape)}, got {list(X.shape)}"
+            ) from None
+        return X.to(self.ssr_logit_p)
+
+    def _samples(self, X: Tensor, logit_p: Tensor, batch_size: int) -> ops.CompositeSamples:
+        """Composites [1, 1, batch_size, C, H, W] by samples of a mask, and its penalties [1, 1]."""
+        keep_logits = -logit_p[None, None]
+        if self.optimized:
+            rng = make_rng(torch.default_generator, device=X.device)
+            return ops.sample_composites(
+                keep_logits, X[None], self.infill, rng, num_samples=batch_size, temperature=TEMPERATURE
+            )
+        masks = concrete_dropout(torch.sigmoid(logit_p).expand(1, 1, batch_size, -1, -1), TEMPERATURE)
+        return ops.CompositeSamples(self._blend(X, masks), *reference.penalties(keep_logits))
+
+    def _composites(self, X: Tensor, logit_p: Tensor, batch_size: int, deterministic: bool) -> Tensor:
+        """Composites by samples of a mask, or by its keep rates [batch_size, C, H, W]."""
+        X = self._image("X", X)
+        check_count("batch_size", batch_size)
+        if not deterministic:
+            return self._samples(X, logit_p, batch_size).composites.flatten(0, 2)
+        return self._blend(X, torch.sigmoid(-logit_p)).repeat(batch_size, 1, 1, 1)
+
+    def _blend(self, X: Tensor, masks: Tensor) -> Tensor:
+        """``infill + M * (X - infill)`` with M the upsampled masks: [..., h, w] -> [..., C, H, W]."""
+        upsampled = reference.upsample(masks, (X.shape[1], X.shape[2])).unsqueeze(-3)
+        return self.infill + upsampled * (X - self.infill)
+
+    def _differentiate(
+        self, logit_p: nn.Parameter, X: Tensor, y: Any, clf: Classifier, config: FIDOConfig, iteration: int
+    ) -> _Found:
+        """Sets the gradient of one mask. One after the other, their composites take half the memory."""
+        composites, sparsity, smoothness = self._samples(X, logit_p, config.batch_size)
+        # SSR keeps the log-odds up with a small kept area, SDR brings them down with a small removed one.
+        sign, area = (-1, sparsity.sum()) if logit_p is self.ssr_logit_p else (1, 1 - sparsity.sum())
+        # The operator's penalties are means over cells, of keep rates.
+        l1, tv = 0.5 * logit_p.numel() * area, logit_p.numel() * smoothness.sum()
+        penalty = config.warmup(iteration) * (config.l1 * l1 + config.tv * tv)
+        gradient, objective, probs = None, penalty.detach(), []
+        for part in _parts(composites.flatten(0, 2), config.approx_steps):
+            prob, log_odds = _log_odds(clf, part, y)
+            score = sign * log_odds.sum() / config.batch_size
+            (found,) = torch.autograd.grad(score, composites)  # the classifier is left at once
+            gradient = found if gradient is None else gradient.add_(found)
+            objective = objective + score.detach()
+            probs.append(prob.detach())
+        if not math.isfinite(objective):
+            raise RuntimeError(
+                f"the objective became {float(objective)} in iteration {iteration}; the log-odds of clf must be "
+                "finite, which those computed from logits are"
+            )
+        (logit_p.grad,) = torch.autograd.grad([composites, penalty], logit_p, [gradient, None])
+        return _Found(objective, torch.cat(probs).mean(), l1.detach(), tv.detach())
+
+    def _record(self, metrics: Metrics, ssr: _Found, sdr: _Found, thresh: float) -> None:
+        values = {
+            "objective": ssr.objective + sdr.objective,
+            "ssr_prob": ssr.prob,
+            "sdr_prob": sdr.prob,
+            "l1": ssr.l1 + sdr.l1,
+            "tv": ssr.tv + sdr.tv,
+            "ssr_area": (1 - self.ssr_dropout_rate > thresh).float().mean(),
+            "sdr_area": (self.sdr_dropout_rate > thresh).float().mean(),
+        }
+        for name, value in values.items():
+            metrics.setdefault(name, []).append(float(value))
+
+    @torch.no_grad()
+    def _explanation(self, X: Tensor, y: Any, clf: Classifier) -> Explanation:
+        """What there is to show of an image [1, C, H, W]."""
+        logits = -torch.stack(tuple(self.params))[None]
+        size = (X.shape[-2], X.shape[-1])
+        rates, cut = (reference.upsample(keep, size)[0] for keep in (torch.sigmoid(logits), (logits > 0).to(X)))
+        infill = self.infill.expand(X.shape)
+        shown = torch.cat([X, infill, self._blend(X[0], rates), self._blend(X[0], cut)])
+        probabilities = clf.log_odds(shown, c=y)[0]
+        names = ("prob_image", "prob_infill", "prob_ssr", "prob_sdr", "prob_ssr_binary", "prob_sdr_binary")
+        return Explanation(
+            ssr=rates[:1],
+            sdr=1 - rates[1:],
+            targets=torch.tensor([int(y)]),
+            logits=logits,
+            objective=torch.zeros(0),
+            seconds=0.0,
+            **dict(zip(names, probabilities[:, None], strict=True)),
+        )
+
+
+def _parts(batch: Tensor, steps: int | None) -> Iterable[Tensor]:
+    """The batch, or copies of so many parts of it: classifiers may work in place."""
+    return [batch] if steps is None else (part.clone() for part in batch.tensor_split(steps))
+
+
+def _log_odds(clf: Classifier, x: Tensor, y: Any) -> tuple[Tensor, Tensor]:
+    """Probabilities and log-odds of composites [B, C, H, W]: two [B]."""
+    prob, log_odds = clf.log_odds(x, c=y)
+    for value in (prob, log_odds):
+        if not isinstance(value, Tensor) or value.shape != x.shape[:1]:
+            got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(f"clf.log_odds must return two tensors [{len(x)}], one number an image, got {got}")
+    if not log_odds.requires_grad:
+        raise ValueError("clf.log_odds must be differentiable, got log-odds without a gradient")
+    return prob, log_odds
+
+
+def _check_image(name: str, value: Tensor) -> None:
+    check_tensor(name, value)
+    if value.dim() != 3 or 0 in value.shape:
+        raise ValueError(f"{name} must be one image [C, H, W], got {list(value.shape)}")
+    if not value.isfinite().all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity; check the preprocessing")
+
+
+def _check_size(name: str, size: Size) -> tuple[int, int]:
+    pair = size if isinstance(size, tuple | list) else (size, size)
+    if len(pair) != 2:
+        raise ValueError(f"{name} must be one number of cells or two (rows, columns), got {size!r}")
+    return check_count(name, pair[0]), check_count(name, pair[1])
