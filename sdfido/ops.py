@@ -101,7 +101,7 @@ def _refuse_second_order(ctx: Any, *grads: Any) -> NoReturn:
 
 def _refuse_tangents(*tensors: Tensor) -> None:
     """Forward-mode derivatives would silently be zero."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or forward_ad._current_level < 0:
         return
     unpack: Callable[[Tensor], Any] = forward_ad.unpack_dual
     if any(unpack(tensor).tangent is not None for tensor in tensors):
@@ -173,9 +173,9 @@ def _check_images(
     if not isinstance(infill, Tensor):
         raise TypeError(f"infill must be a tensor that broadcasts against image, got {type(infill).__name__}")
     allowed = (torch.float64,) if logits.dtype == torch.float64 else _STORED
-    names = " or ".join(str(d).removeprefix("torch.") for d in allowed)
     for name, value in (("image", image.dtype), ("infill", infill.dtype), ("dtype", dtype or image.dtype)):
         if value not in allowed:
+            names = " or ".join(str(d).removeprefix("torch.") for d in allowed)
             raise TypeError(f"{name} must be {names} with {logits.dtype} logits, got {value}")
     if infill.dtype != image.dtype:
         raise TypeError(f"infill must have the dtype of image, {image.dtype}, got {infill.dtype}; use infill.to(...)")
