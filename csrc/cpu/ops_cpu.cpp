@@ -1,4 +1,9 @@
 // Dispatch key CPU: checks, outputs, memory and threads around the passes.
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -20,6 +25,24 @@ using AlignedMemory = std::unique_ptr<char, AlignedDelete>;
 
 AlignedMemory allocate(size_t bytes) {
   return AlignedMemory(static_cast<char*>(::operator new(bytes + 64, std::align_val_t{64})));
+}
+
+// From so many bytes on, the C library takes memory from the system for each tensor, and gives it back: its
+// pages are new each time. Huge ones spare most of the faults.
+constexpr int64_t kFreshBytes = int64_t{32} << 20;
+
+void prefer_huge_pages(void* data, int64_t bytes) {
+#if defined(__linux__)
+  constexpr uintptr_t kPage = uintptr_t{2} << 20;
+  const auto address = reinterpret_cast<uintptr_t>(data);
+  const uintptr_t begin = (address + kPage - 1) / kPage * kPage,
+                  end = (address + static_cast<uintptr_t>(bytes)) / kPage * kPage;
+  if (bytes >= kFreshBytes && begin < end)
+    madvise(reinterpret_cast<void*>(begin), end - begin,
+            MADV_HUGEPAGE);  // advice: what comes of it is the same
+#else
+  (void)data, (void)bytes;
+#endif
 }
 
 int64_t worker_count(int64_t pieces, int64_t values) {
@@ -51,9 +74,12 @@ std::tuple<Tensor, Tensor, Tensor> sample_composites(const Tensor& logits, const
                                                      bool channels_last) {
   const CompositeForwardCall call(logits, image, infill, rng, streams, num_samples, temperature, antithetic,
                                   dtype, channels_last);
-  const AlignedMemory shared = allocate(shared_bytes(call.problem.shape));
+  const Shape& s = call.problem.shape;
+  prefer_huge_pages(call.problem.composites, s.images * s.masks * s.samples * s.channels * s.pixels() *
+                                                 element_size(call.problem.composite_format));
+  const AlignedMemory shared = allocate(shared_bytes(s));
   auto* sums = reinterpret_cast<double*>(shared.get());
-  run(worker_count(call.problem.shape, call.problem.shape.channels), scratch_bytes(call.problem),
+  run(worker_count(s, s.channels), scratch_bytes(call.problem),
       [&](Worker worker, void* scratch) { composite_forward(call.problem, worker, scratch, sums); });
   composite_penalties(call.problem, sums);
   return call.outputs();
@@ -75,6 +101,9 @@ std::tuple<Tensor, Tensor, Tensor> sample_composites_backward(
 Tensor sample_masks(const Tensor& logits, const Tensor& rng, const OptionalTensor& streams,
                     int64_t num_samples, double temperature, bool antithetic) {
   const MaskForwardCall call(logits, rng, streams, num_samples, temperature, antithetic);
+  const Shape& s = call.problem.shape;
+  prefer_huge_pages(call.problem.masks,
+                    s.images * s.masks * s.samples * s.cells() * (call.problem.float64 ? 8 : 4));
   run(worker_count(call.problem.shape, 1), scratch_bytes(call.problem),
       [&](Worker worker, void* scratch) { mask_forward(call.problem, worker, scratch); });
   return call.masks;
