@@ -49,14 +49,19 @@ def successors(code: list[Instruction]) -> list[list[int]]:
     also be the compiler's way out of a loop, from where it does not return.
     """
     index = {instruction.address: i for i, instruction in enumerate(code)}
+
+    def target_of(instruction: Instruction) -> int:
+        return index[int(re.search(r"0x([0-9a-f]+)$", instruction.text)[1], 16)]
+
     edges = []
     for i, instruction in enumerate(code):
         following = [i + 1] if i + 1 < len(code) else []
-        if instruction.opcode.startswith(("BRA", "JMP", "CALL")):
-            target = index[int(re.search(r"0x([0-9a-f]+)$", instruction.text)[1], 16)]
-            if instruction.opcode.startswith("CALL"):
-                edges.append([*following, target] if instruction.guard else [])
-                continue
+        if instruction.opcode.startswith("CALL") and not instruction.guard:
+            edges.append([])
+        elif instruction.opcode.startswith("CALL"):
+            edges.append([*following, target_of(instruction)])
+        elif instruction.opcode.startswith(("BRA", "JMP")):
+            target = target_of(instruction)
             # "BRA P2, target" and "BRA.DIV" branch under conditions of their own.
             always = not instruction.guard and re.fullmatch(r"\S+(\.U)?\s+`?\(?0x[0-9a-f]+\)?", instruction.text)
             edges.append([target] if always else [*following, target])
