@@ -24,6 +24,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pages
 from report import dump, table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -420,12 +421,12 @@ def texts(results: Results) -> dict[str, str]:
 def filled(page: str, results: Results) -> str:
     known = texts(results)
 
-    def replaced(match: re.Match[str]) -> str:
-        if match[2] not in known:
-            raise SystemExit(f"{PAGE.name} asks for cuda:{match[2]}, must be one of {', '.join(known)}")
-        return match[1] + known[match[2]] + match[3]
+    def text(key: str) -> str:
+        if key not in known:
+            raise SystemExit(f"{PAGE.name} asks for cuda:{key}, must be one of {', '.join(known)}")
+        return known[key]
 
-    return re.sub(r"(<!-- cuda:(\w+) -->).*?(<!-- /cuda -->)", replaced, page, flags=re.DOTALL)
+    return pages.marked(page, "cuda", text)
 
 
 def main() -> None:
@@ -434,12 +435,8 @@ def main() -> None:
     check = parser.parse_args().check
     if not check:
         RESULTS.write_text(dump(measure()))
-    before = PAGE.read_text()
-    after = filled(before, json.loads(RESULTS.read_text()))
-    if check and after != before:
-        sys.exit(f"docs/{PAGE.name} is out of date: run python benchmarks/cuda_report.py")
-    if after != before:
-        PAGE.write_text(after)
+    text = filled(PAGE.read_text(), json.loads(RESULTS.read_text()))
+    pages.put(PAGE, text, check=check, command="benchmarks/cuda_report.py")
 
 
 if __name__ == "__main__":

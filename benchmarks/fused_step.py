@@ -12,9 +12,7 @@ import statistics
 
 import torch
 from cases import Case, contestants, copy
-from measuring import alternate, machine, measure
-
-__all__ = ["machine", "main", "measure"]
+from measuring import alternate, machine
 
 
 def main() -> None:

@@ -9,10 +9,10 @@ Markers are comments: ``<!-- speed -->...<!-- /speed -->``, ``<!-- demo:FIELD --
 import argparse
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
+import pages
 import report
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,10 +51,7 @@ def demo(field: str) -> str:
 
 def filled(text: str) -> str:
     text = re.sub(r"(<!-- speed -->).*?(<!-- /speed -->)", lambda m: m[1] + speed() + m[2], text, flags=re.DOTALL)
-    for name, value in (("demo", demo), ("swap", swap)):
-        marked = rf"(<!-- {name}:(\w+) -->).*?(<!-- /{name} -->)"
-        text = re.sub(marked, lambda m, value=value: m[1] + value(m[2]) + m[3], text, flags=re.DOTALL)
-    return text
+    return pages.marked(pages.marked(text, "demo", demo), "swap", swap)
 
 
 def main() -> None:
@@ -62,13 +59,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="only fail if a page would change")
     check = parser.parse_args().check
     for page in PAGES:
-        path = ROOT / page
-        before = path.read_text()
-        after = filled(before)
-        if check and after != before:
-            sys.exit(f"{page} is out of date: run python benchmarks/readme.py")
-        if after != before:
-            path.write_text(after)
+        pages.put(ROOT / page, filled((ROOT / page).read_text()), check=check, command="benchmarks/readme.py")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ writes benchmarks.md and benchmarks.png into the folder.
 import argparse
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
+
+import pages
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks/results/suite.json"
@@ -245,14 +246,15 @@ def page(results: Results) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def write(results: Results, folder: Path) -> tuple[Path, Path]:
-    """The page and its chart."""
-    from chart import draw  # takes a second, which --check has no use for
-
+def write(results: Results, folder: Path, *, check: bool = False) -> tuple[Path, Path]:
+    """The page and its chart; with check, nothing is written, and a page that differs ends the program."""
     folder.mkdir(parents=True, exist_ok=True)
     text, picture = folder / "benchmarks.md", folder / "benchmarks.png"
-    text.write_text(page(results))
-    draw(results, picture)
+    pages.put(text, page(results), check=check, command="benchmarks/report.py")
+    if not check:
+        from chart import draw  # takes a second, which --check has no use for
+
+        draw(results, picture)
     return text, picture
 
 
@@ -262,11 +264,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / "docs", help="where the page and its chart go")
     parser.add_argument("--check", action="store_true", help="only fail if the page would change")
     arguments = parser.parse_args()
-    results = json.loads(arguments.json.read_text())
-    if arguments.check:
-        current = (arguments.folder / "benchmarks.md").read_text() == page(results)
-        sys.exit(0 if current else "docs/benchmarks.md is out of date: run python benchmarks/report.py")
-    write(results, arguments.folder)
+    write(json.loads(arguments.json.read_text()), arguments.folder, check=arguments.check)
 
 
 if __name__ == "__main__":

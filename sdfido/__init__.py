@@ -1,8 +1,8 @@
 """Explains image classifiers by learned masks: FIDO with simplified concrete dropout, fused into one pass."""
 
-from . import infill, objectives
+from . import evaluate, infill, objectives
 from .explanation import Explanation
-from .fido import FIDO, Progress, Settings
+from .fido import FIDO, Progress
 from .normalization import Normalization
 from .ops import (
     CompositeSamples,
@@ -14,6 +14,7 @@ from .ops import (
     simplified_concrete,
 )
 from .rng import advance, make_rng
+from .settings import Settings
 
 __all__ = [
     "FIDO",
@@ -25,6 +26,7 @@ __all__ = [
     "advance",
     "backend",
     "build_info",
+    "evaluate",
     "get_include",
     "infill",
     "make_rng",

@@ -1,27 +1,28 @@
 """FIDO: learns which pixels may be infilled without, and which with, changing a classifier's decision."""
 
-import contextlib
-import math
-import numbers
-import operator
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import infill as infills
 from . import ops, reference
+from .checks import check_images, check_streams, check_targets
+from .descent import Descent
 from .explanation import Explanation
+from .judge import Judge, Model, check_model, convolves, evaluating, probability
 from .normalization import Normalization
 from .objectives import log_odds
 from .rng import make_rng
+from .settings import Settings
 
-Model = Callable[[Tensor], Tensor]
 Objective = Callable[[Tensor, Tensor], Tensor]
+
+_WINDOW = 10  # steps over which a mask must not change to count as settled
+_SIGNS = (-1.0, 1.0)  # the SSR keeps the score up, the SDR brings it down
 
 
 @dataclass(frozen=True)
@@ -29,77 +30,10 @@ class Progress:
     """Where an optimisation stands, for callbacks."""
 
     step: int  #: steps done, from 1
-    steps: int  #: steps in all
-    objective: float  #: mean over the images, lower is better
+    steps: int  #: steps in all, at most
+    objective: float  #: mean over the images, settled ones as they were; lower is better
+    settled: int  #: images that need no more steps
     logits: Tensor  #: keep logits [N, 2, h, w], SSR first
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How FIDO optimises; the defaults suit photos and classifiers of about 224 x 224 pixels."""
-
-    mask_size: int | tuple[int, int] | None = 28  #: cells of a mask (rows, columns), upsampled; None: one a pixel
-    steps: int = 150  #: optimisation steps
-    num_samples: int = 2  #: mask samples S of each of the two masks in a step
-    learning_rate: float = 1.0  #: of AdamW, falling along a cosine to 0
-    temperature: float = 0.2  #: of the mask samples; lower is closer to binary
-    sparsity_weight: float = 25.0  #: of the kept (SSR) and removed (SDR) part of the image
-    smoothness_weight: float = 25.0  #: of the keep rates' total variation a cell
-    warmup: int = 20  #: steps over which both weights rise linearly
-    antithetic: bool = True  #: samples in pairs with opposite noise
-    seed: int = 0  #: of the mask samples
-    max_batch: int = 64  #: composites given to the classifier at once
-    channels_last: bool = False  #: give composites in channels-last memory format
-    dtype: torch.dtype = torch.float32  #: of the composites; below float32 the classifier runs under autocast
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "num_samples", "max_batch"):
-            self._set_number(name, int, 1)
-        self._set_number("warmup", int, 0)
-        for name in ("learning_rate", "temperature"):
-            self._set_number(name, float, 0)
-            if getattr(self, name) == 0:
-                raise ValueError(f"{name} must be positive, got 0")
-        for name in ("sparsity_weight", "smoothness_weight"):
-            self._set_number(name, float, 0)
-        for name in ("antithetic", "channels_last"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
-        if isinstance(self.seed, torch.Generator):
-            raise TypeError("seed must be an integer, got a torch.Generator; draw one with generator.initial_seed()")
-        make_rng(self.seed)
-        if self.dtype not in (torch.float32, torch.bfloat16):
-            # float16 is left out: without scaling, the gradients of the composites vanish in it.
-            raise ValueError(f"dtype must be torch.float32 or torch.bfloat16, got {self.dtype}")
-        if self.mask_size is not None:
-            size = self.mask_size
-            pair = (size, size) if isinstance(size, numbers.Integral) else size
-            if not isinstance(pair, tuple) or len(pair) != 2:
-                raise TypeError(f"mask_size must be an integer, a pair (rows, columns) or None, got {size!r}")
-            for cells in pair:
-                _check_number("mask_size", cells, int, 1)
-
-    def _set_number(self, name: str, kind: type, least: float) -> None:
-        object.__setattr__(self, name, _check_number(name, getattr(self, name), kind, least))
-
-    def cells(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of a mask's cells for images of this size."""
-        if self.mask_size is None:
-            return height, width
-        if not isinstance(self.mask_size, tuple):
-            return min(int(self.mask_size), height), min(int(self.mask_size), width)
-        rows, columns = self.mask_size
-        if rows > height or columns > width:
-            raise ValueError(f"mask_size must not exceed the image, {height}x{width} pixels, got {rows}x{columns}")
-        return rows, columns
-
-    def weight(self, step: int) -> float:
-        """Part of the penalties' weights that holds in this step, counted from 0."""
-        return 1.0 if step >= self.warmup else (step + 1) / (self.warmup + 1)
-
-    def rate(self, step: int) -> float:
-        """Learning rate of this step, counted from 0."""
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
 
 class FIDO:
@@ -138,8 +72,7 @@ class FIDO:
         objective: Objective = log_odds,
         **settings: Any,
     ) -> None:
-        if not callable(model):
-            raise TypeError(f"model must be a module or a callable, got {type(model).__name__}")
+        check_model(model)
         if not callable(objective):
             raise TypeError(f"objective must be a callable (logits, targets) -> scores, got {type(objective).__name__}")
         self.model = model
@@ -154,55 +87,38 @@ class FIDO:
         *,
         streams: Sequence[int] | None = None,
         callback: Callable[[Progress], object] | None = None,
+        finished: Callable[[int, Explanation], object] | None = None,
     ) -> Explanation:
         """Learn both masks of each image.
+
+        Images that have settled leave the optimisation while the others go on.
 
         Args:
             images: [N, C, H, W], or one image [C, H, W], floating point, as the model takes them.
             targets: class index of each image, or one for all; the model's predictions by default.
             streams: which noise each image gets, 0, ..., N-1 by default. An image with the same seed, stream and target
-                gets the same masks in every batch, as far as the model itself treats it the same.
+                gets the same masks in every batch: bit for bit where the model is given one image's composites at a
+                time (the default on CPUs) or does not round differently in other batches.
             callback: called with a :class:`Progress` after each step.
+            finished: called with an image's index and its explanation (N = 1) as soon as it has settled.
 
         Raises:
             TypeError, ValueError: an argument does not fit, the model does not return logits [B, classes], or an image
                 is not finite; the message says which. All of that is found before the optimisation starts.
         """
-        with torch.inference_mode(False), _evaluating(self.model):
-            images = _check_images(images)
+        with torch.inference_mode(False), evaluating(self.model):
+            images = check_images(images)
             n, _, height, width = images.shape
-            size = self.settings.cells(height, width)
-            stream_tensor = _check_streams(streams, n, images.device)
+            stream_tensor = check_streams(streams, n, images.device)
+            cells = self.settings.cells(height, width)
             infill = infills.apply(self.infill, images.clone(), stream_tensor.tolist())
-            scores = self._classify(images)
-            chosen = _check_targets(targets, scores)
-            self._try_gradient(images, chosen)
-            start = time.perf_counter()
-            logits, history = self._optimise(images, infill, chosen, stream_tensor, size, callback)
-            seconds = time.perf_counter() - start
-            keep_ssr, keep_sdr = reference.upsample(torch.sigmoid(logits), (height, width)).unbind(1)
-            # The same with each cell wholly kept or infilled: a faint trace of the image everywhere cannot hide in it.
-            binary_ssr, binary_sdr = reference.upsample((logits > 0).float(), (height, width)).unbind(1)
-
-            def probability(keep: Tensor) -> Tensor:
-                composites = infill + keep[:, None].to(images) * (images - infill)
-                return _probability(self._classify(composites), chosen)
-
-            return Explanation(
-                ssr=keep_ssr,
-                sdr=1 - keep_sdr,
-                targets=chosen,
-                prob_image=_probability(scores, chosen),
-                prob_infill=_probability(self._classify(infill), chosen),
-                prob_ssr=probability(keep_ssr),
-                prob_sdr=probability(keep_sdr),
-                prob_ssr_binary=probability(binary_ssr),
-                prob_sdr_binary=probability(binary_sdr),
-                logits=logits,
-                objective=torch.tensor(history, dtype=torch.float32),
-                seconds=seconds,
-                settings=self.describe(),
-            )
+            judge = self._judge(images)
+            scores = judge.classify(images, self._together(images.device))
+            chosen = check_targets(targets, scores)
+            if n:
+                self._try_gradient(judge, images[:1], chosen[:1])
+            task = _Task(judge, images, infill, chosen, stream_tensor, probability(scores, chosen))
+            return self._optimise(task, cells, callback, finished)
 
     def describe(self) -> dict[str, Any]:
         """All settings as plain values, for records."""
@@ -213,61 +129,94 @@ class FIDO:
 
     def _optimise(
         self,
-        images: Tensor,
-        infill: Tensor,
-        targets: Tensor,
-        streams: Tensor,
-        size: tuple[int, int],
+        task: "_Task",
+        cells: tuple[int, int],
         callback: Callable[[Progress], object] | None,
-    ) -> tuple[Tensor, list[float]]:
-        settings = self.settings
-        logits = torch.zeros(images.shape[0], 2, *size, dtype=torch.float32, device=images.device, requires_grad=True)
-        optimizer = torch.optim.AdamW([logits], lr=settings.learning_rate, weight_decay=0.0)
-        history: list[float] = []
-        for step in range(settings.steps):
-            optimizer.param_groups[0]["lr"] = settings.rate(step)
-            objective = self._step(logits, images, infill, targets, streams, step)
-            history.append(float(objective.mean()) if len(images) else 0.0)
-            if not math.isfinite(history[-1]):
+        finished: Callable[[int, Explanation], object] | None,
+    ) -> Explanation:
+        settings, n = self.settings, len(task.images)
+        start = time.perf_counter()
+        logits = torch.zeros(n, 2, *cells, dtype=torch.float32, device=task.images.device)
+        kept = torch.zeros_like(logits)  # keep rates, summed over the steps: the t-th counts t times
+        history = torch.full((n, settings.steps), torch.nan, dtype=torch.float32)
+        latest = torch.zeros(n, dtype=torch.float32)
+        explanations: dict[int, Explanation] = {}
+        going = torch.arange(n, device=logits.device)  # images that have not settled
+        descent, rest = Descent(logits, settings.spread), _Rest(settings, logits)
+        for step in range(settings.steps if n else 0):
+            gradient, objective = self._gradient(descent.logits, task.of(going), step)
+            latest[going.cpu()] = history[going.cpu(), step] = objective.cpu()
+            if not latest.isfinite().all():
                 raise RuntimeError(
-                    f"the objective became {history[-1]} in step {step + 1}; the model's logits for composites of "
-                    "image and infill must be finite"
+                    f"the objective became {float(latest.mean())} in step {step + 1}; the model's logits for "
+                    "composites of image and infill must be finite"
                 )
-            optimizer.step()
+            descent.step(gradient, settings.rate(step))
+            logits[going] = descent.logits
+            kept[going] += (step + 1) * torch.sigmoid(descent.logits)
+            settled = rest.settled(descent.logits, step)
+            if settled.any():
+                for index in going[settled].tolist():
+                    one = going.new_tensor([index])
+                    seconds = time.perf_counter() - start
+                    rates = self._averaged(kept[one], logits[one], step + 1)
+                    explanations[index] = self._explanation(task.of(one), rates, logits[one], history[[index]], seconds)
+                    if finished is not None:
+                        finished(index, explanations[index])
+                going = going[~settled]
+                descent.keep(~settled)
             if callback is not None:
-                callback(Progress(step + 1, settings.steps, history[-1], logits.detach().clone()))
-        return logits.detach(), history
+                callback(Progress(step + 1, settings.steps, float(latest.mean()), n - len(going), logits.clone()))
+            if len(going) == 0:
+                break
+        if n == 0:
+            return self._explanation(task, kept, logits, history, 0.0)
+        whole = Explanation.stack([explanations[index] for index in range(n)])
+        return replace(whole, seconds=time.perf_counter() - start)
 
-    def _step(
-        self, logits: Tensor, images: Tensor, infill: Tensor, targets: Tensor, streams: Tensor, step: int
-    ) -> Tensor:
-        """Sets the gradient of the logits and returns each image's objective [N]."""
+    def _gradient(self, logits: Tensor, task: "_Task", step: int) -> tuple[Tensor, Tensor]:
+        """The gradient of the logits and each image's objective [N], by as many images at once as max_batch allows."""
+        parts = []
+        for begin in range(0, len(logits), self._together(logits.device)):
+            part = slice(begin, begin + self._together(logits.device))
+            parts.append(self._gradient_at_once(logits[part], task.of(part), step))
+        gradients, objectives = zip(*parts, strict=True)
+        return torch.cat(gradients), torch.cat(objectives)
+
+    def _gradient_at_once(self, logits: Tensor, task: "_Task", step: int) -> tuple[Tensor, Tensor]:
         settings = self.settings
         with torch.enable_grad():
-            samples = ops.sample_composites(
-                logits,
-                images,
-                infill,
-                make_rng(settings.seed, step=step, device=images.device),
-                num_samples=settings.num_samples,
-                temperature=settings.temperature,
-                antithetic=settings.antithetic,
-                streams=streams,
-                dtype=settings.dtype,
-                channels_last=settings.channels_last,
-            )
+            logits = logits.detach().requires_grad_()
+            samples = self._sample(logits, task, step)
             area = torch.stack([samples.sparsity[:, 0], 1 - samples.sparsity[:, 1]], dim=1)
             penalty = settings.sparsity_weight * area + settings.smoothness_weight * samples.smoothness
-            # SSR keeps the score up, SDR brings it down. The classifier is left at once: its gradient is handed on.
-            signs = torch.tensor([-1.0, 1.0], dtype=torch.float32, device=images.device)
-            scores, gradient = self._score(samples.composites.detach(), targets, signs / settings.num_samples)
+            # The classifier is left at once: its gradient is handed on.
+            signs = torch.tensor(_SIGNS, dtype=torch.float32, device=logits.device)
+            composites = samples.composites.detach()
+            scores, gradient = self._score(task.judge, composites, task.targets, signs / settings.num_samples)
             weighted = settings.weight(step) * penalty
-            (logits.grad,) = torch.autograd.grad(
+            (result,) = torch.autograd.grad(
                 [samples.composites, weighted], [logits], [gradient, torch.ones_like(weighted)]
             )
-        return (signs * scores + weighted.detach()).sum(1)
+        return result, (signs * scores + weighted.detach()).sum(1)
 
-    def _score(self, composites: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def _sample(self, logits: Tensor, task: "_Task", step: int) -> ops.CompositeSamples:
+        """The composites of a step and the penalties, differentiable; what other ways of sampling would replace."""
+        settings = self.settings
+        return ops.sample_composites(
+            logits,
+            task.images,
+            task.infill,
+            make_rng(settings.seed, step=step, device=logits.device),
+            num_samples=settings.num_samples,
+            temperature=settings.heat(step),
+            antithetic=settings.antithetic,
+            streams=task.streams,
+            dtype=settings.dtype,
+            channels_last=task.judge.channels_last,
+        )
+
+    def _score(self, judge: Judge, composites: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Mean scores [N, K] of composites [N, K, S, C, H, W], and the gradient of their weighted sum over samples."""
         n, k, s = composites.shape[:3]
         flat = composites.flatten(0, 2)
@@ -276,10 +225,11 @@ class FIDO:
         labels = targets.repeat_interleave(k * s)
         factors = weights.repeat_interleave(s).repeat(n)
         scores = []
-        for begin in range(0, len(flat), self.settings.max_batch):
-            part = slice(begin, begin + self.settings.max_batch)
+        size = self.settings.batch(composites.device)
+        for begin in range(0, len(flat), size):
+            part = slice(begin, begin + size)
             batch = flat[part].detach().requires_grad_()
-            score = self.objective(self._logits(batch.clone()), labels[part])  # a clone: models may work in place
+            score = self.objective(judge.logits(batch.clone()), labels[part])  # a clone: models may work in place
             if score.shape != labels[part].shape:
                 raise ValueError(
                     f"objective must return one score a composite, [{len(batch)}], got {list(score.shape)}"
@@ -288,142 +238,115 @@ class FIDO:
                 raise ValueError("model and objective must be differentiable, got scores without a gradient")
             (flat_gradient[part],) = torch.autograd.grad((score * factors[part]).sum(), [batch])
             scores.append(score.detach())
-        mean = torch.cat(scores).view(n, k, s).mean(2) if scores else weights.new_zeros(n, k)
-        return mean, gradient
+        return torch.cat(scores).view(n, k, s).mean(2), gradient
 
-    def _try_gradient(self, images: Tensor, targets: Tensor) -> None:
+    def _together(self, device: torch.device) -> int:
+        """Images whose composites fit into max_batch, at least one."""
+        return max(1, self.settings.batch(device) // (2 * self.settings.num_samples))
+
+    def _judge(self, images: Tensor) -> Judge:
+        """The model in the memory format that was asked for, or else in the faster one of those that it takes."""
+        settings = self.settings
+        if settings.channels_last is not None:
+            return Judge(self.model, dtype=settings.dtype, channels_last=settings.channels_last)
+        if len(images) and convolves(self.model):
+            judge = Judge(self.model, dtype=settings.dtype, channels_last=True)
+            try:
+                with torch.enable_grad():
+                    first = judge.stored(images[:1]).clone().requires_grad_()
+                    torch.autograd.grad(judge.logits(first * 1).sum(), [first])
+            except RuntimeError:  # such as from view() where channels come last; what else is wrong, shows again below
+                pass
+            else:
+                return judge
+        return Judge(self.model, dtype=settings.dtype)
+
+    def _try_gradient(self, judge: Judge, image: Tensor, target: Tensor) -> None:
         """One image through model, objective and back: what does not work must not wait for the first step."""
-        if len(images) == 0:
-            return
         with torch.enable_grad():
-            first = self._stored(images[:1])[:, None, None]
-            score, gradient = self._score(first, targets[:1], torch.ones(1, dtype=torch.float32, device=images.device))
+            stored = judge.stored(image)[:, None, None]
+            score, gradient = self._score(
+                judge, stored, target, torch.ones(1, dtype=torch.float32, device=image.device)
+            )
         if not (score.isfinite().all() and gradient.isfinite().all()):
             raise ValueError(
                 f"model must give the target a finite score and gradient, got a score of {float(score):g} for the "
-                f"first image and class {int(targets[0])}"
+                f"first image and class {int(target)}"
             )
 
-    def _stored(self, images: Tensor) -> Tensor:
-        """Images in the composites' dtype and memory format."""
-        layout = torch.channels_last if self.settings.channels_last else torch.contiguous_format
-        return images.to(self.settings.dtype, memory_format=layout)
+    def _averaged(self, kept: Tensor, logits: Tensor, done: int) -> Tensor:
+        """The mean keep rates over all steps, the t-th counting t times; from the settled one on, they are at rest."""
+        whole = self.settings.steps * (self.settings.steps + 1) // 2
+        return (kept + (whole - done * (done + 1) // 2) * torch.sigmoid(logits)) / whole
 
-    def _logits(self, batch: Tensor) -> Tensor:
-        low = self.settings.dtype != torch.float32
-        with torch.autocast(batch.device.type, dtype=self.settings.dtype) if low else contextlib.nullcontext():
-            logits = self.model(batch)
-        if not isinstance(logits, Tensor):
-            raise TypeError(f"model must return a tensor of logits [B, classes], got {type(logits).__name__}")
-        if logits.dim() != 2 or logits.shape[0] != len(batch) or logits.shape[1] < 2:
-            raise ValueError(
-                f"model must return logits [B, classes] with at least two classes, got {list(logits.shape)} for "
-                f"{len(batch)} images"
-            )
-        return logits.float()
+    def _explanation(
+        self, task: "_Task", rates: Tensor, logits: Tensor, history: Tensor, seconds: float
+    ) -> Explanation:
+        size = (task.images.shape[2], task.images.shape[3])
+        mean_ssr, mean_sdr = reference.upsample(rates, size).unbind(1)
+        keep_ssr, keep_sdr = reference.upsample(torch.sigmoid(logits), size).unbind(1)
+        # The same with each cell wholly kept or infilled: a faint trace of the image everywhere cannot hide in it.
+        binary_ssr, binary_sdr = reference.upsample((logits > 0).float(), size).unbind(1)
 
-    def _classify(self, images: Tensor) -> Tensor:
-        """Logits [N, classes], without gradients, in chunks."""
-        if len(images) == 0:
-            return images.new_zeros((0, 2))  # the number of classes is not known, and does not matter
-        with torch.no_grad():
-            images = self._stored(images)
-            size = self.settings.max_batch
-            parts = (images[begin : begin + size].clone() for begin in range(0, len(images), size))
-            return torch.cat([self._logits(part) for part in parts])
+        def judged(images: Tensor) -> Tensor:
+            return probability(task.judge.classify(images, self._together(images.device)), task.targets)
 
+        def composites(keep: Tensor) -> Tensor:
+            return task.infill + keep[:, None].to(task.images) * (task.images - task.infill)
 
-def _probability(logits: Tensor, targets: Tensor) -> Tensor:
-    return logits.softmax(1).gather(1, targets[:, None])[:, 0]
-
-
-_evaluated: dict[int, tuple[int, list[nn.Module]]] = {}  # by model: explanations under way, modules to set back
-_evaluated_lock = threading.Lock()
-
-
-@contextlib.contextmanager
-def _evaluating(model: Model) -> Iterator[None]:
-    """Every part of a module in eval mode inside; as it was when the last of several threads leaves."""
-    if not isinstance(model, nn.Module):
-        yield
-        return
-    if any(parameter.is_inference() for parameter in model.parameters()):
-        raise ValueError("model must not be made under torch.inference_mode: its gradient is needed")
-    with _evaluated_lock:
-        users, training = _evaluated.get(id(model), (0, []))
-        if users == 0:
-            training = [module for module in model.modules() if getattr(module, "training", False)]
-            for module in training:
-                module.training = False
-        _evaluated[id(model)] = users + 1, training
-    try:
-        yield
-    finally:
-        with _evaluated_lock:
-            users, training = _evaluated.pop(id(model))
-            if users > 1:
-                _evaluated[id(model)] = users - 1, training
-            else:
-                for module in training:
-                    module.training = True
-
-
-def _check_number(name: str, value: Any, kind: type, least: float) -> Any:
-    """The value as a plain number of that kind; NumPy's count, booleans do not."""
-    whole = kind is int
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral if whole else numbers.Real):
-        raise TypeError(f"{name} must be {'an integer' if whole else 'a number'}, got {value!r}")
-    if not least <= float(value) < math.inf:
-        raise ValueError(f"{name} must be finite and at least {least}, got {value}")
-    return kind(value)
-
-
-def _check_images(images: Tensor) -> Tensor:
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        got = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(f"images must be a floating-point tensor, normalised as the model takes it, got {got}")
-    if images.dim() == 3:
-        images = images[None]
-    if images.dim() != 4 or 0 in images.shape[1:]:
-        raise ValueError(f"images must be [N, C, H, W] or [C, H, W], got {list(images.shape)}")
-    if not images.isfinite().all():
-        raise ValueError("images must be finite, got NaN or infinity; check the preprocessing")
-    return images.detach().clone().float()
-
-
-def _check_targets(targets: int | Sequence[int] | Tensor | None, scores: Tensor) -> Tensor:
-    n, classes = scores.shape
-    if targets is None:
-        return scores.argmax(1)
-    if isinstance(targets, str):
-        raise TypeError(
-            f"targets must be class indices (integers), got {targets!r}; a classifier's find() looks up names"
+        return Explanation(
+            ssr=mean_ssr,
+            sdr=1 - mean_sdr,
+            targets=task.targets,
+            prob_image=task.prob_image,
+            prob_infill=judged(task.infill),
+            prob_ssr=judged(composites(keep_ssr)),
+            prob_sdr=judged(composites(keep_sdr)),
+            prob_ssr_binary=judged(composites(binary_ssr)),
+            prob_sdr_binary=judged(composites(binary_sdr)),
+            logits=logits,
+            objective=history,
+            seconds=seconds,
+            settings=self.describe(),
         )
-    chosen = torch.as_tensor(targets if n or isinstance(targets, int) else (), device=scores.device)
-    if n == 0:
-        return chosen.new_zeros(0, dtype=torch.int64)
-    if chosen.is_floating_point() or chosen.dtype == torch.bool:
-        raise TypeError(f"targets must be class indices (integers), got {chosen.dtype}")
-    if chosen.dim() == 0:
-        chosen = chosen.expand(n)
-    if chosen.shape != (n,):
-        raise ValueError(f"targets must be one class index, or one for each of {n} images, got {list(chosen.shape)}")
-    outside = chosen[(chosen < 0) | (chosen >= classes)]
-    if len(outside):
-        raise ValueError(f"targets must be class indices in 0..{classes - 1}, got {int(outside[0])}")
-    return chosen.to(torch.int64).contiguous()
 
 
-def _check_streams(streams: Sequence[int] | None, n: int, device: torch.device) -> Tensor:
-    if streams is None:
-        return torch.arange(n, device=device)
-    if not isinstance(streams, Sequence | Tensor) or len(streams) != n:
-        raise ValueError(f"streams must be one integer for each of {n} images, got {streams!r}")
-    try:
-        values = [operator.index(stream) for stream in streams]
-    except TypeError as error:
-        raise TypeError(f"streams must be integers, got {streams!r}") from error
-    return torch.tensor(values, dtype=torch.int64, device=device)
+@dataclass(frozen=True)
+class _Task:
+    """Images under explanation and what belongs to each."""
+
+    judge: Judge
+    images: Tensor  # [N, C, H, W]
+    infill: Tensor  # [N, C, H, W], expanded
+    targets: Tensor  # [N]
+    streams: Tensor  # [N]
+    prob_image: Tensor  # [N]
+
+    def of(self, index: Tensor | slice) -> "_Task":
+        """The same of some of the images."""
+        tensors = (self.images, self.infill, self.targets, self.streams, self.prob_image)
+        return _Task(self.judge, *(tensor[index] for tensor in tensors))
+
+
+class _Rest:
+    """Tells which images' masks have come to rest: whose keep rates have hardly changed over some steps."""
+
+    def __init__(self, settings: Settings, logits: Tensor) -> None:
+        self._settings = settings
+        self._rates = torch.sigmoid(logits)
+
+    def settled(self, logits: Tensor, step: int) -> Tensor:
+        """Which of the images [N] that are still going need no more steps after this one, counted from 0: [N], bool."""
+        settings, done = self._settings, step + 1
+        if done == settings.steps:
+            return torch.ones(len(logits), dtype=torch.bool, device=logits.device)
+        settled = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
+        if done % _WINDOW == 0:
+            rates = torch.sigmoid(logits)
+            if done >= settings.warmup * settings.steps + _WINDOW:
+                settled = (rates - self._rates).abs().mean((2, 3)).amax(1) < settings.tolerance
+            self._rates = rates[~settled]
+        return settled
 
 
 def _name(function: object) -> str:

@@ -2,21 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
+import re
+import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing"]
+__all__ = ["remove_leftovers", "replacing"]
+
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+_DAY = 24 * 60 * 60
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path` to write to: renamed to `path` at the end, removed if anything fails."""
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}.part")
     try:
         yield part
+        with part.open("rb+") as file:  # a power cut must not leave the name without the content
+            os.fsync(file.fileno())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Remove what killed processes left of `replacing` in a folder; what a running one is writing stays.
+
+    A file counts as left over if its process is gone, or, where that cannot be told (another machine's), after a day.
+    """
+    for part in Path(folder).glob(".*.part"):
+        made = re.fullmatch(r"\..+\.([0-9a-f]{8})-(\d+)\.part", part.name)
+        if made is None:
+            continue
+        with contextlib.suppress(OSError):  # another process may have removed it
+            if (made[1] == _HOST and not _runs(int(made[2]))) or time.time() - part.stat().st_mtime > _DAY:
+                part.unlink()
+
+
+def _runs(process: int) -> bool:
+    if os.name != "posix":  # elsewhere, os.kill has no harmless signal
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True

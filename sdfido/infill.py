@@ -66,7 +66,7 @@ class Blur(Infill):
     def __call__(self, images: Tensor, streams: Streams | None = None) -> Tensor:
         reach = math.ceil(min(self.sigma * math.sqrt(48 * math.log(2)), max(images.shape[-2:])))  # g(reach) = 2^-24
         weights = [math.exp(-0.5 * (d / self.sigma) ** 2) for d in range(reach + 1)]
-        return _smooth(images, weights)
+        return smooth(images, weights)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class LocalMean(Infill):
         _set_number(self, "size", int, "an odd number of pixels, at least 1", lambda v: v >= 1 and v % 2 == 1)
 
     def __call__(self, images: Tensor, streams: Streams | None = None) -> Tensor:
-        return _smooth(images, [1.0] * (min(self.size // 2, max(images.shape[-2:])) + 1))
+        return smooth(images, [1.0] * (min(self.size // 2, max(images.shape[-2:])) + 1))
 
 
 @dataclass(frozen=True)
@@ -346,7 +346,7 @@ def _cycle(count: int, generator: torch.Generator) -> Tensor:
     return result
 
 
-def _smooth(images: Tensor, weights: Sequence[float]) -> Tensor:
+def smooth(images: Tensor, weights: Sequence[float]) -> Tensor:
     """Symmetric separable filter with weights[|d|] at distance d, divided by its mass inside the image.
 
     One multiplication and one addition per tap, as separate operations: nothing here depends on how a library

@@ -8,16 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from cli_support import INDEX, RESULTS, calls, explain, names, prepare, run, summary_of
 from PIL import Image
-from typer.testing import CliRunner
 
-from sdfido import Explanation, build_info, cli, models, plot
+from sdfido import Explanation, build_info, models, plot
 
-MODEL = "colour_models:make"
-FAST = ["--steps", "3", "--samples", "2", "--mask-size", "4"]
 KEYS = [
     "model",
     "target",
@@ -40,67 +37,19 @@ KEYS = [
     "build",
 ]
 CUT = ["prob_ssr_binary", "prob_sdr_binary", "area_ssr", "area_sdr"]
-RESULTS = ["explanation.npz", "overview.png", "summary.json"]
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A working folder with a classifier and two photos; the classifier counts its calls."""
-    (tmp_path / "colour_models.py").write_text(
-        "import torch\n"
-        "from sdfido.models import Classifier, Normalization\n"
-        "calls = []\n"
-        "class Colours(torch.nn.Module):\n"
-        "    def forward(self, images):\n"
-        "        calls.append(images.shape)\n"
-        "        return 8 * images.mean((2, 3))\n"
-        "def make():\n"
-        "    normalization = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))\n"
-        "    return Classifier('colours', Colours(), normalization, (16, 16), ('red, crimson', 'green', 'blue'))\n"
-        "class Wrong(torch.nn.Module):\n"
-        "    def forward(self, images):\n"
-        "        return images\n"
-        "class Blind(Colours):\n"
-        "    def forward(self, images):\n"
-        "        if images[:, 2].mean() > images[:, 0].mean():\n"
-        "            raise RuntimeError('no blue, please')\n"
-        "        return super().forward(images)\n"
-        "def blind():\n"
-        "    normalization = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))\n"
-        "    return Classifier('blind', Blind(), normalization, (16, 16), ('red', 'green', 'blue'))\n"
-        "def broken():\n"
-        "    raise RuntimeError('weights are gone')\n"
-        "def stranger():\n"
-        "    raise KeyError('layer4')\n"
-    )
-    for name, colour in (("red.png", (250, 20, 20)), ("blue.png", (20, 20, 250))):
-        pixels = np.full((20, 30, 3), 60, dtype=np.uint8)
-        pixels[5:15, 10:20] = colour
-        Image.fromarray(pixels).save(tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    yield tmp_path
-    sys.modules.pop("colour_models", None)
-
-
-def run(*arguments: str):
-    return CliRunner().invoke(cli.make_app(), list(arguments))
-
-
-def explain(*arguments: str):
-    return run("explain", "--model", MODEL, *FAST, *arguments)
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+def folder(tmp_path, monkeypatch):
+    yield from prepare(tmp_path, monkeypatch)
 
 
 def test_one_photo(folder: Path) -> None:
     result = explain("red.png", "--seed", "7", "--out", "made/here")
     assert result.exit_code == 0, result.output
     out = folder / "made" / "here"
-    assert names(out) == ["explanation.npz", "overview.png", "summary.json"]
-    summary = json.loads((out / "summary.json").read_text())
+    assert names(out) == RESULTS
+    summary = summary_of(out)
     assert [key for key in KEYS if key not in summary] == []
     chosen = {key: summary[key] for key in ("model", "target", "label", "seed", "steps", "num_samples")}
     assert chosen == {"model": "colours", "target": 0, "label": "red", "seed": 7, "steps": 3, "num_samples": 2}
@@ -112,6 +61,7 @@ def test_one_photo(folder: Path) -> None:
     with Image.open(out / "overview.png") as picture:
         assert picture.width >= 1200
     assert "red.png: red (0)" in result.stdout
+    assert result.stdout.endswith("See made/here/overview.png\n")
 
 
 def test_the_same_seed_gives_the_same_files_and_another_does_not(folder: Path) -> None:
@@ -125,20 +75,20 @@ def test_the_same_seed_gives_the_same_files_and_another_does_not(folder: Path) -
 @pytest.mark.parametrize("target", ["blue", "2", "BLUE"])
 def test_a_target(folder: Path, target: str) -> None:
     assert explain("red.png", "--target", target).exit_code == 0
-    summary = json.loads((folder / "out" / "summary.json").read_text())
+    summary = summary_of(folder / "out")
     assert (summary["target"], summary["label"]) == (2, "blue")
 
 
 @pytest.mark.parametrize("spec", ["mean", "local-mean:5", "zeros", "uniform", "normal", "shuffle:4", "blur:2"])
 def test_infills(folder: Path, spec: str) -> None:
     assert explain("red.png", "--infill", spec).exit_code == 0
-    assert json.loads((folder / "out" / "summary.json").read_text())["infill"] == spec
+    assert summary_of(folder / "out")["infill"] == spec
 
 
 def test_layout_and_precision(folder: Path) -> None:
     result = explain("red.png", "--channels-last", "--bfloat16", "--max-batch", "3")
     assert result.exit_code == 0, result.output
-    settings = json.loads((folder / "out" / "summary.json").read_text())["settings"]
+    settings = summary_of(folder / "out")["settings"]
     assert (settings["channels_last"], settings["dtype"], settings["max_batch"]) == (True, "bfloat16", 3)
 
 
@@ -149,15 +99,10 @@ def test_several_photos_get_a_folder_each(folder: Path) -> None:
     Image.open(other / "red.png").save(folder / "red.JPG")
     result = explain("red.JPG", "blue.png", "other/red.png")
     assert result.exit_code == 0, result.output
-    results = ("explanation.npz", "overview.png", "summary.json")
-    assert names(folder / "out") == sorted(f"{stem}/{name}" for stem in ("blue", "red", "red-2") for name in results)
-    labels = [json.loads((folder / "out" / d / "summary.json").read_text())["label"] for d in ("red", "blue", "red-2")]
+    written = [f"{stem}/{name}" for stem in ("blue", "red", "red-2") for name in RESULTS]
+    assert names(folder / "out") == sorted([*written, *INDEX])
+    labels = [summary_of(folder / "out" / d)["label"] for d in ("red", "blue", "red-2")]
     assert labels == ["red", "blue", "red"]
-
-
-def test_names_stay_unique() -> None:
-    photos = [Path("a/x.png"), Path("b/X.jpg"), Path("x-2.png"), Path("x.gif")]
-    assert [p.name for p in cli._folders(photos, Path("out"))] == ["x", "X-2", "x-2-2", "x-3"]
 
 
 def test_a_photo_explains_alike_alone_and_among_others(folder: Path) -> None:
@@ -172,7 +117,7 @@ def test_an_unreadable_photo_is_reported_and_the_others_go_on(folder: Path) -> N
     Image.new("F", (20, 20)).save(folder / "depth.tif")
     result = explain("broken.png", "red.png", "none.png", "depth.tif", "blue.png")
     assert result.exit_code == 1
-    assert {name.split("/")[0] for name in names(folder / "out")} == {"red", "blue"}
+    assert {name.split("/")[0] for name in names(folder / "out")} == {"red", "blue", *INDEX}
     assert "Error: photo 'broken.png'" in result.stderr
     assert "Error: photo 'none.png' cannot be read: No such file or directory" in result.stderr
     assert "Error: photo 'depth.tif' could not be explained: photo must have 8 or 16 bits per channel" in result.stderr
@@ -203,7 +148,7 @@ def test_bad_arguments_fail_before_the_classifier_runs(folder: Path, arguments: 
     assert result.exit_code == 2
     assert says in result.stderr
     assert not (folder / "out").exists()
-    assert "colour_models" not in sys.modules or sys.modules["colour_models"].calls == []
+    assert calls() == 0
 
 
 @pytest.mark.parametrize("option", ["--steps", "--samples", "--mask-size", "--max-batch"])
@@ -223,25 +168,25 @@ def test_numbers_below_one_fail(folder: Path, option: str) -> None:
     ],
 )
 def test_bad_models(folder: Path, model: str, says: str) -> None:
-    result = run("explain", "red.png", *FAST, "--model", model)
+    result = explain("red.png", model=model)
     assert result.exit_code == 2
     assert says in result.stderr
     assert not (folder / "out").exists()
 
 
 def test_a_model_without_logits(folder: Path) -> None:
-    result = run("explain", "red.png", *FAST, "--model", "colour_models:Wrong")
+    result = explain("red.png", model="colour_models:Wrong")
     assert result.exit_code == 1
     assert "Error: photo 'red.png' could not be explained: model must return logits [B, classes]" in result.stderr
     assert not (folder / "out").exists()
 
 
 def test_a_photo_that_the_model_fails_on_does_not_stop_the_others(folder: Path) -> None:
-    result = run("explain", "blue.png", "red.png", *FAST, "--model", "colour_models:blind", "--infill", "zeros")
+    result = explain("blue.png", "red.png", "--infill", "zeros", model="colour_models:blind")
     assert result.exit_code == 1
     assert "Error: photo 'blue.png' could not be explained: RuntimeError: no blue, please\n" in result.stderr
     assert "1 of 2 photos could not be explained" in result.stderr
-    assert names(folder / "out") == [f"red/{name}" for name in RESULTS]
+    assert names(folder / "out") == sorted([*INDEX, *(f"red/{name}" for name in RESULTS)])
 
 
 def test_a_picture_that_cannot_be_drawn_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +202,7 @@ def test_a_picture_that_cannot_be_drawn_is_reported(folder: Path, monkeypatch: p
     result = explain("red.png", "blue.png")
     assert result.exit_code == 1
     assert "photo 'red.png' could not be explained: importance must be in 0..1" in result.stderr
-    assert names(folder / "out") == [f"blue/{name}" for name in RESULTS]
+    assert names(folder / "out") == sorted([*INDEX, *(f"blue/{name}" for name in RESULTS)])
 
 
 def test_results_are_written_together_or_not_at_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,10 +216,6 @@ def test_results_are_written_together_or_not_at_all(folder: Path, monkeypatch: p
     assert names(folder / "out") == []
 
 
-def fits() -> bool:
-    return "colour_models" in sys.modules and sys.modules["colour_models"].calls != []
-
-
 @pytest.mark.parametrize("name", RESULTS)
 def test_a_folder_in_a_results_place_is_found_before_the_fit(folder: Path, name: str) -> None:
     (folder / "out" / name).mkdir(parents=True)
@@ -282,7 +223,7 @@ def test_a_folder_in_a_results_place_is_found_before_the_fit(folder: Path, name:
     assert result.exit_code == 2
     assert f"Error: out must take the results, got 'out', where out/{name} cannot be replaced" in result.stderr
     assert names(folder / "out") == []
-    assert not fits()
+    assert calls() == 0
 
 
 def test_a_file_in_one_photos_folders_place_is_found_before_the_fit(folder: Path) -> None:
@@ -293,7 +234,7 @@ def test_a_file_in_one_photos_folders_place_is_found_before_the_fit(folder: Path
     assert "Error: out must be a folder, got 'out', where " in result.stderr
     assert "out/blue is not a folder" in result.stderr
     assert names(folder / "out") == ["blue"]
-    assert not fits()
+    assert calls() == 0
 
 
 def test_a_file_that_must_not_be_written_is_found_before_the_fit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +245,7 @@ def test_a_file_that_must_not_be_written_is_found_before_the_fit(folder: Path, m
     result = explain("red.png")
     assert result.exit_code == 2
     assert "where out/explanation.npz cannot be replaced" in result.stderr
-    assert not fits()
+    assert calls() == 0
 
 
 @pytest.mark.parametrize("link", [False, True])
@@ -320,7 +261,7 @@ def test_no_photo_is_overwritten(folder: Path, link: bool) -> None:
     assert f"Error: out must not be where a result replaces a photo, got '.', with {photo}" in result.stderr
     assert (folder / "overview.png").read_bytes() == before
     assert not (folder / "summary.json").exists()
-    assert not fits()
+    assert calls() == 0
 
 
 def test_no_other_photo_is_overwritten(folder: Path) -> None:
@@ -332,38 +273,11 @@ def test_no_other_photo_is_overwritten(folder: Path) -> None:
     assert names(folder / "red") == ["overview.png"]
 
 
-def test_an_interrupt_leaves_what_is_finished(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, calls = cli._explain, []
-
-    def interrupt(*arguments):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        original(*arguments)
-
-    monkeypatch.setattr(cli, "_explain", interrupt)
-    result = explain("red.png", "blue.png", "x.png")
-    assert result.exit_code == 130
-    assert "Interrupted: 1 of 3 photos are explained, and their results complete\n" in result.stderr
-    assert names(folder / "out") == [f"red/{name}" for name in RESULTS]
-    Explanation.load(folder / "out" / "red" / "explanation.npz")
-
-
-def test_an_interrupt_while_writing_leaves_nothing_half(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(self: Explanation, path: Path) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Explanation, "save", interrupt)
-    assert explain("red.png").exit_code == 130
-    assert names(folder / "out") == []
-
-
 def test_odd_file_names(folder: Path) -> None:
-    assert [str(p) for p in cli._folders([Path("a/...png"), Path("b.png")], Path("out"))] == ["out/photo", "out/b"]
     name = os.fsdecode(b"r\xf6t.png")  # Latin-1
     (folder / "red.png").rename(folder / name)
     assert explain(name).exit_code == 0
-    assert json.loads((folder / "out" / "summary.json").read_text(encoding="utf-8"))["photo"] == "r\ufffdt.png"
+    assert summary_of(folder / "out")["photo"] == "r\ufffdt.png"
 
 
 def test_a_missing_package_gives_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,20 +296,23 @@ def test_info() -> None:
         assert name in table.stdout
 
 
-@pytest.mark.parametrize("command", [[], ["explain"], ["demo"], ["info"]])
+@pytest.mark.parametrize("command", [[], ["explain"], ["evaluate"], ["demo"], ["info"]])
 def test_help_teaches(command: list[str]) -> None:
     result = run(*command, "--help")
     assert result.exit_code == 0
     if command == ["explain"]:
-        for word in ("timm:NAME", "local-mean:SIZE", "summary.json", "Exit code", "--target", "--max-batch"):
+        for word in ("timm:NAME", "local-mean:SIZE", "summary.json", "Exit code", "--target", "--max-batch", "--again"):
+            assert word in result.stdout
+    if command == ["evaluate"]:
+        for word in ("evaluation.json", "boxes.csv", "Exit code", "--truth", "--photos"):
             assert word in result.stdout
 
 
 def test_demo(folder: Path) -> None:
     result = run("demo", "--steps", "1", "--samples", "1", "--out", "cat")
     assert result.exit_code == 0, result.output
-    assert names(folder / "cat") == ["explanation.npz", "overview.png", "summary.json"]
-    summary = json.loads((folder / "cat" / "summary.json").read_text())
+    assert names(folder / "cat") == RESULTS
+    summary = summary_of(folder / "cat")
     assert (summary["model"], summary["target"], summary["label"]) == (models.DEMO, 282, "tiger cat")
     assert summary["prob_image"] == pytest.approx(0.386, abs=0.01)
 

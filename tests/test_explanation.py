@@ -20,7 +20,7 @@ def explanation():
         sdr=torch.rand(2, 16, 16, generator=generator),
         targets=torch.tensor([2, 0]),
         logits=torch.randn(2, 2, 4, 4, generator=generator),
-        objective=torch.randn(5, generator=generator),
+        objective=torch.randn(2, 5, generator=generator),
         seconds=0.5,
         settings={"steps": 5, "infill": "Blur(sigma=10.0)"},
         **{name: torch.rand(2, generator=generator) for name in names},
@@ -111,7 +111,7 @@ def rewrite(explanation, path, about=None, **arrays):
         ({"prob_ssr_binary": np.zeros((2, 1))}, r"its prob_ssr_binary must be \[2\], got \[2, 1\]"),
         ({"prob_image": np.zeros(2, dtype=np.int64)}, "its prob_image must be floating point, got torch.int64"),
         ({"logits": np.zeros((2, 3, 4, 4))}, r"its logits must be \[2, 2, h, w\], got \[2, 3, 4, 4\]"),
-        ({"objective": np.zeros((5, 1))}, r"its objective must be \[steps\], got \[5, 1\]"),
+        ({"objective": np.zeros((5, 1))}, r"its objective must be \[2, steps\], got \[5, 1\]"),
         ({"prob_sdr": None}, "it has no entry .*prob_sdr"),
         ({"ssr": np.array(["a"])}, ""),
     ],
@@ -161,3 +161,37 @@ def test_areas_are_those_cut_at_one_half(explanation):
     cut = replace(explanation, logits=torch.stack([ssr, -ssr], 1))
     assert cut.area_ssr.tolist() == [0.5, 0.25]
     assert cut.area_sdr.tolist() == [0.75, 0.5]
+
+
+def test_one_image_of_several_and_several_from_each(explanation):
+    first, last = explanation[0], explanation[-1]
+    assert len(explanation) == 2
+    assert len(first) == len(last) == 1
+    assert torch.equal(last.ssr, explanation.ssr[1:])
+    assert torch.equal(first.logits, explanation.logits[:1])
+    both = sdfido.Explanation.stack([first, last])
+    assert torch.equal(both.sdr, explanation.sdr)
+    assert torch.equal(both.objective, explanation.objective)
+    assert both.seconds == 2 * explanation.seconds
+    assert both.settings == explanation.settings
+
+
+def test_steps_are_counted_until_an_image_settles(explanation):
+    objective = explanation.objective.clone()
+    objective[1, 3:] = torch.nan
+    assert replace(explanation, objective=objective).steps.tolist() == [5, 3]
+
+
+def test_what_cannot_be_taken_or_stacked(explanation):
+    with pytest.raises(IndexError, match=r"index must be one of the explanation's 2 images, 0\.\.1, got 2"):
+        explanation[2]
+    with pytest.raises(TypeError, match="index must be an integer, got 'a'"):
+        explanation["a"]
+    with pytest.raises(ValueError, match="explanations must be at least one, got none"):
+        sdfido.Explanation.stack([])
+    other = replace(explanation, settings={"steps": 6})
+    with pytest.raises(ValueError, match="same settings"):
+        sdfido.Explanation.stack([explanation, other])
+    smaller = replace(explanation, ssr=explanation.ssr[:, 1:], sdr=explanation.sdr[:, 1:])
+    with pytest.raises(ValueError, match="maps of the same size"):
+        sdfido.Explanation.stack([explanation, smaller])

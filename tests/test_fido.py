@@ -111,7 +111,8 @@ def test_explanation_fits_the_images():
         assert importance.min() >= 0
         assert importance.max() <= 1
     torch.testing.assert_close(explanation.joint, (explanation.ssr * explanation.sdr).sqrt())
-    assert explanation.objective.shape == (4,)
+    assert explanation.objective.shape == (3, 4)
+    assert explanation.steps.tolist() == [4, 4, 4]
     assert explanation.settings["steps"] == 4
     assert explanation.settings["objective"] == "log_odds"
 
@@ -125,8 +126,35 @@ def test_probabilities_are_those_of_the_composites():
     ):
         expected = model(composite).softmax(1).gather(1, explanation.targets[:, None])[:, 0]
         torch.testing.assert_close(probability, expected)
-    torch.testing.assert_close(explanation.kept_ssr, explanation.ssr.mean((1, 2)))
-    torch.testing.assert_close(explanation.removed_sdr, explanation.sdr.mean((1, 2)))
+    kept = torch.nn.functional.interpolate(torch.sigmoid(explanation.logits), (24, 24), mode="bilinear")
+    torch.testing.assert_close(explanation.masks, kept)
+    torch.testing.assert_close(explanation.kept_ssr, kept[:, 0].mean((1, 2)))
+    torch.testing.assert_close(explanation.removed_sdr, 1 - kept[:, 1].mean((1, 2)))
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 0.02])
+def test_maps_average_the_keep_rates_over_all_steps(tolerance):
+    settings = {"steps": 60, "mask_size": 6, "warmup": 0.0, "tolerance": tolerance}
+    rates = []
+    explanation = sdfido.FIDO(TinyNet(), **settings).explain(
+        _images(), callback=lambda now: rates.append(torch.sigmoid(now.logits))
+    )
+    assert (explanation.steps.min() < 60) == bool(tolerance)
+    rates += rates[-1:] * (60 - len(rates))  # settled masks are at rest
+    weights = torch.arange(1, 61).view(-1, 1, 1, 1, 1)
+    mean = (weights * torch.stack(rates)).sum(0) / weights.sum()
+    mean = torch.nn.functional.interpolate(mean, (24, 24), mode="bilinear")
+    torch.testing.assert_close(explanation.ssr, mean[:, 0])
+    torch.testing.assert_close(explanation.sdr, 1 - mean[:, 1])
+
+
+def test_temperature_falls_geometrically():
+    settings = sdfido.Settings(steps=9, temperature=(1.0, 0.2))
+    heat = [settings.heat(step) for step in range(9)]
+    assert heat == [1.0, 1.0, 1.0, 0.5, 0.5, 1 / 3, 1 / 3, 0.25, 0.2]
+    assert [sdfido.Settings(temperature=0.3, steps=3).heat(step) for step in range(3)] == [0.3, 0.3, 0.3]
+    assert sdfido.Settings(temperature=(4.0, 1.0), steps=3).heat(1) == pytest.approx(2.0)
+    assert sdfido.Settings(steps=1).heat(0) == 1.0
 
 
 def test_same_seed_same_masks_other_seed_other_masks():
@@ -155,8 +183,8 @@ def test_an_image_alone_gets_the_masks_it_gets_in_a_batch():
         assert torch.equal(alone.ssr[0], batch.ssr[i])
 
 
-@pytest.mark.parametrize("max_batch", [1, 5, 1000])
-def test_chunks_do_not_matter(max_batch):
+@pytest.mark.parametrize(("max_batch", "largest"), [(1, 1), (5, 5), (13, 12), (1000, 18), (None, 6)])
+def test_chunks_do_not_matter(max_batch, largest):
     images = _images()
     sizes = []
 
@@ -167,7 +195,7 @@ def test_chunks_do_not_matter(max_batch):
 
     chunked = sdfido.FIDO(Recorder(), max_batch=max_batch, **QUICK).explain(images)
     _same(chunked, sdfido.FIDO(OneByOne(), **QUICK).explain(images))
-    assert max(sizes) == min(max_batch, 3 * 2 * 3)
+    assert max(sizes) == largest  # composites of whole images, 2 masks x 3 samples each, where that many fit
 
 
 def test_the_classifier_is_left_as_it_was():
@@ -197,7 +225,8 @@ def test_progress():
     seen = []
     explanation = sdfido.FIDO(TinyNet(), **QUICK).explain(_images(), callback=seen.append)
     assert [(p.step, p.steps) for p in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    torch.testing.assert_close(torch.tensor([p.objective for p in seen]), explanation.objective)
+    torch.testing.assert_close(torch.tensor([p.objective for p in seen]), explanation.objective.mean(0))
+    assert [p.settled for p in seen] == [0, 0, 0, 3]
     assert seen[0].logits.shape == (3, 2, 6, 6)
     assert torch.equal(seen[-1].logits, explanation.logits)
     assert not torch.equal(seen[0].logits, seen[1].logits)  # each a copy of its own
@@ -249,7 +278,7 @@ def test_empty_batch():
 
 
 def test_warmup_and_learning_rate():
-    settings = sdfido.Settings(steps=10, warmup=4, learning_rate=1.0)
+    settings = sdfido.Settings(steps=10, warmup=0.4, learning_rate=1.0)
     assert [settings.weight(step) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
     assert sdfido.Settings(warmup=0).weight(0) == 1.0
     rates = [settings.rate(step) for step in range(10)]
@@ -274,16 +303,21 @@ WRONG_SETTINGS = [
     ({"steps": 1.5}, TypeError, "steps must be an integer, got 1.5"),
     ({"num_samples": 0}, ValueError, "num_samples must be"),
     ({"max_batch": -1}, ValueError, "max_batch must be"),
-    ({"warmup": -1}, ValueError, "warmup must be"),
+    ({"warmup": -0.1}, ValueError, "warmup must be finite and at least 0"),
+    ({"warmup": 5}, ValueError, "warmup must be a part of the steps"),
     ({"learning_rate": 0.0}, ValueError, "learning_rate must be positive"),
     ({"learning_rate": float("nan")}, ValueError, "learning_rate must be finite"),
     ({"temperature": -1.0}, ValueError, "temperature must be"),
     ({"temperature": "hot"}, TypeError, "temperature must be a number, got 'hot'"),
+    ({"temperature": (1.0, 0.0)}, ValueError, "temperature must be positive"),
+    ({"temperature": (1.0, 0.5, 0.2)}, TypeError, r"temperature must be a number or a pair \(first, last\)"),
     ({"sparsity_weight": -1.0}, ValueError, "sparsity_weight must be"),
     ({"seed": 1.0}, TypeError, "seed must be an integer"),
     ({"dtype": torch.float16}, ValueError, "dtype must be torch.float32 or torch.bfloat16, got torch.float16"),
     ({"antithetic": "no"}, TypeError, "antithetic must be True or False, got 'no'"),
-    ({"channels_last": 1}, TypeError, "channels_last must be True or False, got 1"),
+    ({"channels_last": 1}, TypeError, "channels_last must be True, False or None, got 1"),
+    ({"tolerance": -0.1}, ValueError, "tolerance must be finite and at least 0"),
+    ({"spread": "wide"}, TypeError, "spread must be a number, got 'wide'"),
     ({"seed": torch.Generator()}, TypeError, "seed must be an integer, got a torch.Generator"),
     ({"mask_size": 0}, ValueError, "mask_size must be"),
     ({"mask_size": "28"}, TypeError, "mask_size must be an integer, a pair"),
@@ -329,7 +363,7 @@ def test_wrong_calls_fail_before_the_first_step(arguments, error, message):
 @pytest.mark.parametrize(
     ("model", "error", "message"),
     [
-        (lambda x: x, ValueError, r"model must return logits \[B, classes\].*\[3, 3, 24, 24\]"),
+        (lambda x: x, ValueError, r"model must return logits \[B, classes\].*\[1, 3, 24, 24\]"),
         (lambda x: x.mean((1, 2, 3))[:, None], ValueError, "at least two classes"),
         (lambda x: x[:1].mean((2, 3)), ValueError, r"model must return logits \[B, classes\]"),
         (lambda x: (x.mean((2, 3)),), TypeError, "model must return a tensor of logits .* got tuple"),
@@ -380,7 +414,7 @@ class InPlace(TinyNet):
 def test_models_that_work_in_place(hidden):
     images = _images()
     before = images.clone()
-    changed = sdfido.FIDO(InPlace(hidden), **QUICK).explain(images)
+    changed = sdfido.FIDO(InPlace(hidden), channels_last=False, **QUICK).explain(images)
     assert torch.equal(images, before)
     if not hidden:
         net = TinyNet()

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 import torch
-from cuda_build import FOLDER, ROOT, run
+from cuda_build import ROOT, run
+from environments import Unavailable, environment, examine
 
 import sdfido
 from sdfido import ops
@@ -59,15 +60,10 @@ def site(built):
 @pytest.fixture(scope="module")
 def cuda_python():
     """The interpreter of an environment of its own, kept for later runs, whose torch was built with CUDA."""
-    folder = FOLDER.parent / f"cuda-torch-{sys.implementation.cache_tag}"
-    python, done = folder / "bin/python", folder / "done"
-    if not done.exists() or done.read_text() != CUDA_TORCH:
-        try:
-            run(sys.executable, "-m", "venv", "--clear", folder)
-            run(python, "-m", "pip", "install", "--quiet", "--no-compile", CUDA_TORCH, "numpy")
-        except AssertionError as error:
-            pytest.skip(f"pip cannot install {CUDA_TORCH} here: {str(error).splitlines()[-1]}")
-        done.write_text(CUDA_TORCH)
+    try:
+        python = environment(examine(sys.executable), CUDA_TORCH)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
     if run(python, "-c", "import torch; print(torch.version.cuda)").strip() == "None":
         pytest.skip(f"pip installs {CUDA_TORCH} without CUDA here")
     return python

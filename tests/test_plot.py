@@ -29,7 +29,7 @@ def explanation(height: int = 24, width: int = 24, count: int = 1) -> Explanatio
         prob_ssr_binary=torch.full((count,), 0.871),
         prob_sdr_binary=torch.full((count,), 0.052),
         logits=torch.zeros(count, 2, 4, 4),
-        objective=torch.zeros(3),
+        objective=torch.zeros(count, 3),
         seconds=1.0,
     )
 

@@ -1,0 +1,47 @@
+"""The command line: `sdfido explain`, `sdfido evaluate`, `sdfido demo`, `sdfido info`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typer import Typer
+
+_HELP = """Explain what an image classifier looks at.
+
+SSR, the smallest sufficient region, is the part of a photo that is enough for the class on its own.
+SDR, the smallest destroying region, is the part without which the class is lost.
+"""
+
+
+def main() -> None:
+    """The `sdfido` command; where its packages are missing, it says how to install them and exits with code 2."""
+    try:
+        app = make_app()
+    except ModuleNotFoundError as error:
+        print(
+            f'sdfido: the command line needs {error.name}; install it with: pip install "sdfido[cli]"', file=sys.stderr
+        )
+        sys.exit(2)
+    app()
+
+
+def make_app() -> Typer:
+    """The typer application, with the commands explain, evaluate, demo and info."""
+    import typer
+
+    from . import evaluate, explain, info
+
+    app = typer.Typer(
+        help=_HELP,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+    )
+    app.command(help=explain.HELP)(explain.explain)
+    app.command(help=evaluate.HELP)(evaluate.evaluate)
+    app.command()(explain.demo)
+    app.command()(info.info)
+    return app

@@ -1,0 +1,80 @@
+"""What is known to matter in photos: masks and boxes that a folder holds."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from .. import models
+from .common import printable
+from .photos import SUFFIXES
+
+BOXES = "boxes.csv"
+_HEADER = ["photo", "x0", "y0", "x1", "y1"]
+
+
+class Truth:
+    """Masks, ``NAME.png`` for the photo ``NAME.jpg``, and boxes, rows of ``boxes.csv``, in pixels of the photo."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises ValueError for what is no folder, or boxes that cannot be read."""
+        if not folder.is_dir():
+            raise ValueError(f"truth must be a folder, got {printable(folder)!r}")
+        self._folder = folder
+        self._boxes = _read_boxes(folder / BOXES) if (folder / BOXES).exists() else {}
+
+    def find(self, photo: Image.Image, places: list[Path], classifier: models.Classifier) -> Tensor | None:
+        """The truth as the classifier would see it, bool [H, W]; None where there is none, or none that it sees.
+
+        places: what the photo may be called here, without the suffix. Raises ValueError for a mask of another size.
+        """
+        size = ImageOps.exif_transpose(photo).size
+        for place in places:
+            path = self._folder / f"{place}.png"
+            if path.is_file():
+                known = _mask(path, size)
+                break
+            if box := self._boxes.get(place.as_posix()):
+                known = np.zeros(size[::-1], dtype=bool)
+                x0, y0, x1, y1 = box
+                known[y0:y1, x0:x1] = True
+                break
+        else:
+            return None
+        drawn = Image.fromarray(known.astype(np.uint8) * 255).convert("RGB")
+        seen = classifier.normalization.pixels(classifier.preprocess(drawn))[0] > 0.5
+        return seen if bool(seen.any()) else None
+
+
+def _mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
+    values: NDArray[np.generic] = np.asarray(models.read_photo(path))
+    if values.shape[1::-1] != size:
+        shape = "x".join(map(str, values.shape[1::-1]))
+        raise ValueError(f"truth {printable(path)!r} must be as large as its photo, {size[0]}x{size[1]}, got {shape}")
+    if values.ndim == 3:
+        values = values[..., : 3 if values.shape[2] >= 3 else 1].max(2)  # without the opacity
+    known: NDArray[np.bool_] = values != 0
+    return known
+
+
+def _read_boxes(path: Path) -> dict[str, tuple[int, ...]]:
+    boxes = {}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file)
+        if not set(_HEADER) <= set(rows.fieldnames or ()):
+            raise ValueError(f"truth {printable(path)!r} must have the columns {', '.join(_HEADER)}")
+        for row in rows:
+            try:
+                box = tuple(round(float(row[name])) for name in _HEADER[1:])
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"truth {printable(path)!r} must have numbers in line {rows.line_num}") from error
+            if not (0 <= box[0] < box[2] and 0 <= box[1] < box[3]):
+                raise ValueError(f"truth {printable(path)!r} must have x0 < x1 and y0 < y1 in line {rows.line_num}")
+            photo = Path(row["photo"])
+            boxes[(photo.with_suffix("") if photo.suffix.lower() in SUFFIXES else photo).as_posix()] = box
+    return boxes

@@ -1,0 +1,31 @@
+"""How good importance maps are: measured by the classifier, by a known truth, and by themselves.
+
+Every measure takes maps of N images and gives one number, or one curve, an image, on their device. A higher value of a
+map means a more important pixel; the scale of the values counts only where a measure says so, so that maps of any
+method can be compared.
+"""
+
+from .agreement import rank_correlation, stability
+from .coherence import components, total_variation
+from .curves import Curve, deletion, insertion, necessity, sufficiency
+from .order import ranks, top
+from .truth import energy_outside, false_positive_rate, intersection_over_union, outside, pointing_game
+
+__all__ = [
+    "Curve",
+    "components",
+    "deletion",
+    "energy_outside",
+    "false_positive_rate",
+    "insertion",
+    "intersection_over_union",
+    "necessity",
+    "outside",
+    "pointing_game",
+    "rank_correlation",
+    "ranks",
+    "stability",
+    "sufficiency",
+    "top",
+    "total_variation",
+]

@@ -1,0 +1,78 @@
+"""The order of importance of an image's pixels."""
+
+from __future__ import annotations
+
+import math
+import numbers
+
+import torch
+from torch import Tensor
+
+from .. import reference
+from ..rng import make_rng
+
+_TIES = make_rng(0x7165)  # a seed that nothing else uses
+
+
+def ranks(importance: Tensor) -> Tensor:
+    """Places of the pixels in the order of importance, from 0 for the most important: int64 [N, H, W].
+
+    Equally important pixels follow each other in a pseudo-random order, which depends on H·W alone: it favours no
+    corner, is the same in every run, batch and device, and the same for every method that is compared.
+
+    Args:
+        importance: maps [N, H, W], floating point, of any scale.
+
+    Raises:
+        TypeError, ValueError: the maps are not floating point, not [N, H, W] or not finite.
+    """
+    flat = check_maps("importance", importance).flatten(1) + 0.0  # makes -0 a 0, which some sorts tell apart
+    pixels = flat.shape[1]
+    shuffle = _shuffle(pixels).to(flat.device)
+    order = shuffle[flat[:, shuffle].argsort(dim=1, descending=True, stable=True)]
+    places = torch.arange(pixels, device=flat.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, places).view(importance.shape)
+
+
+def top(importance: Tensor, area: float) -> Tensor:
+    """The most important part of each image: bool [N, H, W] with ``round(area * H * W)`` pixels set.
+
+    Args:
+        importance: maps [N, H, W]; equally important pixels are ordered as in :func:`ranks`.
+        area: part of the image, 0..1.
+
+    Raises:
+        TypeError, ValueError: an argument has a wrong type or value; the message says which.
+    """
+    chosen = ranks(importance)
+    return chosen < count_pixels(check_fraction("area", area), chosen.shape[1] * chosen.shape[2])
+
+
+def count_pixels(fraction: float, pixels: int) -> int:
+    """The nearest number of pixels, halves up."""
+    return math.floor(fraction * pixels + 0.5)
+
+
+def check_fraction(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a part of the image, 0..1, got {value!r}")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be a part of the image, 0..1, got {value}")
+    return float(value)
+
+
+def check_maps(name: str, maps: Tensor) -> Tensor:
+    if not isinstance(maps, Tensor) or not maps.is_floating_point():
+        got = maps.dtype if isinstance(maps, Tensor) else type(maps).__name__
+        raise TypeError(f"{name} must be a floating-point tensor [N, H, W], got {got}")
+    if maps.dim() != 3 or 0 in maps.shape[1:]:
+        raise ValueError(f"{name} must be [N, H, W], got {list(maps.shape)}")
+    if not maps.isfinite().all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return maps.detach()
+
+
+def _shuffle(pixels: int) -> Tensor:
+    """A fixed pseudo-random permutation of so many pixels."""
+    stream = torch.zeros(1, dtype=torch.int64, device="cpu")
+    return reference.random_words(_TIES, stream, 1, 1, pixels, False).flatten().argsort(stable=True)
