@@ -1,4 +1,4 @@
-# Each of demo, test, bench, lint, wheel and wheel-test sets up all that it needs, in .venv and build.
+# Each of demo, test, bench, studies, lint, wheel and wheel-test sets up all that it needs, in .venv and build.
 PYTHON ?= python3
 # The torch of CPU-only set-ups; the package itself asks for torch>=2.10. Any requirement that pip understands.
 TORCH ?= torch==2.13.0
@@ -16,7 +16,7 @@ SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
 PACKAGED := $(SOURCES) $(shell find sdfido tests -name '*.py') MANIFEST.in README.md LICENSE
 CXX_SOURCES := $(shell find csrc tests benchmarks -name '*.cpp' -o -name '*.h' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo test bench wheel wheel-test lint format clean
+.PHONY: demo test bench studies wheel wheel-test lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -27,6 +27,16 @@ test: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/suite.py --json $(OUT)/benchmarks.json
+
+# What the pages in docs say of the maps, measured anew: more than an hour.
+studies: $(VENV)/.installed
+	$(BIN)/python benchmarks/quality/compare.py
+	$(BIN)/python benchmarks/photos/gallery.py
+	$(BIN)/python benchmarks/choices/race.py
+	$(BIN)/python benchmarks/choices/throughput.py
+	$(BIN)/python benchmarks/choices/trials.py
+	$(BIN)/python benchmarks/enhancement/study.py
+	$(BIN)/python benchmarks/paper/claims.py
 
 # One wheel for every Linux with this glibc or a newer one, every Python >= 3.10 and every torch >= 2.10, built from the
 # source distribution beside it; with CUDA inside where a toolkit is found. SDFIDO_CUDA=1 makes that a must.
