@@ -3,10 +3,13 @@
 Markers are comments: ``<!-- NAME:KEY -->...<!-- /NAME -->``, where KEY says which of the texts belongs there.
 """
 
+import argparse
+import json
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 def marked(page: str, name: str, text: Callable[[str], str]) -> str:
@@ -23,3 +26,10 @@ def put(path: Path, text: str, *, check: bool, command: str) -> None:
     if check:
         sys.exit(f"{path.name} is out of date: run python {command}")
     path.write_text(text)
+
+
+def main(about: str | None, path: Path, results: Path, text: Callable[[Any], str], *, command: str) -> None:
+    """The command line of a page that is made from one results' file."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="only fail if the page would change")
+    put(path, text(json.loads(results.read_text())), check=parser.parse_args().check, command=command)

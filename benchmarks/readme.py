@@ -2,7 +2,8 @@
 
     python benchmarks/readme.py [--check]
 
-Markers are comments: ``<!-- speed -->...<!-- /speed -->``, ``<!-- demo:FIELD -->...<!-- /demo -->`` and
+Markers are comments: ``<!-- speed -->...<!-- /speed -->``, ``<!-- demo:FIELD -->...<!-- /demo -->``,
+``<!-- photo:NAME_FIELD -->...<!-- /photo -->``, ``<!-- maps:table -->...<!-- /maps -->`` and
 ``<!-- swap:CASE -->...<!-- /swap -->``.
 """
 
@@ -18,6 +19,7 @@ import report
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", "docs/swap-in.md")
 DEMO, SWAPS = ROOT / "docs/demo/summary.json", ROOT / "benchmarks/results/swap_in.json"
+PHOTOS, BIRDS = ROOT / "benchmarks/results/photos.json", ROOT / "benchmarks/results/quality.json"
 
 
 def speed() -> str:
@@ -44,14 +46,54 @@ def swap(name: str) -> str:
 
 def demo(field: str) -> str:
     value = json.loads(DEMO.read_text())[field]
-    if field == "seconds":
-        return f"{value:.0f} s"
-    return "under 0.1 %" if value < 0.001 else f"{100 * value:.0f} %"
+    return f"{value:.0f} s" if field == "seconds" else percent(value)
+
+
+def photo(key: str) -> str:
+    name, field = key.split("_", 1)
+    return percent(json.loads(PHOTOS.read_text())["photos"][name][field])
+
+
+def percent(part: float) -> str:
+    if part < 0.001:
+        return "under 0.1 %"
+    return f"{100 * part:.{0 if 0.01 <= part < 0.99 else 1}f} %"
+
+
+def maps(part: str) -> str:
+    """What the maps of all methods are worth, on photos and on drawn birds; or how long a photo takes."""
+    photos, birds = json.loads(PHOTOS.read_text()), json.loads(BIRDS.read_text())
+
+    def on_photos(method: str, measure: str) -> float:
+        values = photos["methods"][method][measure]
+        return float(sum(values) / len(values))
+
+    if part == "seconds":
+        return f"{on_photos('joint', 'seconds'):.0f} s"
+    if part == "count":
+        return str(len(photos["photos"]))
+    rows = []
+    for label, method, bird in (
+        ("**sdfido, SSR**", "ssr", "fido ssr"),
+        ("**sdfido, SDR**", "sdr", "fido sdr"),
+        ("**sdfido, joint**", "joint", "fido joint"),
+        ("Integrated Gradients", "integrated gradients", "integrated gradients map"),
+        ("Occlusion", "occlusion", "occlusion map"),
+        ("Grad-CAM", "grad-cam", "grad-cam map"),
+    ):
+        measures = ("kept_30", "left_20", "insertion", "deletion")
+        found = [f"{on_photos(method, measure):.2f}" for measure in measures]
+        found += [f"{birds['maps'][bird][measure]['mean']:.2f}" for measure in ("iou", "pointing")]
+        rows.append([label, *found])
+    header = ["", "30 % kept ↑", "20 % infilled ↓", "insertion ↑", "deletion ↓", "birds: IoU ↑", "pointing ↑"]
+    return f"\n{report.table(header, rows)}\n"
 
 
 def filled(text: str) -> str:
     text = re.sub(r"(<!-- speed -->).*?(<!-- /speed -->)", lambda m: m[1] + speed() + m[2], text, flags=re.DOTALL)
-    return pages.marked(pages.marked(text, "demo", demo), "swap", swap)
+    for name, filling in (("demo", demo), ("photo", photo), ("swap", swap), ("maps", maps)):
+        text = pages.marked(text, name, filling)
+    return text
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Explains image classifiers by learned masks: FIDO with simplified concrete dropout, fused into one pass."""
 
 from . import evaluate, infill, objectives
+from .enhancement import Enhancement, enhance
 from .explanation import Explanation
 from .fido import FIDO, Progress
 from .normalization import Normalization
@@ -19,6 +20,7 @@ from .settings import Settings
 __all__ = [
     "FIDO",
     "CompositeSamples",
+    "Enhancement",
     "Explanation",
     "Normalization",
     "Progress",
@@ -26,6 +28,7 @@ __all__ = [
     "advance",
     "backend",
     "build_info",
+    "enhance",
     "evaluate",
     "get_include",
     "infill",

@@ -46,7 +46,8 @@ class Explanation:
     @property
     def masks(self) -> Tensor:
         """Keep rates of both masks at the end, SSR first [N, 2, H, W], 0..1: what the composites are made with."""
-        return reference.upsample(torch.sigmoid(self.logits), (self.ssr.shape[1], self.ssr.shape[2]))
+        rates = torch.sigmoid(self.logits)
+        return reference.upsample(rates, (self.ssr.shape[1], self.ssr.shape[2])).clamp(0, 1)
 
     @property
     def joint(self) -> Tensor:

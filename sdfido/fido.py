@@ -111,7 +111,8 @@ class FIDO:
             n, _, height, width = images.shape
             stream_tensor = check_streams(streams, n, images.device)
             cells = self.settings.cells(height, width)
-            infill = infills.apply(self.infill, images.clone(), stream_tensor.tolist())
+            with torch.no_grad():  # an inpainter with parameters would keep its activations
+                infill = infills.apply(self.infill, images.clone(), stream_tensor.tolist()).detach()
             judge = self._judge(images)
             scores = judge.classify(images, self._together(images.device))
             chosen = check_targets(targets, scores)
@@ -283,8 +284,9 @@ class FIDO:
         self, task: "_Task", rates: Tensor, logits: Tensor, history: Tensor, seconds: float
     ) -> Explanation:
         size = (task.images.shape[2], task.images.shape[3])
-        mean_ssr, mean_sdr = reference.upsample(rates, size).unbind(1)
-        keep_ssr, keep_sdr = reference.upsample(torch.sigmoid(logits), size).unbind(1)
+        # Interpolation between ones rounds above 1.
+        mean_ssr, mean_sdr = reference.upsample(rates, size).clamp(0, 1).unbind(1)
+        keep_ssr, keep_sdr = reference.upsample(torch.sigmoid(logits), size).clamp(0, 1).unbind(1)
         # The same with each cell wholly kept or infilled: a faint trace of the image everywhere cannot hide in it.
         binary_ssr, binary_sdr = reference.upsample((logits > 0).float(), size).unbind(1)
 
@@ -305,7 +307,7 @@ class FIDO:
             prob_ssr_binary=judged(composites(binary_ssr)),
             prob_sdr_binary=judged(composites(binary_sdr)),
             logits=logits,
-            objective=history,
+            objective=history.to(task.images.device),
             seconds=seconds,
             settings=self.describe(),
         )

@@ -29,7 +29,7 @@ class Settings:
     antithetic: bool = True  #: samples in pairs with opposite noise
     tolerance: float = 0.001  #: mean change of the keep rates over 10 steps below which an image has settled
     seed: int = 0  #: of the mask samples
-    max_batch: int | None = None  #: composites in memory at once; None: those of one image on CPUs, 64 elsewhere
+    max_batch: int | None = None  #: composites at once, but an image's 2 S at least; None: 2 S on CPUs, 64 elsewhere
     channels_last: bool | None = None  #: memory format of composites; None: channels-last for models with convolutions
     dtype: torch.dtype = torch.float32  #: of the composites; below float32 the classifier runs under autocast
 
@@ -44,9 +44,10 @@ class Settings:
         self._set_number("learning_rate", float, 0)
         if self.learning_rate == 0:
             raise ValueError("learning_rate must be positive, got 0")
-        for value in _ends(self.temperature):
-            if check_number("temperature", value, float, 0) == 0:
-                raise ValueError("temperature must be positive, got 0")
+        ends = tuple(check_number("temperature", value, float, 0) for value in _ends(self.temperature))
+        if 0 in ends:
+            raise ValueError("temperature must be positive, got 0")
+        object.__setattr__(self, "temperature", ends if isinstance(self.temperature, tuple) else ends[0])
         for name in ("sparsity_weight", "smoothness_weight", "spread", "tolerance"):
             self._set_number(name, float, 0)
         if not isinstance(self.antithetic, bool):
@@ -56,6 +57,7 @@ class Settings:
         if isinstance(self.seed, torch.Generator):
             raise TypeError("seed must be an integer, got a torch.Generator; draw one with generator.initial_seed()")
         make_rng(self.seed)
+        object.__setattr__(self, "seed", int(self.seed))
         if self.dtype not in (torch.float32, torch.bfloat16):
             # float16 is left out: without scaling, the gradients of the composites vanish in it.
             raise ValueError(f"dtype must be torch.float32 or torch.bfloat16, got {self.dtype}")
@@ -64,8 +66,8 @@ class Settings:
             pair = (size, size) if isinstance(size, numbers.Integral) else size
             if not isinstance(pair, tuple) or len(pair) != 2:
                 raise TypeError(f"mask_size must be an integer, a pair (rows, columns) or None, got {size!r}")
-            for cells in pair:
-                check_number("mask_size", cells, int, 1)
+            cells = tuple(check_number("mask_size", count, int, 1) for count in pair)
+            object.__setattr__(self, "mask_size", cells if isinstance(size, tuple) else cells[0])
 
     def _set_number(self, name: str, kind: type, least: float) -> None:
         object.__setattr__(self, name, check_number(name, getattr(self, name), kind, least))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from cli_support import draw, explain, names, prepare, run, stamps
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sdfido import Explanation, evaluate, models, plot
+from sdfido import Explanation, evaluate, models, plot, plot_curves
 from sdfido.cli.measure import Originals, Result
 from sdfido.infill import from_spec
 
@@ -149,12 +151,61 @@ def test_photos_without_truth_are_left_out_of_its_average(folder: Path, out: Pat
     assert [line.split("│")[-2].strip() for line in result.stdout.splitlines() if "blue.png" in line] == ["–"]
 
 
+def test_truth_of_another_photo_of_the_same_name_is_not_taken(folder: Path) -> None:
+    for name in ("birds/x.png", "birds/sub/x.png"):
+        draw(folder / name, (250, 20, 20))
+    explain("birds")
+    (folder / "truth").mkdir()
+    (folder / "truth" / "boxes.csv").write_text("photo,x0,y0,x1,y1\nx.png,10,5,20,15\n")
+    result = run("evaluate", "out", "--truth", "truth")
+    below, above = record(folder / "out")["runs"][0]["photos"]
+    assert (above["results"], below["results"]) == ("x", "sub/x")
+    assert above["outside"]["joint"] is not None
+    assert below["outside"] == dict.fromkeys(MAPS)
+    assert "1 of 2 photos have no truth that the classifier sees\n" in result.stdout
+    (folder / "truth" / "sub").mkdir()
+    Image.new("L", (30, 20), 255).save(folder / "truth" / "sub" / "x.png")
+    result = run("evaluate", "out", "--truth", "truth")
+    assert record(folder / "out")["runs"][0]["photos"][0]["outside"] == dict.fromkeys(MAPS, 0)
+    assert "have no truth" not in result.stdout
+
+
+def test_a_photo_that_has_out_for_itself_has_the_truth_of_its_own_name(folder: Path) -> None:
+    explain("red.png", "--out", "one")
+    (folder / "truth").mkdir()
+    Image.new("L", (30, 20), 255).save(folder / "truth" / "red.png")
+    run("evaluate", "one", "--truth", "truth")
+    assert record(folder / "one")["runs"][0]["photos"][0]["outside"] == dict.fromkeys(MAPS, 0)
+
+
+@pytest.mark.parametrize("rows", [[(4, 0, 8, 20), (22, 4, 26, 16)], [(22, 4, 26, 16), (4, 0, 8, 20), (5, 1, 7, 9)]])
+def test_all_boxes_of_a_photo_count(folder: Path, out: Path, rows: list[tuple[int, ...]]) -> None:
+    (folder / "boxes").mkdir()
+    lines = [",".join(map(str, ("red.png", *row))) for row in rows]
+    (folder / "boxes" / "boxes.csv").write_text("\n".join(["photo,x0,y0,x1,y1", *lines]) + "\n")
+    mask = np.zeros((20, 30), dtype=np.uint8)
+    mask[0:20, 4:8] = mask[4:16, 22:26] = 1
+    (folder / "masks").mkdir()
+    Image.fromarray(mask).save(folder / "masks" / "red.png")
+    found = []
+    for truth in ("boxes", "masks"):
+        assert run("evaluate", "out", "--truth", truth).exit_code == 0
+        found.append(record(out)["runs"][0]["photos"][1])
+    boxes, masks = found
+    assert boxes == masks
+    assert boxes["outside"]["joint"] is not None
+
+
 @pytest.mark.parametrize(
     ("boxes", "says"),
     [
         ("photo,x,y\n", "must have the columns photo, x0, y0, x1, y1"),
         ("photo,x0,y0,x1,y1\nred.png,1,2,3\n", "must have numbers in line 2"),
         ("photo,x0,y0,x1,y1\nred.png,5,2,3,4\n", "must have x0 < x1 and y0 < y1 in line 2"),
+        (
+            "photo,x0,y0,x1,y1\nred.png,1,2,3,4\nred.jpg,1,2,3,4\n",
+            "must have one photo of a name, got 'red.png' and 'red.jpg' in line 3",
+        ),
     ],
 )
 def test_bad_boxes(folder: Path, out: Path, boxes: str, says: str) -> None:
@@ -195,6 +246,102 @@ def test_several_runs_are_set_against_each_other(folder: Path, out: Path) -> Non
     assert same["mean"]["ssr"] == pytest.approx(sum(photo["ssr"] for photo in same["photos"]) / 2)
     assert "rank correlation" in result.stdout
     assert not (folder / "seed4" / "evaluation.json").exists()
+
+
+def copies(folder: Path, count: int) -> list[str]:
+    """So many folders with the results of OUT, which may then be spoilt."""
+    for number in range(count):
+        shutil.copytree(folder / "out", folder / f"copy{number}")
+    return [f"copy{number}" for number in range(count)]
+
+
+def spoil(results: Path, how: str) -> None:
+    path = results / "explanation.npz"
+    if how == "not an explanation":
+        path.write_bytes(b"PK")
+        return
+    explanation = Explanation.load(path)
+    if how == "not finite":
+        explanation.sdr[0, 3, 3] = torch.nan
+    else:
+        explanation = Explanation.load(results.parents[1] / "large" / "explanation.npz")
+    explanation.save(path)
+
+
+@pytest.mark.parametrize("how", ["not an explanation", "not finite", "of another size"])
+def test_a_result_that_cannot_be_read_does_not_stop_the_others(folder: Path, out: Path, how: str) -> None:
+    explain("red.png", "--out", "large", model="colour_models:large")
+    first, second = copies(folder, 2)
+    spoil(folder / second / "red", how)
+    result = run("evaluate", first, second)
+    assert result.exit_code == 1, result.output
+    assert f"{second}/red/explanation.npz" in result.stderr
+    assert "1 of 4 photos could not be measured" in result.stderr
+    written = record(folder / first)
+    assert [[photo["photo"] for photo in each["photos"]] for each in written["runs"]] == [
+        ["blue.png", "red.png"],
+        ["blue.png"],
+    ]
+    assert [photo["photo"] for photo in written["rank_correlation"]["photos"]] == ["blue.png"]
+
+
+@pytest.mark.parametrize("empty", [0, 1])
+def test_an_out_without_a_measurable_photo_does_not_stop_the_others(folder: Path, out: Path, empty: int) -> None:
+    given = copies(folder, 2)
+    for name in ("red", "blue"):
+        spoil(folder / given[empty] / name, "not finite")
+    result = run("evaluate", *given)
+    assert result.exit_code == 1
+    assert "2 of 4 photos could not be measured" in result.stderr
+    written = record(folder / given[0])
+    assert [(each["out"], len(each["photos"])) for each in written["runs"]] == [(given[1 - empty], 2)]
+    assert written["rank_correlation"]["photos"] == []
+    assert "red.png" in result.stdout
+    assert (folder / given[0] / "curves.png").exists()
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_folder_in_the_files_place_is_found_before_measuring(
+    folder: Path, out: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (out / name).mkdir()
+    monkeypatch.setattr(evaluate, "insertion", None)
+    result = run("evaluate", "out")
+    assert result.exit_code == 2
+    assert f"Error: out must take the evaluation, got 'out', where out/{name} cannot be replaced" in result.stderr
+
+
+def test_an_out_that_must_not_be_written_is_found_before_measuring(
+    folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = os.access  # the tests may run as root, who may write anything
+    monkeypatch.setattr(os, "access", lambda path, mode: mode == os.R_OK and original(path, mode))
+    monkeypatch.setattr(evaluate, "insertion", None)
+    result = run("evaluate", "out")
+    assert result.exit_code == 2
+    assert "Error: out must be a folder to write to, got 'out', which is not writable" in result.stderr
+
+
+def test_a_missing_package_is_found_before_measuring(folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "sdfido.plot_curves", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib.lines", None)
+    monkeypatch.setattr(evaluate, "insertion", None)
+    result = run("evaluate", "out")
+    assert result.exit_code == 2
+    assert 'pip install "sdfido[plot]"' in result.stderr
+
+
+def test_files_that_cannot_be_written_are_reported(folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(plot_curves, "save", fail)
+    result = run("evaluate", "out")
+    assert result.exit_code == 1
+    assert "Error: out/curves.png and out/evaluation.json could not be written: [Errno 28] No space" in result.stderr
+    assert "average" in result.stdout
+    assert "See " not in result.stdout
+    assert not (out / "evaluation.json").exists()
 
 
 def test_runs_of_models_that_see_photos_otherwise(folder: Path, out: Path) -> None:
@@ -260,11 +407,11 @@ def test_bad_arguments(folder: Path, out: Path, arguments: list[str], says: str)
 
 def test_results_of_an_older_version(folder: Path, out: Path) -> None:
     about = json.loads((out / "red" / "summary.json").read_text())
-    del about["model_spec"], about["model_sha256"]
+    del about["model_spec"], about["prob_image"]
     (out / "red" / "summary.json").write_text(json.dumps(about))
     result = run("evaluate", "out")
     assert result.exit_code == 2
-    assert "Error: results 'out/red' do not say model_spec, model_sha256: they are of an older sdfido" in result.stderr
+    assert "Error: results 'out/red' do not say prob_image, model_spec: they are of an older sdfido" in result.stderr
 
 
 def test_other_weights(folder: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -294,6 +297,71 @@ def test_a_process_writes_the_same_files(folder: Path, birds: Path, monkeypatch:
         assert all(np.array_equal(one[array], other[array]) for array in set(one.files) - {"about"})
 
 
+class Deadly:
+    """Ends the process that it is unpickled in."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_what_a_dead_process_leaves_is_written_without_it(
+    folder: Path, birds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "processes", lambda device, photos: 1)
+    monkeypatch.setattr(writer, "pickle", SimpleNamespace(dumps=lambda arguments: pickle.dumps(Deadly())))
+    result = explain("birds")
+    assert result.exit_code == 0, result.output
+    assert sorted(order(result.stdout)) == ["birds/a.png", "birds/b.JPG", "birds/sub/c.webp"]
+    written = [f"{name}/{file}" for name in ("a", "b", "sub/c") for file in RESULTS]
+    assert names(folder / "out") == sorted([*written, *INDEX])
+    assert result.stderr.count("a process that writes results has ended before its time") == 1
+
+
+def test_a_process_that_dies_between_photos_does_not_stop_the_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    told: list[BaseException | None] = []
+    monkeypatch.setattr(results, "write", written.append)
+    with writer.Writer(1) as one:
+        monkeypatch.setattr(writer, "pickle", SimpleNamespace(dumps=lambda arguments: pickle.dumps(Deadly())))
+        one.write(("first",), told.append)
+        while one._pending and not all(future.done() for future in one._pending):
+            time.sleep(0.02)
+        one.write(("second",), told.append)
+        assert sorted(written) == ["first", "second"]
+        one.write(("third",), told.append)
+        assert written[2:] == ["third"]
+    assert told == [None, None, None]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="interrupts cannot be held back there")
+def test_an_interrupt_spares_a_process_that_only_starts(folder: Path) -> None:
+    code = (
+        "import os, signal, time\nfrom pathlib import Path\nfrom sdfido.cli import writer\n"
+        "try:\n    with writer.Writer(1) as one:\n"
+        "        one.write((Path('here'), None), lambda error: print(repr(error), flush=True))\n"
+        "        time.sleep(0.3)\n        os.killpg(0, signal.SIGINT)\n        time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    print('interrupted')\n"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, start_new_session=True)
+    said = process.stdout.splitlines()
+    assert len(said) == 2, process.stderr
+    assert said[0].startswith("TypeError")  # what write says of the arguments: it was called
+    assert said[1] == "interrupted"
+    assert process.stderr == ""
+
+
+def test_nobody_reading_does_not_stop_the_work(folder: Path, birds: Path) -> None:
+    (folder / "go").touch()
+    with subprocess.Popen(command("birds"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (0, "")
+    written = [f"{name}/{file}" for name in ("a", "b", "sub/c") for file in RESULTS]
+    assert names(folder / "out") == sorted([*written, *INDEX])
+
+
 @pytest.mark.parametrize(("device", "photos", "number"), [("cpu", 500, 0), ("cuda", 3, 0), ("cuda:1", 12, 3)])
 def test_processes_write_beside_a_gpu(monkeypatch: pytest.MonkeyPatch, device: str, photos: int, number: int) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(16))
@@ -333,6 +401,31 @@ def test_the_page_shows_every_picture(folder: Path) -> None:
     assert 'src="%3Cb%3E%20%26%20%231/overview.png"' in page
     assert 'src="blue/overview.png"' in page
     assert "<title>2 photos explained</title>" in page
+
+
+@pytest.mark.parametrize(
+    "change", [{"area_ssr": None}, {"prob_image": "high"}, {"label": ...}, {"prob_ssr_binary": ..., "photo": ...}]
+)
+def test_the_index_leaves_out_summaries_that_do_not_say_enough(
+    folder: Path, birds: Path, change: dict[str, object]
+) -> None:
+    explain("red.png", "--out", "out/older")
+    about = {name: value for name, value in (summary_of(folder / "out" / "older") | change).items() if value != ...}
+    (folder / "out" / "older" / "summary.json").write_text(json.dumps(about))
+    result = explain("birds")
+    assert result.exit_code == 0, result.output
+    assert [row["results"] for row in table(folder / "out")] == ["a", "b", "sub/c"]
+    page = (folder / "out" / "index.html").read_text(encoding="utf-8")
+    assert "<title>3 photos explained</title>" in page
+
+
+def test_a_summary_that_cannot_be_told_as_text_is_reported(folder: Path) -> None:
+    explain("red.png", "--out", "out/older")
+    about = summary_of(folder / "out" / "older") | {"label": "\ud800"}
+    (folder / "out" / "older" / "summary.json").write_text(json.dumps(about))
+    result = explain("red.png", "blue.png")
+    assert result.exit_code == 1
+    assert "Error: out/summary.csv and out/index.html could not be written" in result.stderr
 
 
 @pytest.mark.parametrize("name", INDEX)

@@ -272,6 +272,39 @@ def test_plain_callables_and_other_objectives():
         assert explanation.objective.isfinite().all()
 
 
+def test_maps_stay_in_their_range():
+    """Interpolation between keep rates of 1 rounds above 1, and the root of a negative SDR is NaN."""
+    explanation = sdfido.FIDO(TinyNet(), learning_rate=10.0, mask_size=5).explain(_images(2))
+    for maps in (explanation.ssr, explanation.sdr, explanation.joint, explanation.masks):
+        assert 0 <= maps.min() <= maps.max() <= 1
+    assert sdfido.evaluate.deletion(TinyNet(), _images(2), explanation.joint).area.isfinite().all()
+
+
+def test_numbers_of_numpy_are_saved(tmp_path):
+    settings = {
+        "seed": np.int64(3),
+        "mask_size": np.int64(6),
+        "temperature": (np.float32(0.5), 1),
+        "steps": np.int32(2),
+    }
+    sdfido.FIDO(TinyNet(), **settings).explain(_images(1)).save(tmp_path / "e.npz")
+    found = sdfido.Explanation.load(tmp_path / "e.npz").settings
+    assert (found["seed"], found["mask_size"], found["temperature"][0]) == (3, 6, 0.5)
+    assert sdfido.Settings(mask_size=(np.int64(6), 4)).mask_size == (6, 4)
+
+
+def test_an_infill_with_parameters_keeps_no_graph(monkeypatch):
+    inpainter = nn.Conv2d(3, 3, 3, padding=1)
+    kept = []
+    original = sdfido.FIDO._gradient
+    monkeypatch.setattr(
+        sdfido.FIDO, "_gradient", lambda *args: (kept.append(args[2].infill.requires_grad), original(*args))[1]
+    )
+    sdfido.FIDO(TinyNet(), infill=inpainter, **QUICK).explain(_images(1))
+    assert kept
+    assert not any(kept)
+
+
 def test_empty_batch():
     explanation = sdfido.FIDO(TinyNet(), **QUICK).explain(torch.zeros(0, 3, 24, 24))
     assert explanation.ssr.shape == (0, 24, 24)

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import typer
 
@@ -41,12 +41,21 @@ def reason(error: BaseException) -> str:
 
 def say(message: str) -> None:
     """A line on standard output: above the progress bar where that shows on the same terminal."""
-    print(message, flush=True)
+    _tell(message, sys.stdout)
 
 
 def complain(message: str) -> None:
     """A line on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    _tell(message, sys.stderr)
+
+
+def _tell(message: str, stream: TextIO) -> None:
+    try:
+        print(message, file=stream, flush=True)
+    except BrokenPipeError:  # nobody reads any more: the work goes on without
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def fail(error: Exception) -> NoReturn:

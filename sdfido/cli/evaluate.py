@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from ..files import replacing
 from ..ops import build_info
 from . import results
 from .bar import Bar
-from .common import complain, fail, find_own_modules, interruptible, printable, say
+from .common import complain, fail, find_own_modules, interruptible, printable, reason, say
 from .explain import Device
 from .measure import AT, MAPS, TOP, Classifiers, Measured, Measuring, Numbers, Originals, Result, agreement, read
 from .truth import BOXES, Truth
@@ -52,8 +53,10 @@ With --truth, for the joint map:
 With several OUTs (seeds, models), a second table has the rank correlation of the maps between them, for each photo that
 all have explained: 1 is the same order of importance, 0 none in common.
 
-The truth is FOLDER/NAME.png for the photo NAME.jpg (sub-folders alike): as large as the photo, 0 where nothing matters;
-or a row of FOLDER/{BOXES}: photo,x0,y0,x1,y1 in pixels, x1 and y1 being the first ones outside.
+The truth is FOLDER/NAME.png for the photo with the results OUT/NAME (sub-folders alike), or for the photo NAME.jpg that
+has OUT for itself: as large as the photo, 0 where nothing matters; or rows of FOLDER/{BOXES}: photo,x0,y0,x1,y1 in
+pixels, x1 and y1 being the first ones outside, where all rows of a photo count together. Photos without truth are left
+out of these columns' average.
 
 Examples:
 
@@ -65,12 +68,12 @@ Examples:
 
     sdfido evaluate results --photos /new/place/birds
 
-Exit code: 0 if every photo was measured; 1 if one could not be (the others are); 2 if an argument is wrong, OUT has no
-results, or the model is not the one that they were made with (nothing is written); 130 if interrupted (nothing is
-written).
+Exit code: 0 if every photo was measured; 1 if one could not be (the others are), or the files not be written; 2 if an
+argument is wrong, OUT has no results, the files have no place there, or the model is not the one that the results were
+made with (nothing is written); 130 if interrupted (nothing is written).
 """
 
-Same = Sequence[tuple[Result, dict[str, float]]]  # the rank correlations of photos
+Same = Sequence[tuple[Result, dict[str, float]]]  # the rank correlations of photos; None with one OUT
 
 _BEST = {"sufficiency": "ssr", "necessity": "sdr", "insertion": "ssr", "deletion": "sdr"}  # the map made for each
 _TITLES = {"ssr": "SSR", "sdr": "SDR", "joint": "joint"}
@@ -101,12 +104,14 @@ def evaluate(
     with interruptible(lambda: "nothing is written"):
         try:
             runs = [read(folder) for folder in out]
+            results.check_evaluation(out[0])
+            importlib.import_module("sdfido.plot_curves")
             known = Truth(truth) if truth else None
             originals = Originals(photos)
             classifiers = Classifiers(device)
             for result in (result for run in runs for result in run):
                 classifiers.get(result)
-            same = agreement(runs, classifiers) if len(runs) > 1 else []
+            same = agreement(runs, classifiers) if len(runs) > 1 else None
         except Exception as error:
             fail(error)
         with Bar(sum(map(len, runs))) as bar:
@@ -115,13 +120,30 @@ def evaluate(
                 measured = [measuring.measure(folder, run) for folder, run in zip(out, runs, strict=True)]
             except Exception as error:
                 fail(error)
-        if all(each.results for each in measured):
-            _print(measured, same)
-            _write(out[0], measured, same)
-            say(f"See {printable(out[0] / results.CURVES)} and {printable(out[0] / results.EVALUATION)}")
+        written = _conclude(out[0], [each for each in measured if each.results], same)
+    count = sum(map(len, runs))
+    if measuring.without_truth:
+        say(f"{measuring.without_truth} of {count} photos have no truth that the classifier sees")
     if measuring.failed:
-        complain(f"{measuring.failed} of {sum(map(len, runs))} photos could not be measured")
+        complain(f"{measuring.failed} of {count} photos could not be measured")
+    if measuring.failed or not written:
         raise typer.Exit(1)
+
+
+def _conclude(out: Path, measured: Sequence[Measured], same: Same | None) -> bool:
+    """Write and print what is measured, if anything; whether that went well."""
+    if not measured:
+        return True
+    files = f"{printable(out / results.CURVES)} and {printable(out / results.EVALUATION)}"
+    try:
+        _write(out, measured, same)
+    except OSError as error:
+        complain(f"Error: {files} could not be written: {reason(error)}")
+        _print(measured, same)
+        return False
+    _print(measured, same)
+    say(f"See {files}")
+    return True
 
 
 def mean(numbers: Sequence[Numbers]) -> Numbers:
@@ -138,14 +160,14 @@ def _mean(values: Sequence[float]) -> float:
     return fmean(known) if known else math.nan
 
 
-def _print(measured: Sequence[Measured], same: Same) -> None:
+def _print(measured: Sequence[Measured], same: Same | None) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = 200  # nothing is to be squeezed there
     for each in measured:
         average = mean(each.numbers)
         columns = {title: column for title, column in _COLUMNS.items() if column[0] in average}
-        table = Table("photo", "class", "p", title=printable(each.out) if len(measured) > 1 else None)
+        table = Table("photo", "class", "p", title=None if same is None else printable(each.out))
         for title in columns:
             table.add_column(title, justify="right")
         for result, numbers in zip(each.results, each.numbers, strict=True):
@@ -176,13 +198,13 @@ def _number(value: float, form: str) -> str:
     return form.format(value) if math.isfinite(value) else "–"
 
 
-def _write(out: Path, measured: Sequence[Measured], same: Same) -> None:
+def _write(out: Path, measured: Sequence[Measured], same: Same | None) -> None:
     from .. import plot_curves
 
     panels = [
-        {printable(each.out): each.mean_curve(measure, best) for each in measured}
-        if len(measured) > 1
-        else {_TITLES[name]: measured[0].mean_curve(measure, name) for name in MAPS}
+        {_TITLES[name]: measured[0].mean_curve(measure, name) for name in MAPS}
+        if same is None
+        else {printable(each.out): each.mean_curve(measure, best) for each in measured}
         for measure, best in _BEST.items()
     ]
     runs = [
@@ -195,19 +217,19 @@ def _write(out: Path, measured: Sequence[Measured], same: Same) -> None:
         for each in measured
     ]
     record = {"areas": AT | {"components": TOP}, "runs": runs, "build": build_info()}
-    if len(measured) > 1:
+    if same is not None:
         record["rank_correlation"] = {
             "photos": [{"photo": result.summary["photo"]} | by_map for result, by_map in same],
             "mean": {name: _mean([by_map[name] for _, by_map in same]) for name in MAPS},
         }
     text = json.dumps(_known(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with replacing(out / results.EVALUATION) as record_part, replacing(out / results.CURVES) as picture_part:
-        plot_curves.save(plot_curves.curves(*panels, title=_title(measured)), picture_part)
+        plot_curves.save(plot_curves.curves(*panels, title=_title(measured, same)), picture_part)
         record_part.write_text(text, encoding="utf-8")
 
 
-def _title(measured: Sequence[Measured]) -> str:
-    if len(measured) > 1:
+def _title(measured: Sequence[Measured], same: Same | None) -> str:
+    if same is not None:
         return "SSR maps: sufficiency and insertion; SDR maps: necessity and deletion"
     found = measured[0].results
     about = dict.fromkeys(f"{result.summary['model']}, infill {result.summary['infill']}" for result in found)

@@ -152,7 +152,7 @@ def _write_index(out: Path) -> bool:
     """Write the table and the page of all results in OUT, if there are any; whether that went well."""
     try:
         results.write_index(out)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a foreign summary's text that UTF-8 does not have
         complain(f"Error: {out / results.TABLE} and {out / results.PAGE} could not be written: {reason(error)}")
         return False
     return True

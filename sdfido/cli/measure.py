@@ -33,7 +33,7 @@ TRUTH: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "outside": evaluate.outside,
 }
 _CHUNK = 16  # photos measured at once
-_NEEDED = ("photo", "model_spec", "model_sha256", "target", "label", "infill", "seed")
+_NEEDED = ("photo", "prob_image", "model", "model_spec", "model_sha256", "target", "label", "infill", "seed")
 
 Numbers = dict[str, dict[str, float]]  # by measure and map
 
@@ -137,6 +137,7 @@ class Measuring:
         self, classifiers: Classifiers, originals: Originals, truth: Truth | None, max_batch: int, bar: Bar
     ) -> None:
         self.failed = 0
+        self.without_truth = 0  #: photos that are measured, but have no truth
         self._classifiers, self._originals, self._truth = classifiers, originals, truth
         self._max_batch, self._bar = max_batch, bar
 
@@ -159,8 +160,8 @@ class Measuring:
         for result in chunk:
             try:
                 photo = self._originals.open(result)
-                explanation = Explanation.load(result.folder / results.FILES[1])
-                known = self._truth.find(photo, _names(result), classifier) if self._truth else None
+                explanation = _load(result, classifier)
+                known = self._truth.find(photo, _name(result), classifier) if self._truth else None
                 opened.append((result, classifier.preprocess(photo), explanation, known))
             except ImportError:
                 raise
@@ -172,7 +173,9 @@ class Measuring:
             maps = {name: torch.cat([getattr(e, name) for e in explanations]) for name in MAPS}
             targets = torch.cat([e.targets for e in explanations])
             columns = self._columns(classifier, torch.stack(images), targets, kept[0].summary, maps, measured)
-            columns |= _against_truth(maps, truths)
+            if self._truth:
+                columns |= _against_truth(maps, truths)
+                self.without_truth += sum(truth is None for truth in truths)
             measured.results += kept
             measured.numbers += [
                 {measure: {name: column[i] for name, column in by_map.items()} for measure, by_map in columns.items()}
@@ -217,7 +220,8 @@ class Measuring:
 def agreement(runs: Sequence[Sequence[Result]], classifiers: Classifiers) -> list[tuple[Result, dict[str, float]]]:
     """For each photo that all runs have explained, the mean rank correlation of each map between the runs.
 
-    Raises ValueError where the runs' classifiers see different parts of a photo, or at different sizes.
+    Photos with a result that cannot be read are left out. Raises ValueError where the runs' classifiers see different
+    parts of a photo, or at different sizes.
     """
     by_content = [{_content(result): result for result in reversed(run)} for run in runs]
     rows = []
@@ -225,12 +229,16 @@ def agreement(runs: Sequence[Sequence[Result]], classifiers: Classifiers) -> lis
         if any(content not in others for others in by_content):
             continue
         same = [others[content] for others in by_content]
-        seen = [(c.size, c.crop) for c in map(classifiers.get, same)]
+        loaded = [classifiers.get(result) for result in same]
+        seen = [(c.size, c.crop) for c in loaded]
         if len(set(seen)) > 1:
             raise ValueError(
                 f"out must be folders whose maps can be compared, got models that see photos at sizes and crops {seen}"
             )
-        explanations = [Explanation.load(result.folder / results.FILES[1]) for result in same]
+        try:
+            explanations = [_load(result, classifier) for result, classifier in zip(same, loaded, strict=True)]
+        except (OSError, ValueError):  # told where it is measured
+            continue
         numbers = {name: evaluate.stability(torch.stack([getattr(e, name) for e in explanations])) for name in MAPS}
         rows.append((first, {name: float(number) for name, number in numbers.items()}))
     return rows
@@ -257,10 +265,18 @@ def _kind(result: Result) -> tuple[Any, ...]:
     return tuple(result.summary[name] for name in ("model_spec", "model_sha256", "infill", "seed"))
 
 
-def _names(result: Result) -> list[Path]:
-    """What the photo may be called among the truth: by its place in OUT, or by its own name."""
-    places = [result.place, Path(Path(result.summary["photo"]).stem)]
-    return [place for place in places if place != Path()]
+def _load(result: Result, classifier: models.Classifier) -> Explanation:
+    """The maps of a result. Raises OSError, ValueError where they cannot be read, or are not of one photo."""
+    path = result.folder / results.FILES[1]
+    explanation = Explanation.load(path)
+    if explanation.ssr.shape != (1, *classifier.size) or not explanation.joint.isfinite().all():
+        raise ValueError(f"{printable(path)} does not have the maps of one photo, {classifier.size}, finite everywhere")
+    return explanation
+
+
+def _name(result: Result) -> Path:
+    """What the photo is called among the truth: its place in OUT; where it has OUT for itself, its own name."""
+    return result.place if result.place != Path() else Path(Path(result.summary["photo"]).stem)
 
 
 def _content(result: Result) -> str:

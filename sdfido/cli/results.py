@@ -113,9 +113,20 @@ def check_index(out: Path) -> None:
             raise ValueError(f"out must be a folder for results, got {str(out)!r}, where {path} cannot be replaced")
 
 
+def check_evaluation(out: Path) -> None:
+    """Raise ValueError where the numbers and the curves of an evaluation could not be written."""
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise ValueError(f"out must be a folder to write to, got {printable(out)!r}, which is not writable")
+    for path in (out / EVALUATION, out / CURVES):
+        if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+            raise ValueError(
+                f"out must take the evaluation, got {printable(out)!r}, where {printable(path)} cannot be replaced"
+            )
+
+
 def write_index(out: Path) -> None:
     """Write the table of all results in OUT, which spreadsheets open, and the page of their pictures; none without."""
-    found = [(folder.relative_to(out), summary) for folder, summary in find(out)]
+    found = [(folder.relative_to(out), summary) for folder, summary in find(out) if _can_be_told(summary)]
     if not found:
         return
     with replacing(out / TABLE) as part, part.open("w", encoding="utf-8-sig", newline="") as file:
@@ -125,6 +136,12 @@ def write_index(out: Path) -> None:
             table.writerow([*(_cell(summary.get(name, "")) for name in _COLUMNS), printable(folder)])
     with replacing(out / PAGE) as part:
         part.write_text(page.render([(f / FILES[2], s) for f, s in found], TABLE), encoding="utf-8")
+
+
+def _can_be_told(summary: Mapping[str, Any]) -> bool:
+    """Whether it says what the page shows; that of an older sdfido, or of another program, may not."""
+    numbers = (summary.get(name) for name in NUMBERS)
+    return "photo" in summary and "label" in summary and all(isinstance(number, int | float) for number in numbers)
 
 
 def _cell(value: Any) -> Any:

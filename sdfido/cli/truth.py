@@ -19,7 +19,10 @@ _HEADER = ["photo", "x0", "y0", "x1", "y1"]
 
 
 class Truth:
-    """Masks, ``NAME.png`` for the photo ``NAME.jpg``, and boxes, rows of ``boxes.csv``, in pixels of the photo."""
+    """Masks, ``NAME.png`` for the photo ``NAME.jpg``, and boxes, rows of ``boxes.csv``, in pixels of the photo.
+
+    A photo's boxes count together.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Raises ValueError for what is no folder, or boxes that cannot be read."""
@@ -28,22 +31,19 @@ class Truth:
         self._folder = folder
         self._boxes = _read_boxes(folder / BOXES) if (folder / BOXES).exists() else {}
 
-    def find(self, photo: Image.Image, places: list[Path], classifier: models.Classifier) -> Tensor | None:
+    def find(self, photo: Image.Image, place: Path, classifier: models.Classifier) -> Tensor | None:
         """The truth as the classifier would see it, bool [H, W]; None where there is none, or none that it sees.
 
-        places: what the photo may be called here, without the suffix. Raises ValueError for a mask of another size.
+        place: what the photo is called here, without the suffix. Raises ValueError for a mask of another size.
         """
         size = ImageOps.exif_transpose(photo).size
-        for place in places:
-            path = self._folder / f"{place}.png"
-            if path.is_file():
-                known = _mask(path, size)
-                break
-            if box := self._boxes.get(place.as_posix()):
-                known = np.zeros(size[::-1], dtype=bool)
-                x0, y0, x1, y1 = box
+        path = self._folder / f"{place}.png"
+        if path.is_file():
+            known = _mask(path, size)
+        elif boxes := self._boxes.get(place.as_posix()):
+            known = np.zeros(size[::-1], dtype=bool)
+            for x0, y0, x1, y1 in boxes:
                 known[y0:y1, x0:x1] = True
-                break
         else:
             return None
         drawn = Image.fromarray(known.astype(np.uint8) * 255).convert("RGB")
@@ -62,8 +62,9 @@ def _mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
     return known
 
 
-def _read_boxes(path: Path) -> dict[str, tuple[int, ...]]:
-    boxes = {}
+def _read_boxes(path: Path) -> dict[str, list[tuple[int, ...]]]:
+    boxes: dict[str, list[tuple[int, ...]]] = {}
+    photos: dict[str, str] = {}
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file)
         if not set(_HEADER) <= set(rows.fieldnames or ()):
@@ -76,5 +77,11 @@ def _read_boxes(path: Path) -> dict[str, tuple[int, ...]]:
             if not (0 <= box[0] < box[2] and 0 <= box[1] < box[3]):
                 raise ValueError(f"truth {printable(path)!r} must have x0 < x1 and y0 < y1 in line {rows.line_num}")
             photo = Path(row["photo"])
-            boxes[(photo.with_suffix("") if photo.suffix.lower() in SUFFIXES else photo).as_posix()] = box
+            name = (photo.with_suffix("") if photo.suffix.lower() in SUFFIXES else photo).as_posix()
+            if photos.setdefault(name, row["photo"]) != row["photo"]:
+                raise ValueError(
+                    f"truth {printable(path)!r} must have one photo of a name, got {photos[name]!r} and "
+                    f"{row['photo']!r} in line {rows.line_num}"
+                )
+            boxes.setdefault(name, []).append(box)
     return boxes

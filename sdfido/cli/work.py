@@ -165,9 +165,10 @@ class Work:
             opened = left.pop(index)
             try:
                 arguments, line = self._result(opened, explanation)
-                writer.write(arguments, lambda error: written(opened, line, error))
             except Exception as error:
                 written(opened, "", error)
+            else:
+                writer.write(arguments, lambda error: written(opened, line, error))
 
         def written(opened: _Opened, line: str, error: BaseException | None) -> None:
             if error is None:

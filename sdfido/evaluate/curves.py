@@ -86,7 +86,7 @@ def deletion(
         images: [N, C, H, W], or one image [C, H, W], as the model takes them.
         importance: maps [N, H, W] of any scale, such as ``explanation.sdr``; equal values as in :func:`ranks`.
         targets: class index of each image, or one for all; the model's predictions by default.
-        infill, normalization: as :class:`sdfido.FIDO` takes them.
+        infill, normalization: as :class:`sdfido.FIDO` takes them; a random infill of a seed is ``explainer.infill``.
         num_fractions: number of fractions P, at least 2.
         streams: which randomness a random infill has for each image, 0, ..., N-1 by default.
         max_batch: composites made, and given to the model, at once. By default 64, but on CPUs 32 of one image, so that

@@ -1,0 +1,1 @@
+"""Real photos that lie in packages on PyPI, and what is measured on them."""
