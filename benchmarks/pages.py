@@ -31,5 +31,7 @@ def put(path: Path, text: str, *, check: bool, command: str) -> None:
 def main(about: str | None, path: Path, results: Path, text: Callable[[Any], str], *, command: str) -> None:
     """The command line of a page that is made from one results' file."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, default=results, help="the results")
     parser.add_argument("--check", action="store_true", help="only fail if the page would change")
-    put(path, text(json.loads(results.read_text())), check=parser.parse_args().check, command=command)
+    arguments = parser.parse_args()
+    put(path, text(json.loads(arguments.json.read_text())), check=arguments.check, command=command)
