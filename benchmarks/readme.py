@@ -61,7 +61,7 @@ def percent(part: float) -> str:
 
 
 def maps(part: str) -> str:
-    """What the maps of all methods are worth, on photos and on drawn birds; or how long a photo takes."""
+    """What the maps of all methods are worth, on photos and on drawn birds; or one thing about the photos."""
     photos, birds = json.loads(PHOTOS.read_text()), json.loads(BIRDS.read_text())
 
     def on_photos(method: str, measure: str) -> float:
@@ -70,6 +70,10 @@ def maps(part: str) -> str:
 
     if part == "seconds":
         return f"{on_photos('joint', 'seconds'):.0f} s"
+    if part == "seeds":
+        return ", ".join(f"{on_photos(name, 'stability'):.2f} ({name.upper()})" for name in ("ssr", "sdr")) + (
+            f" and {on_photos('joint', 'stability'):.2f} (joint)"
+        )
     if part == "count":
         return str(len(photos["photos"]))
     rows = []

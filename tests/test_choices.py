@@ -2,6 +2,8 @@
 
 import dataclasses
 import importlib
+import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -83,3 +85,19 @@ def test_every_trial_runs_and_differs_from_the_defaults(task):
 def test_the_final_readout_is_the_masks_at_the_end(task):
     outcome = laboratory.run(dataclasses.replace(catalogue.TRIALS["final"][2], steps=20), *task)
     torch.testing.assert_close(outcome.rates, torch.sigmoid(outcome.logits), rtol=0, atol=1e-4)
+
+
+def test_the_figures_are_those_of_the_catalogue():
+    """Of every trial, run with the settings that it has now."""
+    trials = importlib.import_module("choices.trials")
+    results = json.loads(trials.RESULTS.read_text())["trials"]
+    assert {name: found["key"] for name, found in results.items()} == {
+        name: trials.key(trial) for name, (_, _, trial) in catalogue.TRIALS.items()
+    }
+
+
+@pytest.mark.parametrize("script", ["trials", "race", "throughput"])
+def test_the_page_says_what_the_results_say(script):
+    command = [sys.executable, str(BENCHMARKS / f"choices/{script}.py"), "--check"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

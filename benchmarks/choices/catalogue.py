@@ -23,15 +23,11 @@ TRIALS: dict[str, tuple[str, str, Trial]] = {
     ),
     # How a gradient becomes a step.
     "cell": ("rule", "Adam: each cell by its own √v", Trial(rule="cell", spread=0.0, memory=0.999)),
-    "cell-smooth": ("rule", "Adam, gradient smoothed", Trial(rule="cell", memory=0.999)),
     "mask": ("rule", "each mask by its √v, gradient not smoothed", Trial(spread=0.0)),
     "spread-2": ("rule", "gradient smoothed by 2 cells", Trial(spread=2.0)),
-    "rate-0.2": ("rule", "learning rate 0.2", Trial(learning_rate=0.2)),
-    "rate-0.8": ("rule", "learning rate 0.8", Trial(learning_rate=0.8)),
     "constant": ("rule", "learning rate 0.23, constant", Trial(learning_rate=0.23, schedule="constant")),
     # Sampling.
     "cold": ("sampling", "τ = 0.2 throughout", Trial(temperature=0.2)),
-    "cool": ("sampling", "τ from ½ to 0.2", Trial(temperature=(0.5, 0.2))),
     "hot": ("sampling", "τ = 1 throughout", Trial(temperature=1.0)),
     "pairs": ("sampling", "S = 2, antithetic, 60 steps", Trial(samples=2, steps=60, learning_rate=0.6)),
     "independent": (
@@ -39,22 +35,18 @@ TRIALS: dict[str, tuple[str, str, Trial]] = {
         "S = 2, independent, 60 steps",
         Trial(samples=2, antithetic=False, steps=60, learning_rate=0.6),
     ),
-    "four": ("sampling", "S = 4, antithetic, 30 steps", Trial(samples=4, steps=30, learning_rate=0.9)),
     "half": ("sampling", "60 steps: half the composites", Trial(steps=60, learning_rate=0.6)),
     "double": ("sampling", "240 steps: twice the composites", Trial(steps=240, learning_rate=0.3)),
     # Masks.
-    "cells-14": ("masks", "14 cells", Trial(cells=((0.0, 14),))),
     "cells-56": ("masks", "56 cells, gradient smoothed by 2", Trial(cells=((0.0, 56),), spread=2.0)),
     "coarse": ("masks", "14 cells, from 40 % of the steps 28", Trial(cells=_COARSE)),
     # Penalties.
     "sparsity-15": ("penalties", "sparsity 15", Trial(sparsity=(15.0, 15.0))),
-    "sparsity-falls": ("penalties", "sparsity from 50 to 12", Trial(sparsity=(50.0, 12.0))),
     "smoothness-50": ("penalties", "smoothness 50", Trial(smoothness=50.0)),
     "warmup-0.2": ("penalties", "full after 20 % of the steps", Trial(warmup=0.2)),
     "warmup-0.75": ("penalties", "full after 75 % of the steps", Trial(warmup=0.75)),
     "cap": ("penalties", "no reward for an SSR above the image's own score", Trial(cap=True)),
     # Readout.
-    "mean": ("readout", "all steps count alike", Trial(emphasis=0.0)),
     "blur": ("readout", "the maps blurred by 1 cell", Trial(blur=1.0)),
     "final": ("readout", "keep rates at the end", Trial(emphasis=1000.0)),
 }
