@@ -13,6 +13,8 @@ from typing import Any
 
 import pages
 
+from sdfido.files import replacing
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks/results/suite.json"
 LABELS = {
@@ -30,6 +32,15 @@ def dump(results: Results) -> str:
     """As JSON with one line for each set of numbers."""
     text = json.dumps(results, indent=1, ensure_ascii=False)
     return re.sub(r"\{[^{}]*\}", lambda match: " ".join(match[0].split()), text) + "\n"
+
+
+def record(path: Path, results: Results) -> Results:
+    """Write the file, whole or not at all; the results as they are read from it, which pages are checked by."""
+    text = dump(results)
+    with replacing(path) as part:
+        part.write_text(text)
+    found: Results = json.loads(text)
+    return found
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

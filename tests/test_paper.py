@@ -188,6 +188,4 @@ def test_claims_change_with_the_numbers(measured: tuple[dict[str, Any], dict[str
 
 
 def test_the_page_on_disk_is_that_of_the_results():
-    if not page.RESULTS.exists():
-        pytest.skip("benchmarks/paper/claims.py has not been run to its end")
     assert page.PAGE.read_text() == page.page(json.loads(page.RESULTS.read_text()))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 import sdfido
 from sdfido import reference
+from sdfido.descent import gaussian
 from sdfido.infill import smooth
 from sdfido.objectives import log_odds
 
@@ -29,7 +30,7 @@ class Trial:
     antithetic: bool = _DEFAULT.antithetic
     cells: tuple[tuple[float, int], ...] = ((0.0, int(_DEFAULT.mask_size or 0)),)  #: (from which part of steps, cells)
     temperature: float | tuple[float, float] = _DEFAULT.temperature  #: first and last, geometric between
-    rule: Literal["mask", "cell", "plain"] = "mask"  #: what the momentum is divided by: see `_Rule`
+    rule: Literal["mask", "cell"] = "mask"  #: what the momentum is divided by: see `_Rule`
     learning_rate: float = _DEFAULT.learning_rate
     schedule: Literal["cosine", "constant"] = "cosine"
     momentum: float = 0.9
@@ -45,12 +46,12 @@ class Trial:
 
 
 class _Rule:
-    """Momentum over the root of a running mean square: of each cell ("cell": Adam), of each mask, or of none."""
+    """Momentum over the root of a running mean square: of each cell ("cell": Adam) or of each mask."""
 
     def __init__(self, trial: Trial, logits: Tensor) -> None:
         self.trial, self.logits, self.count = trial, logits, 0
         self.mean, self.square = torch.zeros_like(logits), torch.zeros_like(logits)
-        self.weights = _gaussian(trial.spread)
+        self.weights = gaussian(trial.spread)
 
     def step(self, gradient: Tensor, rate: float) -> None:
         trial = self.trial
@@ -61,10 +62,8 @@ class _Rule:
             square = square.mean((2, 3), keepdim=True).expand_as(square)
         self.mean = trial.momentum * self.mean + (1 - trial.momentum) * gradient
         self.square = trial.memory * self.square + (1 - trial.memory) * square
-        move = self.mean / (1 - trial.momentum**self.count)
-        if trial.rule != "plain":
-            move = move / ((self.square / (1 - trial.memory**self.count)).sqrt() + 1e-12)
-        self.logits = self.logits - rate * move
+        scale = (self.square / (1 - trial.memory**self.count)).sqrt() + 1e-12
+        self.logits = self.logits - rate * (self.mean / (1 - trial.momentum**self.count) / scale)
 
     def resize(self, cells: int) -> None:
         self.logits, self.mean, self.square = (
@@ -124,10 +123,5 @@ def run(trial: Trial, model: Callable[[Tensor], Tensor], image: Tensor, infill: 
         counts = ((step + 1) / trial.steps) ** trial.emphasis
         summed += counts * reference.upsample(torch.sigmoid(rule.logits), (finest, finest))
         total += counts
-    rates = smooth(summed / total, _gaussian(trial.blur))
+    rates = smooth(summed / total, gaussian(trial.blur))
     return Outcome(rates, rule.logits, 2 * trial.samples * trial.steps)
-
-
-def _gaussian(sigma: float) -> list[float]:
-    """Weights at distances 0, 1, ... cells."""
-    return [math.exp(-0.5 * (d / sigma) ** 2) for d in range(math.ceil(3 * sigma) + 1)] if sigma else [1.0]

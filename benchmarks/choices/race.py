@@ -31,7 +31,6 @@ from photos.photos import load  # noqa: E402
 import sdfido  # noqa: E402
 from choices import existing  # noqa: E402
 from sdfido import models, reference  # noqa: E402
-from sdfido.files import replacing  # noqa: E402
 from sdfido.objectives import log_odds  # noqa: E402
 
 RESULTS, PAGE = ROOT / "benchmarks/results/race.json", ROOT / "docs/choices.md"
@@ -142,8 +141,7 @@ def main() -> None:
         print(row, flush=True)
         rows.append(row)
     results = {"machine": measuring.machine(), "threads": torch.get_num_threads(), "photos": rows}
-    with replacing(arguments.json) as part:
-        part.write_text(report.dump(results))
+    report.record(arguments.json, results)
     if arguments.json == RESULTS:
         fill(results, check=False)
 

@@ -26,7 +26,6 @@ from photos.photos import load  # noqa: E402
 
 import sdfido  # noqa: E402
 from sdfido import models  # noqa: E402
-from sdfido.files import replacing  # noqa: E402
 
 RESULTS, PAGE = ROOT / "benchmarks/results/throughput.json", ROOT / "docs/choices.md"
 WAYS: dict[str, tuple[str, bool, dict[str, Any]]] = {
@@ -81,8 +80,7 @@ def main() -> None:
         }
         print(f"{WAYS[name][0]:40s} {ways[name]}", flush=True)
     results = {"machine": measuring.machine(), "threads": torch.get_num_threads(), "images": len(images), "ways": ways}
-    with replacing(arguments.json) as part:
-        part.write_text(report.dump(results))
+    report.record(arguments.json, results)
     if arguments.json == RESULTS:
         fill(results, check=False)
 

@@ -35,7 +35,6 @@ from quality import drawing  # noqa: E402
 from choices.catalogue import TRIALS  # noqa: E402
 from choices.laboratory import Outcome, Trial, run  # noqa: E402
 from sdfido import evaluate, models, reference  # noqa: E402
-from sdfido.files import replacing  # noqa: E402
 from sdfido.infill import Blur  # noqa: E402
 from sdfido.objectives import log_odds  # noqa: E402
 
@@ -247,8 +246,7 @@ def main() -> None:
             for job in as_completed(jobs):
                 name = jobs[job]
                 results["trials"][name] = job.result()
-                with replacing(arguments.json) as part:
-                    part.write_text(report.dump(results))
+                report.record(arguments.json, results)
                 shown = numbers(results["trials"][name])
                 print(f"{name:16s}", *(f"{t} {form.format(shown[c])}" for c, (t, form) in COLUMNS.items()), flush=True)
     if arguments.json == RESULTS:

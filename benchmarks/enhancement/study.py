@@ -280,7 +280,7 @@ def main() -> None:
         file, folder, counts = TRIAL / "enhancement.json", TRIAL, (arguments.trial, max(1, arguments.trial // 3), 1)
         folder.mkdir(parents=True, exist_ok=True)
     results, shown = run(*counts)
-    file.write_text(report.dump(results))
+    results = report.record(file, results)
     (folder / page.PAGE.name).write_text(page.page(results))
     picture.draw(results, shown["scenes"], folder / page.PICTURE.name)
     picture.draw_photos(shown["photos"], folder / page.PHOTOS.name)

@@ -141,9 +141,9 @@ def main() -> None:
     else:
         results, maps = run(plan, strong, classifier.load("weak"))
         picture.draw(results, maps, text.parent)
-    for path, content in ((data, report.dump(results)), (text, page.page(results))):
-        with replacing(path) as part:
-            part.write_text(content)
+    results = report.record(data, results)
+    with replacing(text) as part:
+        part.write_text(page.page(results))
     print(f"\n{page.claims_table(results)}\n\n{results['seconds']} s, {data}")
 
 

@@ -9,7 +9,6 @@ docs/photos-methods.png. A trial with fewer photos or steps writes all of that t
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -235,8 +234,7 @@ def main() -> None:
     stored: dict[str, Any] = {name: array.astype(np.float16) for name, array in arrays.items()}
     with replacing(maps) as part, part.open("wb") as target:
         np.savez_compressed(target, **stored)
-    file.write_text(report.dump(results))
-    results = json.loads(file.read_text())  # what the page is held to
+    results = report.record(file, results)
     (folder / page.PAGE.name).write_text(page.page(results))
     picture.draw(results, arrays, folder)
     print(f"\n{page.targets_table(results)}\n\n{page.methods_table(results)}\n\n{file}, {folder / page.PAGE.name}")

@@ -9,7 +9,6 @@ with other numbers (--images) goes elsewhere (--out FOLDER), all three files int
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -171,16 +170,15 @@ def main() -> None:
     if not arguments.out:
         classifier.retrain("strong")  # for the time that it takes on this machine
     results, drawings, maps = compare(arguments.images)
-    results = json.loads(report.dump(results))  # as the page is checked against them
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
         data, text = arguments.out / "quality.json", arguments.out / "quality.md"
     else:
         data, text = page.RESULTS, page.PAGE
     picture.draw(drawings, maps, text.with_suffix(".png"))
-    for path, content in ((data, report.dump(results)), (text, page.page(results))):
-        with replacing(path) as part:
-            part.write_text(content)
+    results = report.record(data, results)
+    with replacing(text) as part:
+        part.write_text(page.page(results))
     print(page.summary(results))
 
 
