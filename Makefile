@@ -43,7 +43,7 @@ studies: $(VENV)/.installed
 wheel: dist/.built
 
 wheel-test: dist/.built
-	$(BIN)/python tests/environments.py dist/*.whl --out $(OUT)/wheel-test.json \
+	$(BIN)/python tests/packaging/environments.py dist/*.whl --out $(OUT)/wheel-test.json \
 	    $(if $(PYTHONS),--pythons "$(PYTHONS)") $(if $(TORCHES),--torches "$(TORCHES)")
 
 lint: $(VENV)/.linters
@@ -78,7 +78,7 @@ dist/.built: $(VENV)/.packagers $(PACKAGED)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --exclude 'libtorch*.so' --exclude 'libc10*.so' \
 	    --wheel-dir dist build/wheel/*.whl
 	cp build/wheel/*.tar.gz dist
-	$(BIN)/python tests/audit_wheel.py dist
+	$(BIN)/python tests/packaging/audit_wheel.py dist
 	touch $@
 
 $(VENV)/.packagers: $(VENV)/.torch Makefile

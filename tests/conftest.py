@@ -1,7 +1,7 @@
 """Fixtures of more than one file."""
 
 import pytest
-from cuda_build import build, why_no_toolkit
+from tests.cuda.build import build, why_no_toolkit
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from support import DEVICES
+from tests.support import DEVICES
 from torch import nn
 
 import sdfido

@@ -23,10 +23,10 @@ from typing import Any
 
 EMULATOR = Path(__file__).parent
 ROOT = EMULATOR.parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
 
-import torch  # noqa: E402
-from emulated_cases import EmulatedCase, Mismatch, check, check_masks  # noqa: E402
+import torch
+
+from tests.cuda.emulated_cases import EmulatedCase, Mismatch, check, check_masks
 
 FORK = multiprocessing.get_context("fork")
 BARRIER = "__syncthreads();"

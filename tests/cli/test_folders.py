@@ -1,0 +1,492 @@
+"""`sdfido explain` on folders: what it takes, how it goes on where it was stopped, batches, and the table of all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from tests.cli.support import FAST, INDEX, RESULTS, calls, draw, explain, names, prepare, stamps, summary_of
+from matplotlib.figure import Figure
+
+from sdfido import plot
+from sdfido.cli import photos, results, work, writer
+
+RED, GREEN, BLUE = (250, 20, 20), (20, 250, 20), (20, 20, 250)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(plot, "overview", lambda *arguments, **settings: Figure((1, 1)))  # drawing takes the time here
+    yield from prepare(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def birds(folder):
+    """Three photos, one of them in a sub-folder."""
+    for name, colour in (("birds/b.JPG", BLUE), ("birds/a.png", RED), ("birds/sub/c.webp", RED)):
+        draw(folder / name, colour)
+    return folder / "birds"
+
+
+def order(output: str) -> list[str]:
+    """The photos that a command has explained, in its order."""
+    return [line.split(": ")[0] for line in output.splitlines() if "SSR keeps" in line]
+
+
+def test_a_folder_means_the_photos_in_it_sorted(folder: Path, birds: Path) -> None:
+    (birds / "notes.txt").write_text("none")
+    for hidden in (".d.png", ".cache/e.png"):
+        draw(birds / hidden, RED)
+    result = explain("birds")
+    assert result.exit_code == 0, result.output
+    assert order(result.stdout) == ["birds/a.png", "birds/b.JPG", "birds/sub/c.webp"]
+    written = [f"{name}/{file}" for name in ("a", "b", "sub/c") for file in RESULTS]
+    assert names(folder / "out") == sorted([*written, *INDEX])
+
+
+def test_files_and_folders_mix_and_each_photo_counts_once(folder: Path, birds: Path) -> None:
+    result = explain("birds/b.JPG", "red.png", "birds")
+    assert order(result.stdout) == ["birds/b.JPG", "red.png", "birds/a.png", "birds/sub/c.webp"]
+    assert {summary_of(path.parent)["photo"] for path in (folder / "out").rglob("summary.json")} == set(
+        order(result.stdout)
+    )
+
+
+def test_what_sdfido_wrote_is_no_photo(folder: Path) -> None:
+    assert order(explain(".").stdout) == ["blue.png", "red.png"]
+    assert explain("red.png", "--out", "other").exit_code == 0
+    draw(folder / "third" / "overview.png", RED)
+    again = explain(".")
+    assert "2 of 3 photos are explained already" in again.stdout
+    assert order(again.stdout) == ["third/overview.png"]
+
+
+def test_results_may_lie_among_the_photos(folder: Path, birds: Path) -> None:
+    assert explain("birds", "--out", "birds").exit_code == 0
+    assert "3 of 3 photos are explained already" in explain("birds", "--out", "birds").stdout
+
+
+def test_a_folder_without_photos(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    result = explain("red.png", "empty")
+    assert result.exit_code == 2
+    assert "Error: photos must be in folder 'empty', got none that ends in .avif, .bmp" in result.stderr
+    assert not (folder / "out").exists()
+
+
+def test_names_stay_unique() -> None:
+    given = [Path("a/x.png"), Path("b/X.jpg"), Path("x-2.png"), Path("x.gif"), Path("a/...png")]
+    chosen = photos.choose(given, Path("out"))
+    assert [str(photo.folder) for photo in chosen] == ["out/x", "out/X-2", "out/x-2-2", "out/x-3", "out/photo"]
+
+
+def test_what_is_finished_is_not_done_again(folder: Path, birds: Path) -> None:
+    assert explain("birds").exit_code == 0
+    before, called = stamps(folder / "out"), calls()
+    result = explain("birds")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "3 of 3 photos are explained already (--again explains them anew)",
+        "See out/index.html and out/summary.csv",
+    ]
+    assert calls() == called
+    after = stamps(folder / "out")
+    assert {name: after[name] for name in after if name not in INDEX} == {
+        name: before[name] for name in before if name not in INDEX
+    }
+    assert order(explain("birds", "--again").stdout) == ["birds/a.png", "birds/b.JPG", "birds/sub/c.webp"]
+
+
+def test_one_photo_alone_is_not_done_again_either(folder: Path) -> None:
+    explain("red.png")
+    assert "the photo is explained already" in explain("red.png").stdout
+    assert order(explain("blue.png").stdout) == ["blue.png"]  # takes its place
+    assert summary_of(folder / "out")["photo"] == "blue.png"
+
+
+def test_a_changed_photo_is_done_again(folder: Path, birds: Path) -> None:
+    explain("birds")
+    draw(birds / "a.png", BLUE)
+    (birds / "b.JPG").touch()
+    result = explain("birds")
+    assert order(result.stdout) == ["birds/a.png"]
+    assert "1 of 3 photos have older results (other photo), which are replaced" in result.stdout
+    assert summary_of(folder / "out" / "a")["label"] == "blue"
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["--seed", "1"], "seed"),
+        (["--steps", "4"], "steps"),
+        (["--samples", "1"], "samples"),
+        (["--mask-size", "5"], "mask size"),
+        (["--infill", "zeros"], "infill"),
+        (["--bfloat16"], "precision"),
+        (["--target", "blue"], "target"),
+    ],
+)
+def test_other_settings_do_it_again(folder: Path, options: list[str], what: str) -> None:
+    explain("red.png")
+    result = explain("red.png", *options)
+    assert f"1 of 1 photos have older results (other {what}), which are replaced" in result.stdout
+    assert order(result.stdout) == ["red.png"]
+
+
+@pytest.mark.parametrize("options", [["--max-batch", "1"], ["--channels-last"], ["--batch", "2"], ["--target", "red"]])
+def test_what_does_not_change_the_result_does_not(folder: Path, options: list[str]) -> None:
+    explain("red.png")
+    assert order(explain("red.png", *options).stdout) == []
+
+
+def test_a_chosen_target_is_not_the_predicted_one(folder: Path) -> None:
+    explain("red.png", "--target", "blue")
+    assert order(explain("red.png").stdout) == ["red.png"]
+    assert summary_of(folder / "out")["target"] == 0
+
+
+def test_other_weights_do_it_again(folder: Path) -> None:
+    (folder / "weight.txt").write_text("1")
+    explain("red.png", model="colour_models:weighted")
+    assert order(explain("red.png", model="colour_models:weighted").stdout) == []
+    (folder / "weight.txt").write_text("1.5")
+    result = explain("red.png", model="colour_models:weighted")
+    assert "(other model)" in result.stdout
+    assert order(result.stdout) == ["red.png"]
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_incomplete_results_are_done_again(folder: Path, name: str) -> None:
+    explain("red.png")
+    (folder / "out" / name).unlink()
+    assert order(explain("red.png").stdout) == ["red.png"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"settings": 3}'])
+def test_a_summary_that_says_nothing_does_not_count(folder: Path, text: str) -> None:
+    explain("red.png")
+    (folder / "out" / "summary.json").write_text(text)
+    assert order(explain("red.png").stdout) == ["red.png"]
+
+
+def command(*arguments: str) -> list[str]:
+    code = "from sdfido.cli import main; main()"
+    return [sys.executable, "-c", code, "explain", *FAST, "--model", "colour_models:stuck", *arguments]
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_run_goes_on_where_it_was(folder: Path, kind: signal.Signals) -> None:
+    for name, colour in (("a", RED), ("b", BLUE), ("c", GREEN), ("d", RED)):
+        draw(folder / "birds" / f"{name}.png", colour)
+    with subprocess.Popen(command("birds"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not (folder / "reached").exists() and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(kind)
+        output, errors = process.communicate()
+    assert process.returncode == (130 if kind == signal.SIGINT else -signal.SIGKILL), errors
+    assert order(output) == ["birds/a.png", "birds/b.png"]
+    finished = [f"{name}/{file}" for name in "ab" for file in RESULTS]
+    if kind == signal.SIGINT:
+        assert "Interrupted: 2 of 4 photos are explained, and their results complete; run it again" in errors
+        assert names(folder / "out") == sorted([*finished, *INDEX])
+    else:
+        assert names(folder / "out") == finished
+    before = stamps(folder / "out")
+
+    (folder / "go").touch()
+    result = explain("birds", model="colour_models:stuck")
+    assert result.exit_code == 0, result.output
+    assert "2 of 4 photos are explained already" in result.stdout
+    assert order(result.stdout) == ["birds/c.png", "birds/d.png"]
+    after = stamps(folder / "out")
+    assert {name: after[name] for name in finished} == {name: before[name] for name in finished}
+    assert names(folder / "out") == sorted([*(f"{name}/{file}" for name in "abcd" for file in RESULTS), *INDEX])
+
+
+def test_a_run_killed_while_writing_leaves_nothing_half(folder: Path, birds: Path) -> None:
+    (folder / "go").touch()
+    dying = (
+        "import os, signal\nfrom sdfido import plot\noriginal, calls = plot.save, []\n"
+        "def save(figure, path):\n    original(figure, path)\n    calls.append(path)\n"
+        "    if len(calls) == 2:\n        os.kill(os.getpid(), signal.SIGKILL)\nplot.save = save\n"
+    )
+    arguments = command("birds")
+    arguments[2] = dying + arguments[2]
+    assert subprocess.run(arguments, capture_output=True).returncode == -signal.SIGKILL
+    left = names(folder / "out")
+    assert [name for name in left if not name.endswith(".part")] == [f"a/{file}" for file in RESULTS]
+    assert any(name.startswith("b/.overview.png.") for name in left)
+
+    result = explain("birds", model="colour_models:stuck")
+    assert order(result.stdout) == ["birds/b.JPG", "birds/sub/c.webp"]
+    assert [name for name in names(folder / "out") if name.endswith(".part")] == []
+
+
+def test_an_interrupt_while_writing_leaves_nothing_half(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plot, "save", interrupt)
+    assert explain("red.png").exit_code == 130
+    assert names(folder / "out") == []
+
+
+def test_a_write_that_fails_leaves_the_older_results(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    explain("red.png")
+    before = stamps(folder / "out")
+
+    def fail(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(plot, "save", fail)
+    result = explain("red.png", "--seed", "1")
+    assert result.exit_code == 1
+    assert "No space left" in result.stderr
+    assert stamps(folder / "out") == before
+
+
+@pytest.mark.parametrize("options", [[], ["--max-batch", "5"], ["--target", "blue", "--bfloat16"]])
+def test_batches_give_what_each_photo_gets_alone(folder: Path, birds: Path, options: list[str]) -> None:
+    assert explain("birds", "--infill", "normal", *options, "--out", "alone").exit_code == 0
+    assert explain("birds", "--infill", "normal", *options, "--out", "three", "--batch", "3").exit_code == 0
+    assert explain("birds", "--infill", "normal", *options, "--out", "two", "--batch", "2").exit_code == 0
+    for name in ("a", "b", "sub/c"):
+        for many in ("two", "three"):
+            one, other = (np.load(folder / out / name / "explanation.npz") for out in ("alone", many))
+            assert one.files == other.files
+            for array in set(one.files) - {"about"}:  # which has the seconds
+                assert np.array_equal(one[array], other[array], equal_nan=True), (name, many, array)
+
+
+def test_what_fails_in_a_batch_does_not_stop_the_others(folder: Path, birds: Path) -> None:
+    (birds / "aa.png").write_bytes((birds / "a.png").read_bytes()[:60])
+    result = explain("birds", "--batch", "4", "--infill", "zeros", model="colour_models:blind")
+    assert result.exit_code == 1
+    assert "Error: photo 'birds/aa.png' cannot be read" in result.stderr
+    assert "Note: 3 photos together failed, and are tried in halves: RuntimeError: no blue, please" in result.stderr
+    assert "Error: photo 'birds/b.JPG' could not be explained: RuntimeError: no blue, please" in result.stderr
+    assert "2 of 4 photos could not be explained" in result.stderr
+    assert order(result.stdout) == ["birds/a.png", "birds/sub/c.webp"]
+
+
+def test_a_process_writes_the_same_files(folder: Path, birds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert explain("birds", "--out", "here").exit_code == 0
+    monkeypatch.setattr(work, "processes", lambda device, photos: 1)
+    monkeypatch.setattr(work, "check_places", lambda out, photos: None)
+    (folder / "there").mkdir()
+    (folder / "there" / "b").touch()  # as if it had come there after the check
+    result = explain("birds", "--out", "there")
+    assert result.exit_code == 1
+    assert "Error: photo 'birds/b.JPG' could not be explained: [Errno 17] File exists" in result.stderr
+    assert order(result.stdout) == ["birds/a.png", "birds/sub/c.webp"]
+    for name in ("a", "sub/c"):
+        assert names(folder / "there" / name) == RESULTS
+        here, there = (summary_of(folder / out / name) for out in ("here", "there"))
+        assert {**there, "seconds": 0} == {**here, "seconds": 0}
+        one, other = (np.load(folder / out / name / "explanation.npz") for out in ("here", "there"))
+        assert all(np.array_equal(one[array], other[array]) for array in set(one.files) - {"about"})
+
+
+class Deadly:
+    """Ends the process that it is unpickled in."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_what_a_dead_process_leaves_is_written_without_it(
+    folder: Path, birds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "processes", lambda device, photos: 1)
+    monkeypatch.setattr(writer, "pickle", SimpleNamespace(dumps=lambda arguments: pickle.dumps(Deadly())))
+    result = explain("birds")
+    assert result.exit_code == 0, result.output
+    assert sorted(order(result.stdout)) == ["birds/a.png", "birds/b.JPG", "birds/sub/c.webp"]
+    written = [f"{name}/{file}" for name in ("a", "b", "sub/c") for file in RESULTS]
+    assert names(folder / "out") == sorted([*written, *INDEX])
+    assert result.stderr.count("a process that writes results has ended before its time") == 1
+
+
+def test_a_process_that_dies_between_photos_does_not_stop_the_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    told: list[BaseException | None] = []
+    monkeypatch.setattr(results, "write", written.append)
+    with writer.Writer(1) as one:
+        monkeypatch.setattr(writer, "pickle", SimpleNamespace(dumps=lambda arguments: pickle.dumps(Deadly())))
+        one.write(("first",), told.append)
+        while one._pending and not all(future.done() for future in one._pending):
+            time.sleep(0.02)
+        one.write(("second",), told.append)
+        assert sorted(written) == ["first", "second"]
+        one.write(("third",), told.append)
+        assert written[2:] == ["third"]
+    assert told == [None, None, None]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="interrupts cannot be held back there")
+def test_an_interrupt_spares_a_process_that_only_starts(folder: Path) -> None:
+    code = (
+        "import os, signal, time\nfrom pathlib import Path\nfrom sdfido.cli import writer\n"
+        "try:\n    with writer.Writer(1) as one:\n"
+        "        one.write((Path('here'), None), lambda error: print(repr(error), flush=True))\n"
+        "        time.sleep(0.3)\n        os.killpg(0, signal.SIGINT)\n        time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    print('interrupted')\n"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, start_new_session=True)
+    said = process.stdout.splitlines()
+    assert len(said) == 2, process.stderr
+    assert said[0].startswith("TypeError")  # what write says of the arguments: it was called
+    assert said[1] == "interrupted"
+    assert process.stderr == ""
+
+
+def test_nobody_reading_does_not_stop_the_work(folder: Path, birds: Path) -> None:
+    (folder / "go").touch()
+    with subprocess.Popen(command("birds"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (0, "")
+    written = [f"{name}/{file}" for name in ("a", "b", "sub/c") for file in RESULTS]
+    assert names(folder / "out") == sorted([*written, *INDEX])
+
+
+@pytest.mark.parametrize(("device", "photos", "number"), [("cpu", 500, 0), ("cuda", 3, 0), ("cuda:1", 12, 3)])
+def test_processes_write_beside_a_gpu(monkeypatch: pytest.MonkeyPatch, device: str, photos: int, number: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(16))
+    assert writer.processes(device, photos) == number
+
+
+def table(out: Path) -> list[dict[str, str]]:
+    with (out / "summary.csv").open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_table_has_a_row_for_every_photo_explained_in_out(folder: Path, birds: Path) -> None:
+    result = explain("birds")
+    assert "3 photos explained in 0." in result.stdout
+    assert " a minute\nSee out/index.html and out/summary.csv" in result.stdout
+    assert explain("red.png", "blue.png").exit_code == 0
+    rows = table(folder / "out")
+    assert [row["results"] for row in rows] == ["a", "b", "blue", "red", "sub/c"]
+    for row in rows:
+        numbers = summary_of(folder / "out" / row["results"])
+        assert row["photo"] == numbers["photo"]
+        assert int(row["steps_done"]) == 3
+        for name in results.NUMBERS:
+            assert float(row[name]) == pytest.approx(numbers[name], abs=1e-5)
+
+
+def test_the_table_is_whole_after_failures(folder: Path, birds: Path) -> None:
+    explain("birds", "--infill", "zeros", model="colour_models:blind")
+    assert [row["results"] for row in table(folder / "out")] == ["a", "sub/c"]
+
+
+def test_the_page_shows_every_picture(folder: Path) -> None:
+    (folder / "red.png").rename(folder / "<b> & #1.png")
+    explain("<b> & #1.png", "blue.png")
+    page = (folder / "out" / "index.html").read_text(encoding="utf-8")
+    assert "<b>&lt;b&gt; &amp; #1.png</b>" in page
+    assert 'src="%3Cb%3E%20%26%20%231/overview.png"' in page
+    assert 'src="blue/overview.png"' in page
+    assert "<title>2 photos explained</title>" in page
+
+
+@pytest.mark.parametrize(
+    "change", [{"area_ssr": None}, {"prob_image": "high"}, {"label": ...}, {"prob_ssr_binary": ..., "photo": ...}]
+)
+def test_the_index_leaves_out_summaries_that_do_not_say_enough(
+    folder: Path, birds: Path, change: dict[str, object]
+) -> None:
+    explain("red.png", "--out", "out/older")
+    about = {name: value for name, value in (summary_of(folder / "out" / "older") | change).items() if value != ...}
+    (folder / "out" / "older" / "summary.json").write_text(json.dumps(about))
+    result = explain("birds")
+    assert result.exit_code == 0, result.output
+    assert [row["results"] for row in table(folder / "out")] == ["a", "b", "sub/c"]
+    page = (folder / "out" / "index.html").read_text(encoding="utf-8")
+    assert "<title>3 photos explained</title>" in page
+
+
+def test_a_summary_that_cannot_be_told_as_text_is_reported(folder: Path) -> None:
+    explain("red.png", "--out", "out/older")
+    about = summary_of(folder / "out" / "older") | {"label": "\ud800"}
+    (folder / "out" / "older" / "summary.json").write_text(json.dumps(about))
+    result = explain("red.png", "blue.png")
+    assert result.exit_code == 1
+    assert "Error: out/summary.csv and out/index.html could not be written" in result.stderr
+
+
+@pytest.mark.parametrize("name", INDEX)
+def test_a_file_of_the_users_is_not_replaced_by_the_index(folder: Path, name: str) -> None:
+    (folder / name).write_text("mine")
+    result = explain("red.png", "blue.png", "--out", ".")
+    assert result.exit_code == 2
+    assert f"Error: out must be a folder for results, got '.', where {name} cannot be replaced" in result.stderr
+    assert (folder / name).read_text() == "mine"
+    assert calls() == 0
+
+
+def test_an_index_that_cannot_be_written_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(out: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(results, "write_index", fail)
+    result = explain("red.png", "blue.png")
+    assert result.exit_code == 1
+    assert "Error: out/summary.csv and out/index.html could not be written" in result.stderr
+    assert order(result.stdout) == ["red.png", "blue.png"]
+
+
+def test_odd_names(folder: Path, birds: Path) -> None:
+    (birds / "a.png").rename(birds / os.fsdecode(b"r\xf6t.png"))  # Latin-1
+    result = explain("birds")
+    assert result.exit_code == 0, result.output
+    assert order(result.stdout)[1] == "birds/r\ufffdt.png"
+    assert table(folder / "out")[1]["photo"] == "birds/r\ufffdt.png"
+    assert 'src="r%F6t/overview.png"' in (folder / "out" / "index.html").read_text(encoding="utf-8")
+
+
+def test_links_to_photos_count_and_links_to_folders_do_not(folder: Path, birds: Path) -> None:
+    (birds / "z.png").symlink_to(folder / "red.png")
+    (birds / "round").symlink_to(birds)
+    assert order(explain("birds").stdout) == ["birds/a.png", "birds/b.JPG", "birds/z.png", "birds/sub/c.webp"]
+
+
+def test_nothing_is_shown_where_nobody_looks(folder: Path) -> None:
+    assert explain("red.png").stderr == ""
+
+
+def test_the_bar_on_a_terminal(folder: Path) -> None:
+    pty = pytest.importorskip("pty")
+    (folder / "go").touch()
+    main, end = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}
+    process = subprocess.Popen(command("red.png", "blue.png"), stdout=subprocess.PIPE, stderr=end, env=environment)
+    os.close(end)
+    shown = b""
+    while True:
+        try:
+            block = os.read(main, 65536)
+        except OSError:  # all is read
+            break
+        shown += block
+        if not block:
+            break
+    output = process.communicate()[0].decode()
+    assert process.returncode == 0
+    assert order(output) == ["red.png", "blue.png"]  # on its own stream, not above the bar
+    assert "2/2 photos" in shown.decode()
+    assert "step 3/3" in shown.decode()
+    os.close(main)
