@@ -85,6 +85,16 @@ def check_seed(name: str, value: Any) -> int:
     return seed
 
 
+def set_number(owner: object, name: str, *arguments: Any, **options: Any) -> None:
+    """Check a number of a frozen dataclass by ``check_number`` and store it as Python's."""
+    object.__setattr__(owner, name, check_number(name, getattr(owner, name), *arguments, **options))
+
+
+def set_seed(owner: Any) -> None:
+    """Check the ``seed`` of a frozen dataclass and store it as Python's integer."""
+    object.__setattr__(owner, "seed", check_seed("seed", owner.seed))
+
+
 def check_size(name: str, value: Any, axes: str = "(height, width)") -> tuple[int, int]:
     """Check a size of two axes, given as a pair or as one integer for both; each is at least 1."""
     pair = value if isinstance(value, tuple | list) else (value, value)
@@ -179,7 +189,7 @@ def check_targets(targets: int | Sequence[int] | Tensor | None, scores: Tensor) 
     return chosen.to(torch.int64).contiguous()
 
 
-def check_streams(streams: Sequence[int] | None, n: int, device: torch.device) -> Tensor:
+def check_streams(streams: Sequence[int] | Tensor | None, n: int, device: torch.device) -> Tensor:
     """The images' random streams [n], int64; 0, ..., n-1 where none are given."""
     if streams is None:
         return torch.arange(n, device=device)
