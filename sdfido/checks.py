@@ -165,30 +165,6 @@ def check_images(images: Any) -> Tensor:
     return copy
 
 
-def check_targets(targets: int | Sequence[int] | Tensor | None, scores: Tensor) -> Tensor:
-    """A class index for each row of scores [N, classes]; where none are given, the best."""
-    n, classes = scores.shape
-    if targets is None:
-        return scores.argmax(1)
-    if isinstance(targets, str):
-        raise TypeError(
-            f"targets must be class indices (integers), got {targets!r}; a classifier's find() looks up names"
-        )
-    chosen = torch.as_tensor(targets if n or isinstance(targets, int) else (), device=scores.device)
-    if n == 0:
-        return chosen.new_zeros(0, dtype=torch.int64)
-    if chosen.is_floating_point() or chosen.dtype == torch.bool:
-        raise TypeError(f"targets must be class indices (integers), got {chosen.dtype}")
-    if chosen.dim() == 0:
-        chosen = chosen.expand(n)
-    if chosen.shape != (n,):
-        raise ValueError(f"targets must be one class index, or one for each of {n} images, got {list(chosen.shape)}")
-    outside = chosen[(chosen < 0) | (chosen >= classes)]
-    if len(outside):
-        raise ValueError(f"targets must be class indices in 0..{classes - 1}, got {int(outside[0])}")
-    return chosen.to(torch.int64).contiguous()
-
-
 def check_streams(streams: Sequence[int] | Tensor | None, n: int, device: torch.device) -> Tensor:
     """The images' random streams [n], int64; 0, ..., n-1 where none are given."""
     if streams is None:

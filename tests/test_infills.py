@@ -214,8 +214,8 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
     [
         (lambda x: None, TypeError, "infill must return a floating-point tensor, got None from"),
         (lambda x: x.int(), TypeError, "infill must return.*int32"),
-        (lambda x: x[..., :-1], ValueError, r"infill must broadcast.*\[2, 3, 8, 8\].*\[2, 3, 8, 7\]"),
-        (lambda x: x[None], ValueError, "infill must broadcast"),
+        (lambda x: x[..., :-1], ValueError, r"infill must be broadcastable.*\[2, 3, 8, 8\].*\[2, 3, 8, 7\]"),
+        (lambda x: x[None], ValueError, "infill must be broadcastable"),
         (lambda x: x * math.nan, ValueError, "infill must be finite"),
         (lambda x: x.to("meta"), ValueError, "infill must be on the images' device cpu, got meta"),
     ],
