@@ -248,7 +248,8 @@ def apply(infill: Callable[..., Tensor], images: Tensor, streams: Streams | None
         expanded = result.expand(images.shape)
     except RuntimeError:
         raise ValueError(
-            f"infill must be broadcastable to the images' shape {list(images.shape)}, got {list(result.shape)} from {infill!r}"
+            f"infill must be broadcastable to the images' shape {list(images.shape)}, "
+            f"got {list(result.shape)} from {infill!r}"
         ) from None
     if not bool(torch.isfinite(result).all()):
         raise ValueError(f"infill must be finite in {images.dtype}, got infinity or NaN from {infill!r}")
