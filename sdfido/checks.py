@@ -58,7 +58,7 @@ def check_number(
         or (most is not None and not number <= most)
         or (above is not None and not number > above)
         or (below is not None and not number < below)
-        or (isinstance(number, float) and not math.isfinite(number))
+        or not -math.inf < number < math.inf
     ):
         raise ValueError(f"{name} must be {meaning or _range(kind, least, most, above, below)}, got {value!r}")
     return number
