@@ -95,7 +95,7 @@ class Explainer(ABC):
     frozen dataclass), and implements ``explain``.
 
     Args:
-        score: what is explained: a classifier, from images [B, C, H, W] to class logits [B, classes], or any ``Score``.
+        model: what is explained: a classifier, from images [B, C, H, W] to class logits [B, classes], or any ``Score``.
             A module is put into eval mode while it explains; its parameters get no gradients.
         infill: what replaces removed pixels: a name such as ``"blur"`` (see ``sdfido.infills``), a tensor that
             broadcasts against the images, or a callable from images to infill.
@@ -112,7 +112,7 @@ class Explainer(ABC):
 
     def __init__(
         self,
-        score: Score | Model,
+        model: Model | Score,
         *,
         infill: str | Tensor | Callable[..., Tensor] = "blur",
         normalization: Normalization | None = None,
@@ -124,7 +124,7 @@ class Explainer(ABC):
                 f"settings of {type(self).__name__} are {', '.join(sorted(every))}; got {', '.join(sorted(unknown))}"
             )
         own = {name: settings.pop(name) for name in every & settings.keys() - _field_names(Execution)}
-        self.score = as_score(score)
+        self.score = as_score(model)
         self.execution = Execution(**settings)
         self.settings: Any = self.settings_type(**own)
         self.infill = infills.from_spec(infill, normalization, seed=getattr(self.settings, "seed", 0))
