@@ -2,6 +2,7 @@
 
 import importlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import torch
 from PIL import Image
 
 import sdfido
-from benchmarks.common import classifiers, concrete, drawing
+from benchmarks.common import classifiers, concrete, drawing, records
 from benchmarks.common.attributions import BLUR
 from benchmarks.common.variants import PublishedFIDO, StandardFIDO
-from benchmarks.studies.birds import methods, picture
+from benchmarks.studies.birds import methods, picture, report
 from sdfido import evaluate
+from sdfido.models import Classifier
 from sdfido.ops.rng import random_words
 
 study = importlib.import_module("benchmarks.studies.birds.__main__")
@@ -295,6 +297,29 @@ def test_images_to_explain_are_right_and_balanced(monkeypatch: pytest.MonkeyPatc
     for count in (0, 7, 18):
         with pytest.raises(SystemExit, match="--images must be a multiple of 6, at most 12"):
             study.chosen(None, drawn, count)
+
+
+@pytest.mark.studies
+def test_the_study_runs_as_a_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """With an untrained network and few steps, to results of the form that tables and picture read."""
+    torch.manual_seed(0)
+    network = classifiers.network().eval()
+    untrained = Classifier("untrained", network, classifiers.NORMALIZATION, (112, 112), drawing.SPECIES)
+    monkeypatch.setattr(classifiers, "load", lambda kind: untrained)
+    monkeypatch.setattr(classifiers, "training_seconds", lambda kind: 1.0)
+    monkeypatch.setattr(classifiers, "predictions", lambda _, pixels: torch.arange(len(pixels)) % len(drawing.SPECIES))
+    monkeypatch.setattr(study, "ACCURACY_OF", 14)
+    quick = {name: partial(method, **QUICK.get(name, {})) for name, method in methods.METHODS.items()}
+    monkeypatch.setattr(methods, "METHODS", quick)
+    results, drawings, maps = study.compare(6)
+    results = records.write(tmp_path / "birds.json", results)
+    recorded = records.read(report.RESULTS)
+    assert set(results) == set(recorded)
+    for part in ("maps", "masks", "ahead", "explaining"):
+        assert set(results[part]) == set(recorded[part])
+    assert set(results["masks"]["fido"]) == set(recorded["masks"]["fido"])
+    assert set(report.blocks(results)) == set(report.blocks(recorded))
+    picture.draw(drawings, maps, tmp_path / "birds.webp")
 
 
 def test_picture(tmp_path: Path):

@@ -265,8 +265,8 @@ def test_texts_of_the_pictures_do_not_touch():
     for photo in results["photos"].values():
         photo |= {"label": "African elephant", "area_ssr": 1.0, "area_sdr": 1.0, "prob_ssr_binary": 1.0}
     shape = (2, 8, 8)
-    arrays = {name: np.full(shape, 0.5, np.float32) for name in (*report.METHODS, "cut ssr", "cut sdr")}
-    arrays |= {name: np.full((2, 3, 8, 8), 0.5, np.float32) for name in ("pixels", "infill")}
+    arrays = {name: np.full(shape, 0.5, np.float32) for name in report.METHODS}
+    arrays |= {name: np.full((2, 3, 8, 8), 0.5, np.float32) for name in ("pixels", "only ssr", "without sdr")}
     for figure in (picture.gallery(results, arrays, list(results["photos"])), picture.methods(results, arrays)):
         figure.canvas.draw()
         boxes = [text.get_window_extent() for text in figure.texts] + [axes.get_window_extent() for axes in figure.axes]

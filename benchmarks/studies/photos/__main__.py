@@ -31,6 +31,7 @@ from benchmarks.studies.photos import picture, report
 from sdfido import Explanation, evaluate, models
 from sdfido.compat import fido_pytorch
 from sdfido.files import replacing
+from sdfido.ops.functional import blend
 
 SEEDS = (0, 1)
 EXISTING_STEPS = 30  # of existing code
@@ -174,8 +175,10 @@ def run(photos: list[Photo], steps: int | None) -> tuple[Results, picture.Arrays
         "methods": results_of,
     }
     pixels = classifier.normalization.pixels
-    cut = torch.cat([e.binary_masks for e in own])
-    shown = {"pixels": pixels(images), "infill": pixels(probe.infill), "cut ssr": cut[:, 0], "cut sdr": cut[:, 1]}
+    ssr, sdr = torch.cat([e.binary_masks for e in own]).unbind(1)
+    shown = {"pixels": pixels(images)} | {
+        name: pixels(blend(keep, images, probe.infill)) for name, keep in (("only ssr", ssr), ("without sdr", sdr))
+    }
     return results, {name: tensor.numpy() for name, tensor in (shown | maps).items()}
 
 

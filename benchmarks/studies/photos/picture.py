@@ -28,7 +28,7 @@ MAPS = paths.OUT / "photos/maps.npz"
 FEW = ("cheetah", "photographer", "pagoda")  # that show at a glance what the maps are
 
 Arrays = dict[str, NDArray[np.float32]]
-"""By name: ``pixels`` and ``infill`` [N, 3, H, W] in 0..1, every method's map and the two cut masks [N, H, W]."""
+"""By name: ``pixels`` and the two composites [N, 3, H, W] in 0..1, and every method's map [N, H, W]."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +65,19 @@ def gallery(results: Results, arrays: Arrays, names: Sequence[str]) -> Figure:
 
     def cells(_: int, name: str) -> list[Cell]:
         photo, index = results["photos"][name], every.index(name)
-        pixels, infill = arrays["pixels"][index], arrays["infill"][index]
+        pixels = arrays["pixels"][index]
 
-        def composite(which: str, done: str, colour: str) -> Cell:
-            blended = infill + arrays[f"cut {which}"][index] * (pixels - infill)
+        def composite(which: str, shown: str, done: str, colour: str) -> Cell:
             area, probability = photo[f"area_{which}"], photo[f"prob_{which}_binary"]
-            return Cell(_photo(blended), (f"{100 * area:.0f}% {done}", percent(probability)), colour=colour)
+            return Cell(
+                _photo(arrays[shown][index]), (f"{100 * area:.0f}% {done}", percent(probability)), colour=colour
+            )
 
         return [
             _original(results, arrays, index, name),
             *(Cell(heatmap(arrays[method][index], pixels)) for method in ("ssr", "sdr", "joint")),
-            composite("ssr", "kept", OWN["ssr"]),
-            composite("sdr", "blurred", OWN["sdr"]),
+            composite("ssr", "only ssr", "kept", OWN["ssr"]),
+            composite("sdr", "without sdr", "blurred", OWN["sdr"]),
         ]
 
     return _rows("What is enough, and what is needed?", columns, names, cells)
