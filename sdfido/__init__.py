@@ -1,20 +1,21 @@
 """Explains image classifiers by learned masks: FIDO with simplified concrete dropout, fused into one pass."""
 
-from . import evaluate, infill, objectives
+from . import evaluate, infills, objectives
 from .enhancement import Enhancement, enhance
 from .explanation import Explanation
 from .fido import FIDO, Progress
 from .normalization import Normalization
 from .ops import (
     CompositeSamples,
+    advance,
     backend,
     build_info,
     get_include,
+    make_rng,
     sample_composites,
     sample_masks,
     simplified_concrete,
 )
-from .rng import advance, make_rng
 from .settings import Settings
 
 __all__ = [
@@ -31,7 +32,7 @@ __all__ = [
     "enhance",
     "evaluate",
     "get_include",
-    "infill",
+    "infills",
     "make_rng",
     "objectives",
     "sample_composites",

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from .infill import smooth
+from .smoothing import gaussian_weights, smooth
 
 _MOMENTUM = 0.9  # of the gradient's running mean
 _MEMORY = 0.99  # of its mean square
@@ -33,7 +33,7 @@ class Descent:
         self._mean = torch.zeros_like(logits)
         self._square = torch.zeros_like(logits[:, :, :1, :1])
         self._steps = 0
-        self._weights = gaussian(spread)
+        self._weights = gaussian_weights(spread, math.ceil(3 * spread))  # of the neighbouring cells
 
     def step(self, gradient: Tensor, rate: float) -> None:
         """Move the logits against a gradient [N, K, h, w]."""
@@ -49,8 +49,3 @@ class Descent:
     def keep(self, images: Tensor) -> None:
         """Go on with these images [M] (indices) alone."""
         self.logits, self._mean, self._square = (t[images] for t in (self.logits, self._mean, self._square))
-
-
-def gaussian(spread: float) -> list[float]:
-    """Weights at distances of 0, 1, ... cells, up to three standard deviations; of 0, no smoothing."""
-    return [math.exp(-0.5 * (d / spread) ** 2) for d in range(math.ceil(3 * spread) + 1)] if spread else [1.0]

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from . import infill as infills
-from . import reference
+from . import infills
 from .checks import check_images, check_number, check_streams
 from .explanation import Explanation
 from .judge import Judge, Model, check_model, evaluating
 from .normalization import Normalization
+from .ops import functional
 
 __all__ = ["Enhancement", "enhance"]
 
@@ -181,8 +181,8 @@ def _scaled(box: Box, size: Sequence[int], target: Sequence[int]) -> Box:
 def _blended(source: Tensor, infill: Tensor, importance: Tensor) -> Tensor:
     """Source [C, H2, W2] faded to the infill [C, H, W] by the importance [H, W]."""
     size = (source.shape[-2], source.shape[-1])
-    base = reference.upsample(infill, size)
-    return base + reference.upsample(importance, size) * (source - base)
+    base = functional.upsample(infill, size)
+    return base + functional.upsample(importance, size) * (source - base)
 
 
 def _resized(crop: Tensor, size: tuple[int, int]) -> Tensor:

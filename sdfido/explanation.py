@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import reference
 from .files import replacing
+from .ops import functional
 
 _FORMAT = "sdfido explanation 2"
 
@@ -47,7 +47,7 @@ class Explanation:
     def masks(self) -> Tensor:
         """Keep rates of both masks at the end, SSR first [N, 2, H, W], 0..1: what the composites are made with."""
         rates = torch.sigmoid(self.logits)
-        return reference.upsample(rates, (self.ssr.shape[1], self.ssr.shape[2])).clamp(0, 1)
+        return functional.upsample(rates, (self.ssr.shape[1], self.ssr.shape[2])).clamp(0, 1)
 
     @property
     def joint(self) -> Tensor:

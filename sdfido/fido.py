@@ -8,15 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import infill as infills
-from . import ops, reference
+from . import infills, ops
 from .checks import check_images, check_streams, check_targets
 from .descent import Descent
 from .explanation import Explanation
 from .judge import Judge, Model, check_model, convolves, evaluating, probability
 from .normalization import Normalization
 from .objectives import log_odds
-from .rng import make_rng
+from .ops import functional, make_rng
 from .settings import Settings
 
 Objective = Callable[[Tensor, Tensor], Tensor]
@@ -47,7 +46,7 @@ class FIDO:
     Args:
         model: maps images [B, C, H, W] to logits [B, classes]; a module or any callable. A module is put into eval mode
             for the time of :meth:`explain`; its parameters get no gradients.
-        infill: what replaces removed pixels: a name such as ``"blur"`` (see :mod:`sdfido.infill`), a tensor that
+        infill: what replaces removed pixels: a name such as ``"blur"`` (see :mod:`sdfido.infills`), a tensor that
             broadcasts against the images, or a callable from images to infill.
         normalization: how the model's input was normalised; infills that are defined by pixel values need it.
         objective: from logits [B, classes] and targets [B] to scores [B]; see :mod:`sdfido.objectives`.
@@ -285,10 +284,10 @@ class FIDO:
     ) -> Explanation:
         size = (task.images.shape[2], task.images.shape[3])
         # Interpolation between ones rounds above 1.
-        mean_ssr, mean_sdr = reference.upsample(rates, size).clamp(0, 1).unbind(1)
-        keep_ssr, keep_sdr = reference.upsample(torch.sigmoid(logits), size).clamp(0, 1).unbind(1)
+        mean_ssr, mean_sdr = functional.upsample(rates, size).clamp(0, 1).unbind(1)
+        keep_ssr, keep_sdr = functional.upsample(torch.sigmoid(logits), size).clamp(0, 1).unbind(1)
         # The same with each cell wholly kept or infilled: a faint trace of the image everywhere cannot hide in it.
-        binary_ssr, binary_sdr = reference.upsample((logits > 0).float(), size).unbind(1)
+        binary_ssr, binary_sdr = functional.upsample((logits > 0).float(), size).unbind(1)
 
         def judged(images: Tensor) -> Tensor:
             return probability(task.judge.classify(images, self._together(images.device)), task.targets)

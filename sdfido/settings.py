@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from .checks import check_number
-from .rng import make_rng
+from .ops import make_rng
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,7 +127,7 @@ def test_blends_are_exact(device):
     original = enhance(model, images, maps, **PLAIN | fed)
     assert original.boxes.tolist() == [[0, 0, 20, 60]] * 2
     assert torch.equal(original.crops, images[:, :, :20])
-    infill = sdfido.infill.Blur(10)(images)
+    infill = sdfido.infills.Blur(10)(images)
     for given in ("blur", infill, lambda x: infill):
         blended = enhance(model, images, maps, **PLAIN | fed | {"blend": "infill", "infill": given})
         expected = infill + maps[:, None] * (images - infill)
@@ -177,7 +177,7 @@ def test_originals_are_blended_with_the_enlarged_infill():
     kept = enhance(TinyNet(), images, full, originals=originals, **settings)
     torch.testing.assert_close(kept.crops, originals)
     half = enhance(TinyNet(), images, 0.75 * full, originals=originals, **settings)
-    infill = torch.nn.functional.interpolate(sdfido.infill.Blur(10)(images), scale_factor=2, mode="bilinear")
+    infill = torch.nn.functional.interpolate(sdfido.infills.Blur(10)(images), scale_factor=2, mode="bilinear")
     torch.testing.assert_close(half.crops, 0.25 * infill + 0.75 * originals)
 
 

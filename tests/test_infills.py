@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sdfido import infill
+from sdfido import infills
 from sdfido.normalization import Normalization
 
 NORMALIZATION = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -32,39 +32,39 @@ def kernel(length: int, weight) -> torch.Tensor:
 def test_blur_is_the_dense_gaussian(sigma: float, size: tuple[int, int]) -> None:
     x = images(2, 3, *size, dtype=torch.float64)
     rows, columns = (kernel(n, lambda d: torch.exp(-0.5 * (d / sigma) ** 2)) for n in size)
-    torch.testing.assert_close(infill.Blur(sigma)(x), rows @ x @ columns.T, rtol=0, atol=1e-6)  # 2^-24 per cut tap
+    torch.testing.assert_close(infills.Blur(sigma)(x), rows @ x @ columns.T, rtol=0, atol=1e-6)  # 2^-24 per cut tap
 
 
 @pytest.mark.parametrize("box", [1, 3, 15, 101])
 def test_local_mean_is_the_dense_box(box: int) -> None:
     x = images(2, 1, 17, 23, dtype=torch.float64)
     rows, columns = (kernel(n, lambda d: (d <= box // 2).double()) for n in (17, 23))
-    torch.testing.assert_close(infill.LocalMean(box)(x), rows @ x @ columns.T)
+    torch.testing.assert_close(infills.LocalMean(box)(x), rows @ x @ columns.T)
 
 
 @pytest.mark.parametrize("spec", ["blur", "blur:0.5", "blur:1000", "mean", "local-mean", "shuffle:7"])
 def test_constants_stay_constant(spec: str) -> None:
     x = torch.full((1, 3, 30, 20), -1.7)
-    torch.testing.assert_close(infill.apply(infill.from_spec(spec), x), x, rtol=2e-6, atol=0)
+    torch.testing.assert_close(infills.apply(infills.from_spec(spec), x), x, rtol=2e-6, atol=0)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (64, 33)])
 def test_mean(size: tuple[int, int]) -> None:
     x = images(3, 2, *size)
-    result = infill.Mean()(x)
+    result = infills.Mean()(x)
     assert result.shape == (3, 2, 1, 1)
     torch.testing.assert_close(result, x.double().mean((-2, -1), keepdim=True).float())
 
 
 def test_zeros_is_black_in_pixel_space() -> None:
     x = images(2, 3, 4, 5)
-    black = infill.apply(infill.Zeros(NORMALIZATION), x)
+    black = infills.apply(infills.Zeros(NORMALIZATION), x)
     torch.testing.assert_close(black[0, :, 0, 0], torch.tensor([-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]))
     torch.testing.assert_close(NORMALIZATION.pixels(black), torch.zeros_like(x))
 
 
 def test_uniform_noise_fills_the_pixel_range() -> None:
-    pixels = NORMALIZATION.pixels(infill.UniformNoise(NORMALIZATION)(images(2, 3, 100, 100)))
+    pixels = NORMALIZATION.pixels(infills.UniformNoise(NORMALIZATION)(images(2, 3, 100, 100)))
     assert -1e-6 <= pixels.min() < 1e-3
     assert 1 - 1e-3 < pixels.max() <= 1 + 1e-6
     assert pixels.mean().item() == pytest.approx(0.5, abs=5 / math.sqrt(12 * pixels.numel()))
@@ -73,10 +73,10 @@ def test_uniform_noise_fills_the_pixel_range() -> None:
 
 def test_normal_noise_has_its_moments_and_is_clamped() -> None:
     x = images(2, 3, 100, 100)
-    pixels = NORMALIZATION.pixels(infill.NormalNoise(NORMALIZATION, mean=0.4, std=0.05)(x))
+    pixels = NORMALIZATION.pixels(infills.NormalNoise(NORMALIZATION, mean=0.4, std=0.05)(x))
     assert pixels.mean().item() == pytest.approx(0.4, abs=1e-3)
     assert pixels.std().item() == pytest.approx(0.05, abs=1e-3)
-    wide = NORMALIZATION.pixels(infill.NormalNoise(NORMALIZATION, std=3.0)(x))
+    wide = NORMALIZATION.pixels(infills.NormalNoise(NORMALIZATION, std=3.0)(x))
     assert wide.min().item() == pytest.approx(0, abs=1e-6)
     assert wide.max().item() == pytest.approx(1, abs=1e-6)
     assert (wide.abs() < 1e-6).float().mean().item() == pytest.approx(0.434, abs=0.02)  # the normal's mass below 0
@@ -85,7 +85,7 @@ def test_normal_noise_has_its_moments_and_is_clamped() -> None:
 @pytest.mark.parametrize(("size", "patch"), [((12, 12), 4), ((13, 10), 4), ((5, 3), 1), ((9, 40), 16), ((5, 4), 2)])
 def test_shuffle_permutes_the_pixels(size: tuple[int, int], patch: int) -> None:
     x = images(3, 2, *size)
-    shuffled = infill.PatchShuffle(patch)(x)
+    shuffled = infills.PatchShuffle(patch)(x)
     assert not torch.equal(shuffled, x)
     joined = torch.complex(x[:, 0], x[:, 1])  # channels move together
     moved = torch.complex(shuffled[:, 0], shuffled[:, 1])
@@ -100,20 +100,20 @@ def test_shuffle_permutes_the_pixels(size: tuple[int, int], patch: int) -> None:
 def test_shuffle_leaves_no_pixel_in_place(size: tuple[int, int], patch: int) -> None:
     place = torch.arange(float(size[0] * size[1]), dtype=torch.float64).view(1, 1, *size)
     for seed in range(40):
-        shuffled = infill.PatchShuffle(patch, seed=seed)(place)
+        shuffled = infills.PatchShuffle(patch, seed=seed)(place)
         assert not (shuffled == place).any()
         assert torch.equal(shuffled.flatten().sort().values, place.flatten())
 
 
 def test_shuffles_differ() -> None:
     x = torch.arange(36.0).view(1, 1, 6, 6)
-    orders = {tuple(infill.PatchShuffle(2, seed=seed)(x).flatten().tolist()) for seed in range(200)}
+    orders = {tuple(infills.PatchShuffle(2, seed=seed)(x).flatten().tolist()) for seed in range(200)}
     assert len(orders) > 190  # of 8! cycles
 
 
 def test_shuffle_moves_whole_patches() -> None:
     x = torch.arange(64.0).view(1, 1, 8, 8)
-    shuffled = infill.PatchShuffle(4)(x)
+    shuffled = infills.PatchShuffle(4)(x)
     patches = {tuple(x[0, 0, i : i + 4, j : j + 4].flatten().tolist()) for i in (0, 4) for j in (0, 4)}
     assert {tuple(shuffled[0, 0, i : i + 4, j : j + 4].flatten().tolist()) for i in (0, 4) for j in (0, 4)} == patches
 
@@ -121,21 +121,23 @@ def test_shuffle_moves_whole_patches() -> None:
 @pytest.mark.parametrize("spec", SPECS)
 def test_an_image_gets_in_a_batch_what_it_gets_alone(spec: str) -> None:
     x = images(3, 3, 33, 34)
-    function = infill.from_spec(spec, NORMALIZATION)
-    together = infill.apply(function, x, streams=[7, 0, 2**40])
-    channels_last = infill.apply(function, x.contiguous(memory_format=torch.channels_last), torch.tensor([7, 0, 2**40]))
+    function = infills.from_spec(spec, NORMALIZATION)
+    together = infills.apply(function, x, streams=[7, 0, 2**40])
+    channels_last = infills.apply(
+        function, x.contiguous(memory_format=torch.channels_last), torch.tensor([7, 0, 2**40])
+    )
     assert torch.equal(together, channels_last)
     for n, stream in enumerate([7, 0, 2**40]):
-        assert torch.equal(infill.apply(function, x[n : n + 1], streams=[stream])[0], together[n])
+        assert torch.equal(infills.apply(function, x[n : n + 1], streams=[stream])[0], together[n])
 
 
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dtype_shape_and_empty_batches(spec: str, dtype: torch.dtype) -> None:
-    function = infill.from_spec(spec, NORMALIZATION)
-    result = infill.apply(function, images(2, 3, 32, 33, dtype=dtype))
+    function = infills.from_spec(spec, NORMALIZATION)
+    result = infills.apply(function, images(2, 3, 32, 33, dtype=dtype))
     assert (result.dtype, result.shape) == (dtype, (2, 3, 32, 33))
-    assert infill.apply(function, images(0, 3, 32, 33, dtype=dtype)).shape == (0, 3, 32, 33)
+    assert infills.apply(function, images(0, 3, 32, 33, dtype=dtype)).shape == (0, 3, 32, 33)
 
 
 @pytest.mark.parametrize("spec", ["uniform", "normal", "shuffle:4"])
@@ -143,20 +145,20 @@ def test_randomness_comes_from_seed_and_stream_only(spec: str) -> None:
     x = images(1, 3, 16, 16).expand(2, -1, -1, -1)
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    result = infill.apply(infill.from_spec(spec, NORMALIZATION, seed=5), x)
+    result = infills.apply(infills.from_spec(spec, NORMALIZATION, seed=5), x)
     assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(infill.apply(infill.from_spec(spec, NORMALIZATION, seed=5), x), result)
-    assert torch.equal(infill.apply(infill.from_spec(spec, NORMALIZATION, seed=5), x, streams=range(2)), result)
+    assert torch.equal(infills.apply(infills.from_spec(spec, NORMALIZATION, seed=5), x), result)
+    assert torch.equal(infills.apply(infills.from_spec(spec, NORMALIZATION, seed=5), x, streams=range(2)), result)
     assert not torch.equal(result[0], result[1])
-    assert not torch.equal(infill.apply(infill.from_spec(spec, NORMALIZATION, seed=6), x), result)
-    assert not torch.equal(infill.apply(infill.from_spec(spec, NORMALIZATION, seed=5 + 2**32), x), result)
+    assert not torch.equal(infills.apply(infills.from_spec(spec, NORMALIZATION, seed=6), x), result)
+    assert not torch.equal(infills.apply(infills.from_spec(spec, NORMALIZATION, seed=5 + 2**32), x), result)
 
 
 def test_apply_expands_without_copying() -> None:
     x = images(4, 3, 8, 8)
-    assert infill.apply(infill.Mean(), x).stride()[2:] == (0, 0)
+    assert infills.apply(infills.Mean(), x).stride()[2:] == (0, 0)
     given = torch.rand(3, 8, 8)
-    result = infill.apply(infill.from_spec(given), x)
+    result = infills.apply(infills.from_spec(given), x)
     assert result.stride()[0] == 0
     assert result.data_ptr() == given.data_ptr()
 
@@ -169,8 +171,8 @@ def test_a_callable_is_called_with_images_only() -> None:
         seen.append(arguments)
         return arguments[0].double() / 2
 
-    assert infill.from_spec(half) is half
-    result = infill.apply(half, x, streams=[4, 5])
+    assert infills.from_spec(half) is half
+    result = infills.apply(half, x, streams=[4, 5])
     assert torch.equal(result, x / 2)
     assert len(seen) == 1
     assert len(seen[0]) == 1
@@ -197,12 +199,12 @@ def test_a_callable_is_called_with_images_only() -> None:
 )
 def test_bad_specifications(spec, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
-        infill.from_spec(spec)
+        infills.from_spec(spec)
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match="'nope'") as caught:
-        infill.from_spec("nope")
+        infills.from_spec("nope")
     for name in ("blur", "mean", "local-mean", "zeros", "uniform", "normal", "shuffle"):
         assert f"'{name}'" in str(caught.value)
 
@@ -220,44 +222,48 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 )
 def test_apply_checks_the_result(function, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
-        infill.apply(function, images(2, 3, 8, 8))
+        infills.apply(function, images(2, 3, 8, 8))
 
 
 def test_apply_checks_the_images_and_streams() -> None:
     with pytest.raises(TypeError, match=r"images must be a floating-point tensor, got a tensor of torch\.int64"):
-        infill.apply(infill.Mean(), torch.zeros(1, 3, 8, 8, dtype=torch.int64))
+        infills.apply(infills.Mean(), torch.zeros(1, 3, 8, 8, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"images must be \[N,C,H,W\].*\(3, 8, 8\)"):
-        infill.apply(infill.Mean(), torch.zeros(3, 8, 8))
+        infills.apply(infills.Mean(), torch.zeros(3, 8, 8))
     for streams in ([1], torch.tensor([1, 2, 3]), [0.5, 1.5]):
         with pytest.raises(ValueError, match="streams must hold one integer for each of the 2 images"):
-            infill.apply(infill.PatchShuffle(4), images(2, 3, 8, 8), streams)
+            infills.apply(infills.PatchShuffle(4), images(2, 3, 8, 8), streams)
     with pytest.raises(ValueError, match="patch must be small enough for two in a 8x8 image, got 8"):
-        infill.apply(infill.PatchShuffle(8), images(2, 3, 8, 8))
+        infills.apply(infills.PatchShuffle(8), images(2, 3, 8, 8))
 
 
 @pytest.mark.parametrize(
     ("make", "error", "says"),
     [
-        (lambda: infill.LocalMean(3.0), TypeError, r"size must be an odd number .*got float 3\.0; convert it with int"),
-        (lambda: infill.PatchShuffle(4.0), TypeError, r"patch must be a whole number .*got float 4\.0; convert it"),
         (
-            lambda: infill.Blur(1e-200),
+            lambda: infills.LocalMean(3.0),
+            TypeError,
+            r"size must be an odd number .*got float 3\.0; convert it with int",
+        ),
+        (lambda: infills.PatchShuffle(4.0), TypeError, r"patch must be a whole number .*got float 4\.0; convert it"),
+        (
+            lambda: infills.Blur(1e-200),
             ValueError,
             "sigma must be a positive number of pixels, at least 0.1, got 1e-200",
         ),
-        (lambda: infill.Blur(10**400), ValueError, "sigma must be"),
-        (lambda: infill.Blur(True), TypeError, "sigma must be .*got bool True$"),
+        (lambda: infills.Blur(10**400), ValueError, "sigma must be"),
+        (lambda: infills.Blur(True), TypeError, "sigma must be .*got bool True$"),
         (
-            lambda: infill.UniformNoise("x"),
+            lambda: infills.UniformNoise("x"),
             TypeError,
             "normalization must be a sdfido Normalization, got str 'x'; where",
         ),
-        (lambda: infill.NormalNoise("x"), TypeError, "normalization must be"),
-        (lambda: infill.Zeros(None), TypeError, "normalization must be a sdfido Normalization, got NoneType None"),
-        (lambda: infill.UniformNoise(NORMALIZATION, seed=1.5), TypeError, r"seed must be an integer .*got float 1\.5"),
-        (lambda: infill.NormalNoise(NORMALIZATION, seed="1"), TypeError, "seed must be an integer .*got str '1'$"),
-        (lambda: infill.PatchShuffle(4, seed=2**64), ValueError, "seed must be an integer of 64 bits, got 1844"),
-        (lambda: infill.from_spec("shuffle", seed=None), TypeError, "seed must be"),
+        (lambda: infills.NormalNoise("x"), TypeError, "normalization must be"),
+        (lambda: infills.Zeros(None), TypeError, "normalization must be a sdfido Normalization, got NoneType None"),
+        (lambda: infills.UniformNoise(NORMALIZATION, seed=1.5), TypeError, r"seed must be an integer .*got float 1\.5"),
+        (lambda: infills.NormalNoise(NORMALIZATION, seed="1"), TypeError, "seed must be an integer .*got str '1'$"),
+        (lambda: infills.PatchShuffle(4, seed=2**64), ValueError, "seed must be an integer of 64 bits, got 1844"),
+        (lambda: infills.from_spec("shuffle", seed=None), TypeError, "seed must be"),
     ],
 )
 def test_what_could_not_work_is_refused_when_made(make, error: type[Exception], says: str) -> None:
@@ -266,30 +272,30 @@ def test_what_could_not_work_is_refused_when_made(make, error: type[Exception], 
 
 
 def test_any_kind_of_number_will_do() -> None:
-    assert infill.Blur(np.float32(2.5)) == infill.Blur(2.5)
-    assert infill.Blur(np.int64(3)) == infill.Blur(3) == infill.Blur(3.0)
-    assert infill.LocalMean(np.int64(5)) == infill.LocalMean(5)
-    assert repr(infill.PatchShuffle(np.uint8(4), seed=np.int32(2))) == "PatchShuffle(patch=4, seed=2)"
-    noise = infill.NormalNoise(NORMALIZATION, np.uint64(2**64 - 1), np.float16(0.5), np.float64(0.25))
-    assert noise == infill.NormalNoise(NORMALIZATION, 2**64 - 1, 0.5, 0.25)
+    assert infills.Blur(np.float32(2.5)) == infills.Blur(2.5)
+    assert infills.Blur(np.int64(3)) == infills.Blur(3) == infills.Blur(3.0)
+    assert infills.LocalMean(np.int64(5)) == infills.LocalMean(5)
+    assert repr(infills.PatchShuffle(np.uint8(4), seed=np.int32(2))) == "PatchShuffle(patch=4, seed=2)"
+    noise = infills.NormalNoise(NORMALIZATION, np.uint64(2**64 - 1), np.float16(0.5), np.float64(0.25))
+    assert noise == infills.NormalNoise(NORMALIZATION, 2**64 - 1, 0.5, 0.25)
 
 
 def test_filters_may_be_wider_than_any_image() -> None:
     x = images(1, 1, 5, 6, dtype=torch.float64)
     mean = x.mean().expand_as(x)
-    torch.testing.assert_close(infill.LocalMean(10**30 + 1)(x), mean)
-    torch.testing.assert_close(infill.Blur(1e308)(x), mean)
+    torch.testing.assert_close(infills.LocalMean(10**30 + 1)(x), mean)
+    torch.testing.assert_close(infills.Blur(1e308)(x), mean)
 
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_torchs_defaults_do_not_count(spec: str) -> None:
     x = images(2, 3, 32, 33)
-    function = infill.from_spec(spec, NORMALIZATION)
-    expected = infill.apply(function, x)
+    function = infills.from_spec(spec, NORMALIZATION)
+    expected = infills.apply(function, x)
     try:
         torch.set_default_dtype(torch.float64)
         torch.set_default_device("meta")
-        result = infill.apply(function, x)
+        result = infills.apply(function, x)
     finally:
         torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)
@@ -298,11 +304,11 @@ def test_torchs_defaults_do_not_count(spec: str) -> None:
 
 def test_bad_settings() -> None:
     with pytest.raises(TypeError, match=r"sigma must be a positive number of pixels, at least 0\.1, got str '5'"):
-        infill.Blur("5")  # type: ignore[arg-type]  # the mistake under test
+        infills.Blur("5")  # type: ignore[arg-type]  # the mistake under test
     with pytest.raises(ValueError, match="std must be a finite number, at least 0, got -1"):
-        infill.NormalNoise(NORMALIZATION, std=-1)
+        infills.NormalNoise(NORMALIZATION, std=-1)
     with pytest.raises(ValueError, match="mean must be"):
-        infill.NormalNoise(NORMALIZATION, mean=math.inf)
+        infills.NormalNoise(NORMALIZATION, mean=math.inf)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .. import evaluate, models
-from .. import infill as infills
+from .. import evaluate, infills, models
 from ..evaluate import Curve
 from ..explanation import Explanation
 from . import photos, results

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import infill as infills
-from .. import models
+from .. import infills, models
 from ..explanation import Explanation
 from ..fido import FIDO
 from ..files import remove_leftovers

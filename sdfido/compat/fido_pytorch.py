@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from .. import infill as infills
-from .. import ops, reference
+from .. import infills, ops
 from ..explanation import Explanation
 from ..normalization import Normalization
-from ..rng import make_rng
+from ..ops import functional, make_rng
 from .checks import check_count, check_number, check_tensor
 from .concrete import SigmoidConcreteDropout, concrete_dropout, sigmoid_concrete_dropout
 
@@ -177,7 +176,7 @@ class FIDO(nn.Module):
 
     def tv_loss(self) -> Tensor:
         """Total variation, a sum: ``sum |p[y,x+1] - p[y,x]| + sum |p[y+1,x] - p[y,x]|`` over both masks' rates p."""
-        _, smoothness = reference.penalties(torch.stack(tuple(self.params))[None])
+        _, smoothness = functional.penalties(torch.stack(tuple(self.params))[None])
         return self.ssr_logit_p.numel() * smoothness.sum()
 
     def l1_norm(self) -> Tensor:
@@ -304,7 +303,7 @@ class FIDO(nn.Module):
                 keep_logits, X[None], self.infill, rng, num_samples=batch_size, temperature=TEMPERATURE
             )
         masks = concrete_dropout(torch.sigmoid(logit_p).expand(1, 1, batch_size, -1, -1), TEMPERATURE)
-        return ops.CompositeSamples(self._blend(X, masks), *reference.penalties(keep_logits))
+        return ops.CompositeSamples(self._blend(X, masks), *functional.penalties(keep_logits))
 
     def _composites(self, X: Tensor, logit_p: Tensor, batch_size: int, deterministic: bool) -> Tensor:
         """Composites by samples of a mask, or by its keep rates [batch_size, C, H, W]."""
@@ -316,7 +315,7 @@ class FIDO(nn.Module):
 
     def _blend(self, X: Tensor, masks: Tensor) -> Tensor:
         """``infill + M * (X - infill)`` with M the upsampled masks: [..., h, w] -> [..., C, H, W]."""
-        upsampled = reference.upsample(masks, (X.shape[1], X.shape[2])).unsqueeze(-3)
+        upsampled = functional.upsample(masks, (X.shape[1], X.shape[2])).unsqueeze(-3)
         return self.infill + upsampled * (X - self.infill)
 
     def _differentiate(
@@ -363,7 +362,7 @@ class FIDO(nn.Module):
         """What there is to show of an image [1, C, H, W]."""
         logits = -torch.stack(tuple(self.params))[None]
         size = (X.shape[-2], X.shape[-1])
-        rates, cut = (reference.upsample(keep, size)[0] for keep in (torch.sigmoid(logits), (logits > 0).to(X)))
+        rates, cut = (functional.upsample(keep, size)[0] for keep in (torch.sigmoid(logits), (logits > 0).to(X)))
         infill = self.infill.expand(X.shape)
         shown = torch.cat([X, infill, self._blend(X[0], rates), self._blend(X[0], cut)])
         probabilities = clf.log_odds(shown, c=y)[0]

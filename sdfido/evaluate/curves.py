@@ -9,12 +9,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from .. import infill as infills
-from .. import ops
+from .. import infills, ops
 from ..checks import check_images, check_number, check_streams, check_targets
 from ..judge import Judge, Model, check_model, evaluating, probability
 from ..normalization import Normalization
-from ..rng import make_rng
+from ..ops import make_rng
 from .order import check_fraction, check_maps, count_pixels, ranks
 
 Measure = Literal["deletion", "insertion", "sufficiency", "necessity"]

@@ -8,8 +8,7 @@ import numbers
 import torch
 from torch import Tensor
 
-from .. import reference
-from ..rng import make_rng
+from ..ops.rng import make_rng, random_words
 
 _TIES = make_rng(0x7165)  # a seed that nothing else uses
 
@@ -75,4 +74,4 @@ def check_maps(name: str, maps: Tensor) -> Tensor:
 def _shuffle(pixels: int) -> Tensor:
     """A fixed pseudo-random permutation of so many pixels."""
     stream = torch.zeros(1, dtype=torch.int64, device="cpu")
-    return reference.random_words(_TIES, stream, 1, 1, pixels, False).flatten().argsort(stable=True)
+    return random_words(_TIES, stream, 1, 1, pixels, False).flatten().argsort(stable=True)

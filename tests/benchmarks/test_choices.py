@@ -40,7 +40,7 @@ WITHOUT_TIES = {"num_samples": 2, "warmup": 0.0, "spread": 0.0, "temperature": 0
 def task():
     image = torch.randn(1, 3, 60, 60, generator=torch.Generator().manual_seed(0))
     model = SmallNet().eval().requires_grad_(False)
-    infill = sdfido.infill.Blur()(image)
+    infill = sdfido.infills.Blur()(image)
     target = (model(infill) - model(image)).argmax(1)  # scores of composites then exceed the image's, where they can
     return model, image, infill, target
 

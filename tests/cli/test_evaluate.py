@@ -18,7 +18,7 @@ from PIL import Image
 
 from sdfido import Explanation, evaluate, models, plot, plot_curves
 from sdfido.cli.measure import Originals, Result
-from sdfido.infill import from_spec
+from sdfido.infills import from_spec
 
 MAPS = ("ssr", "sdr", "joint")
 WRITTEN = ["curves.png", "evaluation.json"]

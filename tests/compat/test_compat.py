@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.support import DEVICES
 from torch.nn import functional as F
 
 import sdfido
-from sdfido import compat, reference
+from sdfido import compat
 from sdfido.compat import FIDO, FIDOConfig, MaskConfig
+from sdfido.ops import reference
+from tests.support import DEVICES
 
 SIZE, CELLS = 24, 8
 
@@ -295,7 +296,7 @@ RUNS, SHORT = 16, FIDOConfig(iterations=20)
 def eager_runs():
     """Image, infill, classifier, target, and dropout logits [RUNS, 2, h, w] of eager loops with torch's noise."""
     im, clf = image(), Net()
-    infill = sdfido.infill.Blur()(im[None])[0]
+    infill = sdfido.infills.Blur()(im[None])[0]
     target = int(clf.predict(im[None])[0].argmax())
     generator = torch.Generator().manual_seed(0)
 
@@ -528,7 +529,7 @@ def test_a_new_fido_has_zeros_and_its_attributes():
     for parameter in fido.params:
         assert torch.equal(parameter, torch.zeros(SIZE, SIZE))
     assert set(fido.state_dict()) == {"infill", "ssr_logit_p", "sdr_logit_p"}
-    torch.testing.assert_close(fido.infill, sdfido.infill.Blur()(image()[None])[0])
+    torch.testing.assert_close(fido.infill, sdfido.infills.Blur()(image()[None])[0])
     with torch.no_grad():
         fido.ssr_logit_p.fill_(-1.0)
         fido.sdr_logit_p.fill_(2.0)

@@ -18,7 +18,7 @@ from torch import nn
 import sdfido
 from sdfido import evaluate, plot_curves
 from sdfido.evaluate import coherence
-from sdfido.infill import apply, from_spec
+from sdfido.infills import apply, from_spec
 
 IDENTITY = sdfido.Normalization((0.0,), (1.0,))
 
@@ -379,7 +379,7 @@ def test_total_variation(device):
 
 def test_total_variation_is_the_penalty_s():
     logits = torch.randn(3, 2, 9, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    _, smoothness = sdfido.reference.penalties(logits)
+    _, smoothness = sdfido.ops.functional.penalties(logits)
     for k in range(2):
         variation = evaluate.total_variation(torch.sigmoid(logits[:, k]))
         torch.testing.assert_close(variation, smoothness[:, k].float())

@@ -119,7 +119,7 @@ def test_explanation_fits_the_images():
 
 def test_probabilities_are_those_of_the_composites():
     images, model = _images(), TinyNet().eval()
-    infill = sdfido.infill.Blur(3.0)
+    infill = sdfido.infills.Blur(3.0)
     explanation = sdfido.FIDO(model, infill=infill, **QUICK).explain(images)
     for composite, probability in zip(
         explanation.composites(images, infill(images)), (explanation.prob_ssr, explanation.prob_sdr), strict=True

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from tests.support import DEVICES, Case, assert_near
 
 import sdfido
+from tests.support import DEVICES, Case, assert_near
 
 
 @pytest.mark.parametrize("device", DEVICES)

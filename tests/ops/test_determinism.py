@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.support import DEVICES, Case
 
 import sdfido
+from tests.support import DEVICES, Case
 
 CASES = [
     Case(2, 2, 9, 3, (40, 57)),

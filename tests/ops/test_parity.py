@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support import DEVICES, Case, assert_near, compare
 
 import sdfido
+from tests.support import DEVICES, Case, assert_near, compare
 
 SIZES = [  # pixels, cells (None: full resolution)
     ((1, 1), None),

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 from scipy import integrate, stats
-from tests.support import DEVICES
 
 import sdfido
-from sdfido import reference
+from sdfido.ops import reference
+from sdfido.ops.rng import philox4x32_10
+from tests.support import DEVICES
 
 # Known-answer vectors of Random123 for philox4x32-10: counter, key, words.
 KNOWN_ANSWERS = [
@@ -35,9 +36,7 @@ def _mask_of_word(word):
 
 @pytest.mark.parametrize(("counter", "key", "words"), KNOWN_ANSWERS)
 def test_reference_gives_the_known_answers(counter, key, words):
-    out = reference.philox4x32_10(
-        tuple(torch.tensor(c) for c in _hex(counter)), tuple(torch.tensor(k) for k in _hex(key))
-    )
+    out = philox4x32_10(tuple(torch.tensor(c) for c in _hex(counter)), tuple(torch.tensor(k) for k in _hex(key)))
     assert [int(word) for word in out] == _hex(words)
 
 
@@ -68,7 +67,7 @@ def test_counter_layout(device, antithetic):
     for image, mask, sample, cell in [(0, 0, 0, 0), (0, 2, 4, 68), (1, 1, 3, 22), (1, 0, 10, 23), (0, 1, 9, 40)]:
         draw = sample // 2 if antithetic else sample
         counter = (cell, (streams[image] * k + mask) & 0xFFFFFFFF, draw // 4, 77)
-        word = int(reference.philox4x32_10(tuple(torch.tensor(c) for c in counter), key)[draw % 4])
+        word = int(philox4x32_10(tuple(torch.tensor(c) for c in counter), key)[draw % 4])
         if antithetic and sample % 2:
             word ^= 0xFFFFFFFF
         assert masks[image, mask, sample].flatten()[cell] == _mask_of_word(word)

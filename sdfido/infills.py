@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from .normalization import Normalization
+from .smoothing import gaussian_weights, smooth, widen
 
 __all__ = [
     "Blur",
@@ -65,8 +66,7 @@ class Blur(Infill):
 
     def __call__(self, images: Tensor, streams: Streams | None = None) -> Tensor:
         reach = math.ceil(min(self.sigma * math.sqrt(48 * math.log(2)), max(images.shape[-2:])))  # g(reach) = 2^-24
-        weights = [math.exp(-0.5 * (d / self.sigma) ** 2) for d in range(reach + 1)]
-        return smooth(images, weights)
+        return smooth(images, gaussian_weights(self.sigma, reach))
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Mean(Infill):
     """The mean colour of each image, [N,C,1,1]."""
 
     def __call__(self, images: Tensor, streams: Streams | None = None) -> Tensor:
-        values = _widen(images).flatten(-2)
+        values = widen(images).flatten(-2)
         count = values.shape[-1]
         while values.shape[-1] > 1:  # a tree of elementwise sums, whose order does not depend on the batch
             half, odd = divmod(values.shape[-1], 2)
@@ -344,31 +344,6 @@ def _cycle(count: int, generator: torch.Generator) -> Tensor:
     result = torch.empty_like(places)
     result[places] = places.roll(1)
     return result
-
-
-def smooth(images: Tensor, weights: Sequence[float]) -> Tensor:
-    """Symmetric separable filter with weights[|d|] at distance d, divided by its mass inside the image.
-
-    One multiplication and one addition per tap, as separate operations: nothing here depends on how a library
-    blocks its loops, so an image gives the same bits in any batch and with any number of threads.
-    """
-    result = _widen(images)
-    for dim in (-1, -2):
-        length = result.shape[dim]
-        taps = weights[:length]
-        total = result * taps[0]
-        for d, weight in enumerate(taps[1:], start=1):
-            total.narrow(dim, d, length - d).add_(result.narrow(dim, 0, length - d) * weight)
-            total.narrow(dim, 0, length - d).add_(result.narrow(dim, d, length - d) * weight)
-        prefix = np.cumsum(taps)
-        left = np.minimum(np.arange(length), len(taps) - 1)
-        mass = torch.from_numpy(prefix[left] + prefix[left[::-1]] - taps[0]).to(total)
-        result = total / (mass if dim == -1 else mass[:, None])
-    return result.to(images.dtype)
-
-
-def _widen(images: Tensor) -> Tensor:
-    return images.to(torch.promote_types(images.dtype, torch.float32))
 
 
 def _generators(seed: int, images: Tensor, streams: Streams | None) -> list[torch.Generator]:

@@ -1,0 +1,163 @@
+"""What computes the operators: the compiled library or the reference. And what this installation is."""
+
+import contextlib
+import importlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+MIN_TORCH = "2.10"  #: the oldest supported version
+
+BackendName = Literal["auto", "native", "reference"]
+_BACKENDS = ("auto", "native", "reference")
+
+
+def _load() -> str | None:
+    """Load the library, which registers ``torch.ops.sdfido.*``; say why that failed, if it did."""
+    try:
+        importlib.import_module("sdfido._C")
+    except ImportError as error:
+        return str(error)
+    return None
+
+
+_native_error = _load()
+# Architectures that the CUDA kernels were compiled for; none: this build has no CUDA.
+_cuda_archs: list[str] = torch.ops.sdfido.cuda_archs().split() if _native_error is None else []
+
+
+def _check_choice(source: str, value: str) -> str:
+    if value not in _BACKENDS:
+        raise ValueError(f"{source} must be one of {', '.join(_BACKENDS)}; got {value!r}")
+    return value
+
+
+def _check_isa() -> None:
+    wanted = os.environ.get("SDFIDO_CPU_ISA")
+    if wanted and _native_error is None and wanted != torch.ops.sdfido.cpu_isa():
+        raise ValueError(
+            f"SDFIDO_CPU_ISA must be a level that this machine has, of baseline, avx2 and avx512; got {wanted!r}; "
+            "unset it for the highest one"
+        )
+
+
+_check_isa()
+_default = _check_choice("SDFIDO_BACKEND", os.environ.get("SDFIDO_BACKEND") or "auto")
+
+
+class _Choice(threading.local):
+    """Each thread's choice. torch.compile follows thread-local attributes, which it does not with ``ContextVar``."""
+
+    def __init__(self) -> None:
+        self.name = _default
+
+
+_choice = _Choice()
+
+
+@contextlib.contextmanager
+def backend(name: BackendName) -> Iterator[None]:
+    """Choose what computes the operators inside a ``with`` block; ``SDFIDO_BACKEND`` sets the default.
+
+    ``"native"`` takes the compiled kernels or raises, ``"reference"`` plain PyTorch, ``"auto"`` the compiled kernels
+    where this build has them for the operands' device. The choice holds in the thread that makes it; other threads
+    keep theirs, and new threads start with the default.
+
+    Raises:
+        ValueError: ``name`` is none of the three.
+    """
+    previous, _choice.name = _choice.name, _check_choice("backend", name)
+    try:
+        yield
+    finally:
+        _choice.name = previous
+
+
+def build_info() -> dict[str, Any]:
+    """What this installation is and computes with.
+
+    Keys: ``version``; ``native`` (compiled kernels are there) and ``native_error`` (why not, or None); ``cuda`` (those
+    for GPUs are among them; without them CUDA tensors are computed by the reference) and ``cuda_archs`` (what they were
+    compiled for); ``cpu_isa`` (instruction-set level in use, or None); ``backend`` (the default or chosen one);
+    ``min_torch`` and ``torch`` (oldest supported and present version).
+    """
+    native = _native_error is None
+    return {
+        "version": metadata.version("sdfido"),
+        "native": native,
+        "native_error": _native_error,
+        "cuda": bool(_cuda_archs),
+        "cuda_archs": list(_cuda_archs),
+        "cpu_isa": torch.ops.sdfido.cpu_isa() if native else None,
+        "backend": _choice.name,
+        "min_torch": MIN_TORCH,
+        "torch": torch.__version__,
+    }
+
+
+def get_include() -> str:
+    """Folder with the headers of the mathematics, for C++ and CUDA: ``#include <sdfido/math/concrete.h>``."""
+    return str(Path(__file__).parents[1] / "include")
+
+
+def use_native(device: torch.device) -> bool:
+    """Whether the compiled kernels compute operands on this device.
+
+    Raises:
+        RuntimeError: backend ``"native"`` is chosen, and there are no kernels for the device.
+    """
+    if _choice.name == "reference":
+        return False
+    available = _native_error is None and (device.type == "cpu" or (device.type == "cuda" and bool(_cuda_archs)))
+    if _choice.name == "native" and not available:
+        why = _native_error or f"this build has no kernels for {device.type!r} tensors"
+        raise RuntimeError(f"backend 'native' is not available: {why}; use backend 'auto' or 'reference'")
+    return available
+
+
+def refuse_tangents(*tensors: Tensor) -> None:
+    """Raise where an operand has a tangent: the forward-mode derivative would silently be zero."""
+    unpack: Callable[[Tensor], Any] = forward_ad.unpack_dual
+    if any(unpack(tensor).tangent is not None for tensor in tensors):
+        raise RuntimeError("sdfido's compiled operators have no forward-mode derivative; use backend 'reference'")
+
+
+def register(
+    name: str,
+    *,
+    fake: Callable[..., Any],
+    backward_fake: Callable[..., Any],
+    setup: Callable[..., None],
+    backward: Callable[..., Any],
+) -> None:
+    """Register fake kernels and autograd of the compiled operators ``NAME`` and ``NAME_backward``, where there are any.
+
+    Args:
+        name: of the operator.
+        fake: makes empty results of the operator, by its arguments.
+        backward_fake: makes empty results of ``NAME_backward``, by its arguments.
+        setup: saves in ``ctx`` what the backward pass needs, by ``(ctx, inputs, output)``.
+        backward: the gradients of the operator's arguments, by ``(ctx, *grads)``.
+    """
+    if _native_error is not None:
+        return
+    torch.library.register_fake(f"sdfido::{name}", fake)
+    torch.library.register_fake(f"sdfido::{name}_backward", backward_fake)
+    torch.library.register_autograd(f"sdfido::{name}", backward, setup_context=setup)
+    torch.library.register_autograd(f"sdfido::{name}_backward", _refuse_second_order)
+
+
+def _refuse_second_order(ctx: Any, *grads: Any) -> NoReturn:
+    raise RuntimeError("the gradient of sdfido's compiled operators cannot be differentiated; use backend 'reference'")
+
+
+if _native_error is None:
+    torch.library.register_fake("sdfido::cpu_isa", lambda: "")
+    torch.library.register_fake("sdfido::cuda_archs", lambda: "")
