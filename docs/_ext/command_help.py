@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import click
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -19,29 +18,26 @@ class CommandHelp(SphinxDirective):
 
         from sdfido.cli import make_app
 
-        group = typer.main.get_command(make_app())
+        group: Any = typer.main.get_command(make_app())
         name = self.arguments[0]
-        command = group.commands[name]  # type: ignore[attr-defined]
-        context = click.Context(command, info_name=f"sdfido {name}")
-        text = f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```\n\n{command.help or ''}\n\n"
-        text += "\n".join(described(parameter, context) for parameter in command.params)
+        command = group.commands[name]
+        usage = command.get_usage(command.make_context(f"sdfido {name}", [], resilient_parsing=True))
+        text = f"```text\n{usage.removeprefix('Usage: ')}\n```\n\n{command.help or ''}\n\n"
+        text += "\n".join(map(described, command.params))
         lines = StringList(text.splitlines(), source=f"sdfido {name} --help")
         node = nodes.Element()
         self.state.nested_parse(lines, self.content_offset, node)
         return node.children
 
 
-def described(parameter: click.Parameter, context: click.Context) -> str:
-    """One entry of a definition list."""
-    about = getattr(parameter, "help", None) or ""
-    if isinstance(parameter, click.Option):
-        names = ", ".join(f"`{name}`" for name in [*parameter.opts, *parameter.secondary_opts])
-        default = parameter.get_default(context)
-        if default is not None and not parameter.is_flag:
-            about += f" Default: {default}."
-    else:
-        names = f"`{parameter.make_metavar(context)}`"
-    return f"{names}\n: {about or '–'}\n"
+def described(parameter: Any) -> str:
+    """A parameter of a command as an entry of a definition list."""
+    about = parameter.help or "–"
+    if parameter.param_type_name == "argument":
+        return f"`{parameter.metavar or parameter.name}`\n: {about}\n"
+    names = ", ".join(f"`{name}`" for name in [*parameter.opts, *parameter.secondary_opts])
+    default = "" if parameter.default is None or parameter.is_flag else f" Default: `{parameter.default}`."
+    return f"{names}\n: {about}{default}\n"
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
