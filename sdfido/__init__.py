@@ -1,14 +1,20 @@
-"""Explains image classifiers by learned masks: FIDO with simplified concrete dropout, fused into one pass."""
+"""Explains image models by learned masks: FIDO with simplified concrete dropout, fused into one pass."""
 
-from . import evaluate, infills, objectives
-from .enhancement import Enhancement, enhance
-from .explanation import Explanation
-from .fido import FIDO, Progress
+import sys
+
+from . import _deprecated, evaluate, infills, methods, scores
+from .enhance import Enhancement, enhance
+from .execution import Execution
+from .explanation import Explanation, MapInfo
+from .methods.base import Explainer, Progress, Scene
+from .methods.fido import FIDO
+from .methods.settings import Settings
 from .normalization import Normalization
 from .ops import (
     CompositeSamples,
     advance,
     backend,
+    blend,
     build_info,
     get_include,
     make_rng,
@@ -16,26 +22,36 @@ from .ops import (
     sample_masks,
     simplified_concrete,
 )
-from .settings import Settings
+from .scores import ClassScore, Score
 
 __all__ = [
     "FIDO",
+    "ClassScore",
     "CompositeSamples",
     "Enhancement",
+    "Execution",
+    "Explainer",
     "Explanation",
+    "MapInfo",
     "Normalization",
     "Progress",
+    "Scene",
+    "Score",
     "Settings",
     "advance",
     "backend",
+    "blend",
     "build_info",
     "enhance",
     "evaluate",
     "get_include",
     "infills",
     "make_rng",
-    "objectives",
+    "methods",
     "sample_composites",
     "sample_masks",
+    "scores",
     "simplified_concrete",
 ]
+
+_deprecated.install(sys.modules[__name__])

@@ -1,8 +1,9 @@
-"""What several modules check of their arguments: the messages name the argument, its value and what it must be."""
+"""Checks of arguments. Every message names the argument, what it must be, and what it got."""
 
 import math
 import numbers
 import operator
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,52 +11,148 @@ import torch
 from torch import Tensor
 
 
-def check_number(name: str, value: Any, kind: type, least: float) -> Any:
-    """The value as a plain number of that kind; NumPy's count, booleans do not."""
-    whole = kind is int
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral if whole else numbers.Real):
-        raise TypeError(f"{name} must be {'an integer' if whole else 'a number'}, got {value!r}")
-    if not least <= float(value) < math.inf:
-        raise ValueError(f"{name} must be finite and at least {least}, got {value}")
-    return kind(value)
+def describe(value: object) -> str:
+    """A value as messages name it: tensors by dtype and shape, others by a short form of their repr."""
+    return f"a tensor of {value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else reprlib.repr(value)
 
 
-def check_images(images: Tensor) -> Tensor:
+def check_number(
+    name: str,
+    value: Any,
+    kind: type = float,
+    least: float | None = None,
+    most: float | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    meaning: str | None = None,
+) -> Any:
+    """Check a number, of Python, NumPy or a symbolic shape. Booleans are not numbers.
+
+    Args:
+        name: of the argument.
+        value: what was given.
+        kind: int, or float for any finite real number.
+        least, most: bounds that the number may reach.
+        above, below: bounds that it may not reach.
+        meaning: what the argument must be, where the bounds alone do not say it well.
+
+    Returns:
+        The number as Python's ``kind``; a symbolic one as it is.
+
+    Raises:
+        TypeError: ``value`` is no number of that kind.
+        ValueError: it is not finite or out of bounds.
+    """
+    types = (numbers.Integral, torch.SymInt) if kind is int else (numbers.Real, torch.SymInt, torch.SymFloat)
+    if isinstance(value, bool) or not isinstance(value, types):
+        raise TypeError(f"{name} must be {meaning or ('an integer' if kind is int else 'a number')}, got {value!r}")
+    number: Any = value
+    if not isinstance(value, torch.SymInt | torch.SymFloat):
+        try:
+            number = kind(value)
+        except OverflowError:  # an integer that no float can hold
+            number = math.inf
+    if (
+        (least is not None and not number >= least)
+        or (most is not None and not number <= most)
+        or (above is not None and not number > above)
+        or (below is not None and not number < below)
+        or (isinstance(number, float) and not math.isfinite(number))
+    ):
+        raise ValueError(f"{name} must be {meaning or _range(kind, least, most, above, below)}, got {value!r}")
+    return number
+
+
+def _range(kind: type, least: float | None, most: float | None, above: float | None, below: float | None) -> str:
+    """The bounds in words."""
+    if least is not None and most is not None:
+        return f"in {least}..{most}"
+    words = [] if kind is int else ["finite"]
+    if above is not None:
+        words.append("positive" if above == 0 else f"above {above}")
+    words += [
+        f"{word} {bound}"
+        for word, bound in (("at least", least), ("at most", most), ("below", below))
+        if bound is not None
+    ]
+    return " and ".join(words)
+
+
+def check_seed(name: str, value: Any) -> int:
+    """Check an integer of 64 bits, signed or not: -2**63 <= value < 2**64."""
+    seed: int = check_number(name, value, int, -(2**63), 2**64 - 1, meaning="an integer of 64 bits")
+    return seed
+
+
+def check_size(name: str, value: Any, axes: str = "(height, width)") -> tuple[int, int]:
+    """Check a size of two axes, given as a pair or as one integer for both; each is at least 1."""
+    pair = value if isinstance(value, tuple | list) else (value, value)
+    if len(pair) != 2:
+        raise ValueError(f"{name} must be an integer or a pair {axes}, got {value!r}")
+    return check_number(name, pair[0], int, 1), check_number(name, pair[1], int, 1)
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """Check that a string is one of a few."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
+
+
+def check_flag(name: str, value: Any, *, optional: bool = False) -> bool | None:
+    """Check for True or False, or None where that is allowed."""
+    if not isinstance(value, bool) and not (optional and value is None):
+        raise TypeError(f"{name} must be {'True, False or None' if optional else 'True or False'}, got {value!r}")
+    return value
+
+
+def check_tensor(
+    name: str,
+    value: Any,
+    form: str = "",
+    dims: int | Sequence[int] | None = None,
+    *,
+    floating: bool = False,
+    finite: bool = False,
+    filled: int | None = None,
+) -> Tensor:
+    """Check a tensor; only ``finite`` reads from its device.
+
+    Args:
+        name: of the argument.
+        value: what was given.
+        form: the tensor's shape in words, such as ``[N, C, H, W]``.
+        dims: how many axes it must have; None: any number.
+        floating: whether it must be floating point.
+        finite: whether it must hold no NaN and no infinity.
+        filled: the axis from which on sizes of 0 are refused; None: they are allowed everywhere.
+
+    Raises:
+        TypeError: ``value`` is no tensor, or not floating point.
+        ValueError: its shape does not fit, or it is not finite.
+    """
+    what = f"a {'floating-point ' if floating else ''}tensor {form}".rstrip()
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be {what}, got {type(value).__name__}")
+    if floating and not value.is_floating_point():
+        raise TypeError(f"{name} must be {what}, got {value.dtype}; use {name}.float()")
+    allowed = (dims,) if isinstance(dims, int) else dims
+    if (allowed is not None and value.dim() not in allowed) or (filled is not None and 0 in value.shape[filled:]):
+        raise ValueError(f"{name} must be {form}, got {list(value.shape)}")
+    if finite and not value.isfinite().all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return value
+
+
+def check_images(images: Any) -> Tensor:
     """A float32 copy [N, C, H, W] of finite images, or of one image [C, H, W]."""
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        got = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(f"images must be a floating-point tensor, normalised as the model takes it, got {got}")
+    check_tensor("images", images, "[N, C, H, W] or [C, H, W]", (3, 4), floating=True)
     if images.dim() == 3:
         images = images[None]
-    if images.dim() != 4 or 0 in images.shape[1:]:
-        raise ValueError(f"images must be [N, C, H, W] or [C, H, W], got {list(images.shape)}")
-    if not images.isfinite().all():
-        raise ValueError("images must be finite, got NaN or infinity; check the preprocessing")
-    return images.detach().clone().float()
-
-
-def check_targets(targets: int | Sequence[int] | Tensor | None, scores: Tensor) -> Tensor:
-    """A class index for each row of scores [N, classes]; where none are given, the best."""
-    n, classes = scores.shape
-    if targets is None:
-        return scores.argmax(1)
-    if isinstance(targets, str):
-        raise TypeError(
-            f"targets must be class indices (integers), got {targets!r}; a classifier's find() looks up names"
-        )
-    chosen = torch.as_tensor(targets if n or isinstance(targets, int) else (), device=scores.device)
-    if n == 0:
-        return chosen.new_zeros(0, dtype=torch.int64)
-    if chosen.is_floating_point() or chosen.dtype == torch.bool:
-        raise TypeError(f"targets must be class indices (integers), got {chosen.dtype}")
-    if chosen.dim() == 0:
-        chosen = chosen.expand(n)
-    if chosen.shape != (n,):
-        raise ValueError(f"targets must be one class index, or one for each of {n} images, got {list(chosen.shape)}")
-    outside = chosen[(chosen < 0) | (chosen >= classes)]
-    if len(outside):
-        raise ValueError(f"targets must be class indices in 0..{classes - 1}, got {int(outside[0])}")
-    return chosen.to(torch.int64).contiguous()
+    check_tensor("images", images, "[N, C, H, W] or [C, H, W]", finite=True, filled=1)
+    copy: Tensor = images.detach().clone().float()
+    return copy
 
 
 def check_streams(streams: Sequence[int] | None, n: int, device: torch.device) -> Tensor:
@@ -65,7 +162,6 @@ def check_streams(streams: Sequence[int] | None, n: int, device: torch.device) -
     if not isinstance(streams, Sequence | Tensor) or len(streams) != n:
         raise ValueError(f"streams must be one integer for each of {n} images, got {streams!r}")
     try:
-        values = [operator.index(stream) for stream in streams]
+        return torch.tensor([operator.index(stream) for stream in streams], dtype=torch.int64, device=device)
     except TypeError as error:
         raise TypeError(f"streams must be integers, got {streams!r}") from error
-    return torch.tensor(values, dtype=torch.int64, device=device)

@@ -1,183 +1,257 @@
-"""What an explanation holds, and its file format."""
+"""What an explanation holds."""
 
-import io
-import json
+from __future__ import annotations
+
 import numbers
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, overload
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .files import replacing
+from . import _deprecated, explanation_file
+from .explanation_file import GROUPS
 from .ops import functional
 
-_FORMAT = "sdfido explanation 2"
+__all__ = ["SSR_AND_SDR", "Explanation", "MapInfo"]
+
+
+@dataclass(frozen=True)
+class MapInfo:
+    """What a map shows, for pictures, tables and evaluation."""
+
+    title: str  #: a few words, such as "SSR: smallest sufficient"
+    note: str = ""  #: a second line, such as "enough on its own"
+    role: Literal["keep", "remove", "both"] = "both"  #: what its top is for: to be enough, to be missed, or either
+    of: tuple[str, ...] = ()  #: the maps whose geometric mean it is; such a map is computed, not stored
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "of", tuple(self.of))
+        if self.role not in ("keep", "remove", "both"):
+            raise ValueError(f"role must be 'keep', 'remove' or 'both', got {self.role!r}")
+
+
+SSR_AND_SDR = {
+    "ssr": MapInfo("SSR: smallest sufficient", "enough on its own", "keep"),
+    "sdr": MapInfo("SDR: smallest destroying", "lost without it", "remove"),
+    "joint": MapInfo("Joint", "√(SSR · SDR)", "both", of=("ssr", "sdr")),
+}
+"""The legend of the smallest sufficient and the smallest destroying region, and of both in one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Importance maps of N images, the masks at the end, and what the classifier says of them.
+    """Importance maps of N images, the masks that they come from, and what the model says of the masked images.
 
-    The smallest sufficient region (SSR) keeps the class with as little of the image as possible: its map is the keep
-    rate. The smallest destroying region (SDR) loses the class by removing as little as possible: its map is one minus
-    the keep rate. Both maps average the keep rates over the steps, the t-th counting t times: they also rank what the
-    masks, which end nearly binary, treat alike.
+    ``explanation["ssr"]`` is a map, ``explanation[0]`` the explanation of one image. Maps, scores and parts are
+    attributes, too: ``explanation.ssr``, ``explanation.prob_image``, ``explanation.mask_logits``.
+
+    A *region* is a map with a mask of its own: what the mask keeps where the map's role is "keep", what it removes
+    where the role is "remove". ``kept_NAME`` or ``removed_NAME`` is the size of a region, ``area_NAME`` its size with
+    every cell wholly kept or infilled, both [N], 0..1.
     """
 
-    ssr: Tensor  #: importance [N, H, W], 0..1: keep rate of the sufficient mask, averaged over the steps
-    sdr: Tensor  #: importance [N, H, W], 0..1: one minus the keep rate of the destroying mask, likewise
-    targets: Tensor  #: explained classes [N], int64
-    prob_image: Tensor  #: probability of the target for the image [N]
-    prob_infill: Tensor  #: … for the infill alone [N]
-    prob_ssr: Tensor  #: … for the image with all but the SSR infilled, by the mask's keep rates at the end [N]
-    prob_sdr: Tensor  #: … for the image with the SDR infilled, by the mask's keep rates at the end [N]
-    prob_ssr_binary: Tensor  #: … with every cell of the SSR's mask wholly kept or infilled, by keep rates cut at ½ [N]
-    prob_sdr_binary: Tensor  #: … with every cell of the SDR's mask wholly kept or infilled, by keep rates cut at ½ [N]
-    logits: Tensor  #: keep logits of both masks at the end [N, 2, h, w], SSR first
-    objective: Tensor  #: objective of each step [N, steps], NaN after an image had settled; lower is better
-    seconds: float  #: duration of the optimisation
-    settings: dict[str, Any] = field(default_factory=dict)  #: how it was computed
+    method: str  #: name of the method, such as "fido"
+    maps: Mapping[str, Tensor]  #: importance by name [N, H, W], 0..1, high is important; in the order of display
+    scores: Mapping[str, Tensor]  #: numbers by name [N]; ``prob_image`` and ``prob_infill``: confidence of the target
+    targets: Tensor  #: what is explained [N, ...]; class indices, int64, for classifiers
+    parts: Mapping[str, Tensor] = field(default_factory=dict)  #: what else a method tells of each image [N, ...]
+    #: loss of each step [N, steps], NaN once converged
+    trace: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+    legend: Mapping[str, MapInfo] = field(default_factory=dict)  #: what each map shows
+    settings: dict[str, Any] = field(default_factory=dict)  #: what was computed
+    execution: dict[str, Any] = field(default_factory=dict)  #: how the model was run
+    seconds: float | None = None  #: duration of the computation
 
-    @property
-    def masks(self) -> Tensor:
-        """Keep rates of both masks at the end, SSR first [N, 2, H, W], 0..1: what the composites are made with."""
-        rates = torch.sigmoid(self.logits)
-        return functional.upsample(rates, (self.ssr.shape[1], self.ssr.shape[2])).clamp(0, 1)
+    def __post_init__(self) -> None:
+        legend = {name: self.legend.get(name, MapInfo(name)) for name in [*self.maps, *self.legend]}
+        maps = dict(self.maps)
+        for name, info in legend.items():
+            if info.of and name not in maps:
+                product = maps[info.of[0]]
+                for other in info.of[1:]:
+                    product = product * maps[other]
+                maps[name] = product.sqrt() if len(info.of) == 2 else product ** (1 / len(info.of))
+        object.__setattr__(self, "maps", maps)
+        object.__setattr__(self, "legend", {name: info for name, info in legend.items() if name in maps})
+        if self.trace.shape == (0, 0):
+            object.__setattr__(self, "trace", torch.zeros(len(self), 0))
 
-    @property
-    def joint(self) -> Tensor:
-        """Both maps in one, ``sqrt(ssr * sdr)``: what is sufficient and necessary [N, H, W], 0..1."""
-        return (self.ssr * self.sdr).sqrt()
-
-    @property
-    def steps(self) -> Tensor:
-        """Steps that each image took until it had settled [N], int64."""
-        return (~self.objective.isnan()).sum(1)
-
-    @property
-    def kept_ssr(self) -> Tensor:
-        """Part of the image that the sufficient mask keeps: mean keep rate at the end [N], 0..1."""
-        return self.masks[:, 0].mean((1, 2))
-
-    @property
-    def removed_sdr(self) -> Tensor:
-        """Part of the image that the destroying mask removes: mean of one minus the keep rate at the end [N], 0..1."""
-        return 1 - self.masks[:, 1].mean((1, 2))
-
-    @property
-    def area_ssr(self) -> Tensor:
-        """Part of the SSR mask's cells with a keep rate above ½ [N], 0..1."""
-        return (self.logits[:, 0] > 0).float().mean((1, 2))
-
-    @property
-    def area_sdr(self) -> Tensor:
-        """Part of the SDR mask's cells with a keep rate of at most ½ [N], 0..1."""
-        return (self.logits[:, 1] <= 0).float().mean((1, 2))
+    def __getattr__(self, name: str) -> Tensor:
+        if not name.startswith("_"):
+            for group in GROUPS:
+                if name in self.__dict__.get(group, ()):
+                    value: Tensor = self.__dict__[group][name]
+                    return value
+            size, _, region = name.partition("_")
+            if size in ("kept", "removed", "area") and region in self.regions:
+                return self.area(region) if size == "area" else self._part(region, size == "kept")
+            if name in _deprecated.EXPLANATION:
+                old: Tensor = _deprecated.attribute(self, name, _deprecated.EXPLANATION)
+                return old
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __len__(self) -> int:
         """Number of images N."""
-        return len(self.ssr)
+        return len(self.targets)
 
-    def __getitem__(self, index: int) -> "Explanation":
-        """The explanation of one image alone (N = 1); ``seconds`` stays that of all."""
+    @property
+    def masks(self) -> Tensor:
+        """Keep masks at the end, one for each region [N, K, H, W], 0..1: what the composites are made with."""
+        return functional.upsample(self._cells(), self._size()).clamp(0, 1)
+
+    @property
+    def binary_masks(self) -> Tensor:
+        """The same with every cell wholly kept or infilled [N, K, H, W], 0..1: a faint trace cannot hide in it."""
+        return functional.upsample(self._kept_cells().float(), self._size())
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Names of the maps that have a mask, in the order of ``masks``."""
+        if not {"mask_logits", "masks"} & set(self.parts):
+            return ()
+        return tuple(name for name, info in self.legend.items() if info.role != "both")
+
+    @property
+    def steps(self) -> Tensor:
+        """Steps that each image took until it had converged [N], int64."""
+        return (~self.trace.isnan()).sum(1)
+
+    @property
+    def numbers(self) -> dict[str, Tensor]:
+        """All numbers of each image by name [N]: confidences, sizes of the regions, other scores."""
+        found = {name: self.scores[name] for name in ("prob_image", "prob_infill") if name in self.scores}
+        for form in ("prob_{}", "", "prob_{}_binary", "area_{}"):
+            for region in self.regions:
+                name = form.format(region) or self.size_name(region)
+                if form[:4] != "prob" or name in self.scores:
+                    found[name] = getattr(self, name)
+        return found | {name: value for name, value in self.scores.items() if name not in found}
+
+    def size_name(self, region: str) -> str:
+        """What a region's size is called: "kept_NAME" or "removed_NAME"."""
+        return f"{'kept' if self.legend[region].role == 'keep' else 'removed'}_{region}"
+
+    def area(self, region: str) -> Tensor:
+        """Part of a mask's cells that belongs to the region when cut at 1/2 [N], 0..1."""
+        kept = self._kept_cells()[:, self.regions.index(region)]
+        return (kept if self.legend[region].role == "keep" else ~kept).float().mean((1, 2))
+
+    def _part(self, region: str, kept: bool) -> Tensor:
+        """Mean of the region's mask at the end, or one minus that: [N], 0..1."""
+        mean = self.masks[:, self.regions.index(region)].mean((1, 2))
+        return mean if kept else 1 - mean
+
+    def _size(self) -> tuple[int, int]:
+        shape = next(iter(self.maps.values())).shape
+        return shape[1], shape[2]
+
+    def _cells(self) -> Tensor:
+        """Keep masks [N, K, h, w], 0..1."""
+        if "mask_logits" in self.parts:
+            return torch.sigmoid(self.parts["mask_logits"])
+        if "masks" in self.parts:
+            return self.parts["masks"]
+        raise AttributeError(f"an explanation by method {self.method!r} has no masks")
+
+    def _kept_cells(self) -> Tensor:
+        """Cells whose keep mask is above 1/2: bool [N, K, h, w]."""
+        return self.parts["mask_logits"] > 0 if "mask_logits" in self.parts else self._cells() > 0.5
+
+    @overload
+    def __getitem__(self, index: str) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, index: int) -> Explanation: ...
+
+    def __getitem__(self, index: str | int) -> Explanation | Tensor:
+        """A map by its name; or the explanation of one image alone (N = 1), whose ``seconds`` stay those of all."""
+        if isinstance(index, str):
+            if index not in self.maps:
+                raise KeyError(f"index must be one of the maps {', '.join(self.maps)}, got {index!r}")
+            return self.maps[index]
         if isinstance(index, bool) or not isinstance(index, numbers.Integral):
-            raise TypeError(f"index must be an integer, got {index!r}")
+            raise TypeError(f"index must be an integer or the name of a map, got {index!r}")
         n = len(self)
         if not -n <= index < n:
             raise IndexError(f"index must be one of the explanation's {n} images, 0..{n - 1}, got {index}")
         position = int(index) % n
-        part = slice(position, position + 1)
-        values: dict[str, Any] = {f.name: getattr(self, f.name)[part] for f in fields(self) if f.type is Tensor}
-        return replace(self, **values)
+        return self._each(lambda tensor: tensor[position : position + 1])
+
+    def to(self, device: torch.device | str) -> Explanation:
+        """The same with all tensors on a device."""
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, function: Callable[[Tensor], Tensor]) -> Explanation:
+        groups: dict[str, Any] = {
+            group: {name: function(tensor) for name, tensor in getattr(self, group).items()} for group in GROUPS
+        }
+        return replace(self, **groups, targets=function(self.targets), trace=function(self.trace))
 
     @staticmethod
-    def stack(explanations: "Sequence[Explanation]") -> "Explanation":
+    def stack(explanations: Sequence[Explanation]) -> Explanation:
         """Several explanations as one, image after image; ``seconds`` is their sum.
 
         Raises:
-            ValueError: there are none, or they differ in size or settings.
+            ValueError: there are none, or they differ in method, size or settings.
         """
         if not explanations:
             raise ValueError("explanations must be at least one, got none")
         first = explanations[0]
-        if any(other.settings != first.settings for other in explanations):
-            raise ValueError("explanations must have the same settings to be stacked")
-        if any(other.ssr.shape[1:] != first.ssr.shape[1:] for other in explanations):
-            raise ValueError(f"explanations must have maps of the same size, got {[*map(_size, explanations)]}")
-        names = [f.name for f in fields(first) if f.type is Tensor]
-        values: dict[str, Any] = {name: torch.cat([getattr(e, name) for e in explanations]) for name in names}
-        return replace(first, **values, seconds=sum(e.seconds for e in explanations))
+        if any((other.method, other.settings) != (first.method, first.settings) for other in explanations):
+            raise ValueError("explanations must have the same method and settings to be stacked")
+        if any(other._size() != first._size() for other in explanations):
+            raise ValueError(
+                f"explanations must have maps of the same size, got {[list(each._size()) for each in explanations]}"
+            )
+        groups: dict[str, Any] = {
+            group: {name: torch.cat([getattr(e, group)[name] for e in explanations]) for name in getattr(first, group)}
+            for group in GROUPS
+        }
+        targets, trace = (torch.cat([getattr(e, name) for e in explanations]) for name in ("targets", "trace"))
+        seconds = [e.seconds for e in explanations if e.seconds is not None]
+        return replace(first, **groups, targets=targets, trace=trace, seconds=sum(seconds) if seconds else None)
 
-    def composites(self, images: Tensor, infill: Tensor) -> tuple[Tensor, Tensor]:
-        """Images with all but the SSR infilled, and with the SDR infilled, by :attr:`masks`: two [N, C, H, W].
+    def composites(self, images: Tensor, infill: Tensor) -> tuple[Tensor, ...]:
+        """The images masked by each of ``masks``, in the order of ``regions``: tensors [N, C, H, W].
+
+        A region of role "keep" is all that is left of its images; one of role "remove" is infilled in them.
 
         Args:
             images: the explained images [N, C, H, W].
             infill: what replaces pixels; broadcasts against ``images``.
         """
-        difference = images - infill
-        ssr, sdr = self.masks.to(images).unsqueeze(2).unbind(1)
-        return infill + ssr * difference, infill + sdr * difference
+        masks = self.masks.to(images).transpose(0, 1)
+        return tuple(functional.blend(mask, images, infill.expand_as(images)) for mask in masks)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything into one ``.npz`` file, which NumPy alone can read; the file appears whole or not at all."""
-        arrays = {f.name: getattr(self, f.name).cpu().numpy() for f in fields(self) if f.type is Tensor}
-        about = {"format": _FORMAT, "seconds": self.seconds, "settings": self.settings}
-        with replacing(path) as part, part.open("wb") as file:
-            np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
+        tensors = {"targets": self.targets, "trace": self.trace}
+        for group in GROUPS:
+            stored = [name for name in getattr(self, group) if group != "maps" or not self.legend[name].of]
+            tensors |= {f"{group}/{name}": getattr(self, group)[name] for name in stored}
+        legend = {name: asdict(info) for name, info in self.legend.items()}
+        about = {name: getattr(self, name) for name in ("method", "settings", "execution", "seconds")}
+        explanation_file.write(path, about | {"legend": legend}, tensors)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Explanation":
-        """Read what :meth:`save` wrote; nothing is unpickled.
+    def load(cls, path: str | os.PathLike[str]) -> Explanation:
+        """Read what ``save`` wrote, in this version or an older one; nothing is unpickled.
 
         Raises:
             OSError: the file cannot be read; FileNotFoundError where there is none.
             ValueError: the file is not an explanation; the message says why.
         """
-        content = io.BytesIO(Path(path).read_bytes())
-        try:
-            with np.load(content, allow_pickle=False) as file:
-                about = json.loads(str(file["about"]))
-                if about.get("format") != _FORMAT:
-                    raise ValueError(f"its format is {about.get('format')!r}, not {_FORMAT!r}")
-                tensors = {f.name: torch.from_numpy(file[f.name]) for f in fields(cls) if f.type is Tensor}
-            _check_shapes(tensors)
-            seconds, settings = about["seconds"], about["settings"]
-            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not isinstance(settings, dict):
-                raise ValueError(
-                    f"its seconds and settings must be a number and a table, got {seconds!r}, {settings!r}"
-                )
-        except KeyError as error:
-            raise ValueError(f"{os.fspath(path)} is not a saved explanation: it has no entry {error}") from error
-        except Exception as error:
-            raise ValueError(f"{os.fspath(path)} is not a saved explanation: {error}") from error
-        return cls(**tensors, seconds=seconds, settings=settings)
-
-
-def _size(explanation: Explanation) -> list[int]:
-    return list(explanation.ssr.shape[1:])
-
-
-def _check_shapes(tensors: dict[str, Tensor]) -> None:
-    shape = tensors["ssr"].shape
-    if len(shape) != 3:
-        raise ValueError(f"its ssr must be [N, H, W], got {list(shape)}")
-    n = shape[0]
-    for name, tensor in tensors.items():
-        if (tensor.dtype != torch.int64) if name == "targets" else not tensor.is_floating_point():
-            kind = "int64" if name == "targets" else "floating point"
-            raise ValueError(f"its {name} must be {kind}, got {tensor.dtype}")
-        if name == "logits":
-            fits, meaning = tensor.dim() == 4 and tensor.shape[:2] == (n, 2), f"[{n}, 2, h, w]"
-        elif name == "objective":
-            fits, meaning = tensor.dim() == 2 and len(tensor) == n, f"[{n}, steps]"
-        else:
-            expected = shape if name in ("ssr", "sdr") else (n,)
-            fits, meaning = tensor.shape == expected, str(list(expected))
-        if not fits:
-            raise ValueError(f"its {name} must be {meaning}, got {list(tensor.shape)}")
+        with explanation_file.reading(path) as (about, tensors):
+            legend = {name: MapInfo(**info) for name, info in about["legend"].items()} or SSR_AND_SDR
+            groups: dict[str, Any] = {group: {} for group in GROUPS}
+            for name, tensor in tensors.items():
+                group, slash, key = name.partition("/")
+                if slash and group in groups:
+                    groups[group][key] = tensor
+            # Stored maps in the order of the legend; those computed from them are put in again.
+            groups["maps"] = {name: groups["maps"][name] for name, info in legend.items() if not info.of}
+            fields = {name: about[name] for name in ("method", "settings", "execution", "seconds")}
+            return cls(**groups, targets=tensors["targets"], trace=tensors["trace"], legend=legend, **fields)

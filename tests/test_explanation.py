@@ -168,16 +168,16 @@ def test_one_image_of_several_and_several_from_each(explanation):
     assert len(explanation) == 2
     assert len(first) == len(last) == 1
     assert torch.equal(last.ssr, explanation.ssr[1:])
-    assert torch.equal(first.logits, explanation.logits[:1])
+    assert torch.equal(first.mask_logits, explanation.mask_logits[:1])
     both = sdfido.Explanation.stack([first, last])
     assert torch.equal(both.sdr, explanation.sdr)
-    assert torch.equal(both.objective, explanation.objective)
+    assert torch.equal(both.trace, explanation.trace)
     assert both.seconds == 2 * explanation.seconds
     assert both.settings == explanation.settings
 
 
 def test_steps_are_counted_until_an_image_settles(explanation):
-    objective = explanation.objective.clone()
+    objective = explanation.trace.clone()
     objective[1, 3:] = torch.nan
     assert replace(explanation, objective=objective).steps.tolist() == [5, 3]
 

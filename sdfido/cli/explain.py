@@ -10,14 +10,15 @@ import torch
 import typer
 
 from .. import models
-from ..settings import Settings
+from ..execution import Execution
+from ..methods.settings import Settings
 from . import photos as places
 from . import results
 from .common import complain, fail, find_own_modules, interruptible, printable, reason, say
 from .work import Work, prepare, unfinished
 
-_DTYPE = str(Settings.dtype).removeprefix("torch.")
-_DTYPES = {None: Settings.dtype, False: torch.float32, True: torch.bfloat16}
+_DTYPE = str(Execution.dtype).removeprefix("torch.")
+_DTYPES = {None: Execution.dtype, False: torch.float32, True: torch.bfloat16}
 _MASK_SIZE = Settings.mask_size if isinstance(Settings.mask_size, int) else None
 
 HELP = f"""Explain the classifier's decision on each photo: files, folders (with their sub-folders), or both.
@@ -92,13 +93,13 @@ def explain(
             help="Most images given to the classifier at once; fewer need less memory. If not given: one photo's on "
             "CPUs, 64 elsewhere.",
         ),
-    ] = Settings.max_batch,
+    ] = Execution.max_batch,
     seed: Seed = Settings.seed,
     device: Device = "cpu",
     channels_last: Annotated[
         bool | None,
         typer.Option("--channels-last/--channels-first", help="Memory format of images; if not given, the faster one."),
-    ] = Settings.channels_last,
+    ] = Execution.channels_last,
     bfloat16: Annotated[
         bool | None,
         typer.Option("--bfloat16/--float32", help=f"What the classifier computes in; if not given, {_DTYPE}."),

@@ -7,7 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from .. import infills, models
 from ..explanation import Explanation
-from ..fido import FIDO
 from ..files import remove_leftovers
+from ..methods.fido import FIDO
 from ..ops import build_info
 from . import results
 from .bar import Bar
@@ -183,8 +183,8 @@ class Work:
                 torch.cat([opened.image for opened in group]).to(self._run.device),
                 self._run.target,
                 streams=[0] * len(group),  # the noise that each photo gets alone
-                callback=lambda now: bar.step(now.step, now.steps, len(left)),
-                finished=settled,
+                on_step=lambda now: bar.step(now.step, now.steps, len(left)),
+                on_image=settled,
             )
         except Exception as error:
             message = reason(error)  # the error itself would hold on to the batch's memory
@@ -220,7 +220,7 @@ class Work:
             "steps": settings.steps,
             "steps_done": int(explanation.steps[0]),
             "num_samples": settings.num_samples,
-            "seconds": round(explanation.seconds, 3),
+            "seconds": round(explanation.seconds or 0.0, 3),
             **{name: float(getattr(explanation, name)[0]) for name in results.NUMBERS},
             "settings": explanation.settings,
             "build": build_info(),
@@ -228,10 +228,7 @@ class Work:
         image = opened.image.to(run.device)
         pixels = classifier.normalization.pixels(image)
         infill = classifier.normalization.pixels(infills.apply(run.explainer.infill, image))
-        tensors: dict[str, Any] = {
-            name: value.cpu() for name, value in vars(explanation).items() if isinstance(value, Tensor)
-        }
-        arguments = (folder, summary, replace(explanation, **tensors), pixels.cpu(), infill.cpu(), label)
+        arguments = (folder, summary, explanation.to("cpu"), pixels.cpu(), infill.cpu(), label)
         return arguments, (
             f"{summary['photo']}: {label} ({target}) {summary['prob_image']:.1%}; "
             f"SSR keeps {summary['kept_ssr']:.0%} of the photo: {summary['prob_ssr']:.1%}; "

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import infills, ops
-from ..explanation import Explanation
+from ..explanation import SSR_AND_SDR, Explanation
 from ..normalization import Normalization
 from ..ops import functional, make_rng
 from .checks import check_count, check_number, check_tensor
@@ -368,13 +368,12 @@ class FIDO(nn.Module):
         probabilities = clf.log_odds(shown, c=y)[0]
         names = ("prob_image", "prob_infill", "prob_ssr", "prob_sdr", "prob_ssr_binary", "prob_sdr_binary")
         return Explanation(
-            ssr=rates[:1],
-            sdr=1 - rates[1:],
-            targets=torch.tensor([int(y)]),
-            logits=logits,
-            objective=torch.zeros(0),
-            seconds=0.0,
-            **dict(zip(names, probabilities[:, None], strict=True)),
+            "fido",
+            {"ssr": rates[:1], "sdr": 1 - rates[1:]},
+            dict(zip(names, probabilities[:, None], strict=True)),
+            torch.tensor([int(y)]),
+            {"mask_logits": logits},
+            legend=SSR_AND_SDR,
         )
 
 

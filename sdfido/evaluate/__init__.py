@@ -7,18 +7,26 @@ method can be compared.
 
 from .agreement import rank_correlation, stability
 from .coherence import components, total_variation
-from .curves import Curve, deletion, insertion, necessity, sufficiency
+from .curves import deletion, insertion, necessity, sufficiency
+from .measure import AREAS, AT, TOP, Measures, measure
 from .order import ranks, top
+from .probe import Curve, Probe
 from .truth import energy_outside, false_positive_rate, intersection_over_union, outside, pointing_game
 
 __all__ = [
+    "AREAS",
+    "AT",
+    "TOP",
     "Curve",
+    "Measures",
+    "Probe",
     "components",
     "deletion",
     "energy_outside",
     "false_positive_rate",
     "insertion",
     "intersection_over_union",
+    "measure",
     "necessity",
     "outside",
     "pointing_game",

@@ -44,7 +44,7 @@ def stability(maps: Tensor) -> Tensor:
     Raises:
         TypeError, ValueError: the maps are not floating point, not [R, N, H, W] with R at least 2, or not finite.
 
-    Source: as :func:`rank_correlation`.
+    Source: as ``rank_correlation``.
     """
     if not isinstance(maps, Tensor):
         raise TypeError(f"maps must be a floating-point tensor [R, N, H, W], got {type(maps).__name__}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from ..checks import check_number
 from ..ops.rng import make_rng, random_words
 
 _TIES = make_rng(0x7165)  # a seed that nothing else uses
@@ -37,7 +39,7 @@ def top(importance: Tensor, area: float) -> Tensor:
     """The most important part of each image: bool [N, H, W] with ``round(area * H * W)`` pixels set.
 
     Args:
-        importance: maps [N, H, W]; equally important pixels are ordered as in :func:`ranks`.
+        importance: maps [N, H, W]; equally important pixels are ordered as in ``ranks``.
         area: part of the image, 0..1.
 
     Raises:
@@ -58,6 +60,19 @@ def check_fraction(name: str, value: float) -> float:
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must be a part of the image, 0..1, got {value}")
     return float(value)
+
+
+def check_fractions(name: str, fractions: int | Sequence[float]) -> list[float]:
+    """Increasing parts of an image; of a number, so many even ones from 0 to 1."""
+    if isinstance(fractions, int):
+        number = check_number(name, fractions, int, 2)
+        return [i / (number - 1) for i in range(number)]
+    if isinstance(fractions, str) or not isinstance(fractions, Sequence):
+        raise TypeError(f"{name} must be a sequence of parts of the image, 0..1, got {fractions!r}")
+    values = [check_fraction(name, fraction) for fraction in fractions]
+    if not values or values != sorted(set(values)):
+        raise ValueError(f"{name} must be at least one part of the image, increasing, got {values}")
+    return values
 
 
 def check_maps(name: str, maps: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ The truth is a bool mask [N, H, W], or a box (y0, x0, y1, x1) for all images or 
 the rows y0, ..., y1 - 1 and the columns x0, ..., x1 - 1. It holds at least one pixel of each image.
 
 A map selects pixels by a threshold: a number t selects those with a value above t; "truth" selects as many of the most
-important pixels as the truth has, which is fair to maps of any scale. Equal values are ordered as in :func:`ranks`.
+important pixels as the truth has, which is fair to maps of any scale. Equal values are ordered as in ``ranks``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def intersection_over_union(importance: Tensor, truth: Truth, *, threshold: Thre
 
     Args:
         importance: maps [N, H, W].
-        truth: mask or boxes, see :mod:`sdfido.evaluate.truth`.
+        truth: mask or boxes, see ``sdfido.evaluate.truth``.
         threshold: a value, or "truth"; with "truth" chance is ``a / (2 - a)`` for a truth of area a.
 
     Raises:
@@ -49,7 +49,7 @@ def pointing_game(importance: Tensor, truth: Truth, *, tolerance: int = 0) -> Te
 
     Args:
         importance: maps [N, H, W].
-        truth: mask or boxes, see :mod:`sdfido.evaluate.truth`.
+        truth: mask or boxes, see ``sdfido.evaluate.truth``.
         tolerance: pixels that a hit may lie from the truth, by Euclidean distance; 15 in the source.
 
     Raises:
@@ -67,7 +67,7 @@ def outside(importance: Tensor, truth: Truth, *, threshold: Threshold = "truth")
     """Part of the selected pixels that lies outside the truth, ``|S without T| / |S|``: [N], 0..1, lower is better.
 
     This is one minus the precision; NaN where a map selects nothing. Arguments and errors are those of
-    :func:`intersection_over_union`.
+    ``intersection_over_union``.
     """
     selected, known = _select(importance, truth, threshold)
     return (selected & ~known).sum((1, 2)) / selected.sum((1, 2))
@@ -76,7 +76,7 @@ def outside(importance: Tensor, truth: Truth, *, threshold: Threshold = "truth")
 def false_positive_rate(importance: Tensor, truth: Truth, *, threshold: Threshold = "truth") -> Tensor:
     """Part of what lies outside the truth that is selected, ``|S without T| / |not T|``: [N], 0..1, lower is better.
 
-    A map that selects nothing gets 0, so read it beside :func:`intersection_over_union`, whose arguments and errors it
+    A map that selects nothing gets 0, so read it beside ``intersection_over_union``, whose arguments and errors it
     shares; NaN where the truth is the whole image. With a box it is what evaluations of FIDO's masks have called FDR.
     """
     selected, known = _select(importance, truth, threshold)
@@ -91,7 +91,7 @@ def energy_outside(importance: Tensor, truth: Truth) -> Tensor:
 
     Args:
         importance: maps [N, H, W], nowhere negative.
-        truth: mask or boxes, see :mod:`sdfido.evaluate.truth`.
+        truth: mask or boxes, see ``sdfido.evaluate.truth``.
 
     Raises:
         TypeError, ValueError: an argument has a wrong type or value; the message says which.

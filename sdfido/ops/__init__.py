@@ -4,6 +4,7 @@
 """
 
 from .backend import backend, build_info, get_include
+from .blend import blend
 from .rng import advance, make_rng
 from .sample_composites import CompositeSamples, sample_composites
 from .sample_masks import sample_masks
@@ -13,6 +14,7 @@ __all__ = [
     "CompositeSamples",
     "advance",
     "backend",
+    "blend",
     "build_info",
     "get_include",
     "make_rng",

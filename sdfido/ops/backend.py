@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from ..checks import check_choice
+
 MIN_TORCH = "2.10"  #: the oldest supported version
 
 BackendName = Literal["auto", "native", "reference"]
@@ -33,12 +35,6 @@ _native_error = _load()
 _cuda_archs: list[str] = torch.ops.sdfido.cuda_archs().split() if _native_error is None else []
 
 
-def _check_choice(source: str, value: str) -> str:
-    if value not in _BACKENDS:
-        raise ValueError(f"{source} must be one of {', '.join(_BACKENDS)}; got {value!r}")
-    return value
-
-
 def _check_isa() -> None:
     wanted = os.environ.get("SDFIDO_CPU_ISA")
     if wanted and _native_error is None and wanted != torch.ops.sdfido.cpu_isa():
@@ -49,7 +45,7 @@ def _check_isa() -> None:
 
 
 _check_isa()
-_default = _check_choice("SDFIDO_BACKEND", os.environ.get("SDFIDO_BACKEND") or "auto")
+_default = check_choice("SDFIDO_BACKEND", os.environ.get("SDFIDO_BACKEND") or "auto", _BACKENDS)
 
 
 class _Choice(threading.local):
@@ -73,7 +69,7 @@ def backend(name: BackendName) -> Iterator[None]:
     Raises:
         ValueError: ``name`` is none of the three.
     """
-    previous, _choice.name = _choice.name, _check_choice("backend", name)
+    previous, _choice.name = _choice.name, check_choice("backend", name, _BACKENDS)
     try:
         yield
     finally:

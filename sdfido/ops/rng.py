@@ -1,9 +1,9 @@
 """Counter-based random numbers: a state (seed, step), and the random words that it names."""
 
-import numbers
-
 import torch
 from torch import Tensor
+
+from ..checks import check_number, check_seed
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _PHILOX_M = (0xD2511F53, 0xCD9E8D57)
@@ -33,13 +33,9 @@ def make_rng(seed: int | torch.Generator, *, step: int = 0, device: torch.device
     if isinstance(seed, torch.Generator):
         drawn = torch.randint(_INT64_MIN, _INT64_MAX, (1,), generator=seed, device=seed.device, dtype=torch.int64)
         seed = int(drawn.item())
-    for name, value, upper in (("seed", seed, 2**64 - 1), ("step", step, _INT64_MAX)):
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-            raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}")
-        if not _INT64_MIN <= value <= upper:
-            raise ValueError(f"{name} must fit into 64 bits, got {value}")
-    signed = int(seed) - 2**64 if seed > _INT64_MAX else int(seed)
-    return torch.tensor([signed, int(step)], dtype=torch.int64, device=device)
+    seed, step = check_seed("seed", seed), check_number("step", step, int, _INT64_MIN, _INT64_MAX)
+    signed = seed - 2**64 if seed > _INT64_MAX else seed
+    return torch.tensor([signed, step], dtype=torch.int64, device=device)
 
 
 def advance(rng: Tensor, steps: int = 1) -> Tensor:

@@ -7,9 +7,8 @@ from torch import Tensor
 
 from . import reference
 from .backend import refuse_tangents, register, use_native
-from .sample_masks import check_sampling, check_tensor
-
-_STORED = (torch.float32, torch.bfloat16, torch.float16)
+from .blend import check_operands, empty_composites, empty_gradient
+from .sample_masks import check_sampling
 
 
 class CompositeSamples(NamedTuple):
@@ -63,7 +62,7 @@ def sample_composites(
     Source: Chang et al., "Explaining image classifiers by counterfactual generation", ICLR 2019, arXiv 1807.08024.
     """
     streams, temperature = check_sampling(logits, rng, streams, num_samples, temperature)
-    infill, dtype = _check_images(logits, image, infill, dtype)
+    infill, dtype = check_operands("logits", logits, image, infill, dtype)
     arguments = (streams, num_samples, temperature, antithetic, dtype, channels_last)
     if use_native(logits.device):
         refuse_tangents(logits, image, infill)
@@ -71,42 +70,6 @@ def sample_composites(
     else:
         outputs = reference.sample_composites(logits, image, infill, rng, *arguments)
     return CompositeSamples(*outputs)
-
-
-# Checks.
-
-
-def _check_images(
-    logits: Tensor, image: Tensor, infill: Tensor, dtype: torch.dtype | None
-) -> tuple[Tensor, torch.dtype]:
-    check_tensor("image", image, "[N, C, H, W]", 4)
-    if not isinstance(infill, Tensor):
-        raise TypeError(f"infill must be a tensor that broadcasts against image, got {type(infill).__name__}")
-    allowed = (torch.float64,) if logits.dtype == torch.float64 else _STORED
-    for name, value in (("image", image.dtype), ("infill", infill.dtype), ("dtype", dtype or image.dtype)):
-        if value not in allowed:
-            names = " or ".join(str(d).removeprefix("torch.") for d in allowed)
-            raise TypeError(f"{name} must be {names} with {logits.dtype} logits, got {value}")
-    if infill.dtype != image.dtype:
-        raise TypeError(f"infill must have the dtype of image, {image.dtype}, got {infill.dtype}; use infill.to(...)")
-    for name, tensor in (("image", image), ("infill", infill)):
-        if tensor.device != logits.device:
-            raise ValueError(f"{name} must be on the device of logits, {logits.device}, got {tensor.device}")
-    n, _, h, w = logits.shape
-    if image.shape[0] != n:
-        raise ValueError(f"image must have the batch size of logits, {n}, got {image.shape[0]}")
-    if image.shape[1] == 0:
-        raise ValueError(f"image must have at least one channel, got {list(image.shape)}")
-    if h > image.shape[2] or w > image.shape[3]:
-        raise ValueError(
-            f"logits must have at most as many cells as image has pixels, got {h}x{w} cells for "
-            f"{image.shape[2]}x{image.shape[3]} pixels"
-        )
-    if infill.dim() > 4 or any(
-        size not in (1, full) for size, full in zip(reversed(infill.shape), reversed(image.shape), strict=False)
-    ):
-        raise ValueError(f"infill must broadcast against image {list(image.shape)}, got {list(infill.shape)}")
-    return infill.expand(image.shape), dtype or image.dtype
 
 
 # Fake kernels and autograd.
@@ -125,11 +88,7 @@ def _fake(
     channels_last: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     n, k = logits.shape[:2]
-    _, c, height, width = image.shape
-    if channels_last:
-        composites = image.new_empty((n, k, num_samples, height, width, c), dtype=dtype).movedim(-1, 3)
-    else:
-        composites = image.new_empty((n, k, num_samples, c, height, width), dtype=dtype)
+    composites = empty_composites(image, k, num_samples, dtype, channels_last)
     return composites, logits.new_empty((n, k)), logits.new_empty((n, k))
 
 
@@ -149,9 +108,9 @@ def _backward_fake(
     infill_gradient: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     return (
-        logits.new_empty(logits.shape),
-        image.new_empty(image.shape if image_gradient else (0,)),
-        image.new_empty(image.shape if infill_gradient else (0,)),
+        empty_gradient(logits, True),
+        empty_gradient(image, image_gradient),
+        empty_gradient(infill, infill_gradient),
     )
 
 

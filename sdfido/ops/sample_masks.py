@@ -1,13 +1,14 @@
 """Samples of relaxed masks."""
 
-import numbers
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..checks import check_number, check_tensor
 from . import reference
 from .backend import refuse_tangents, register, use_native
+from .blend import check_masks
 
 
 def sample_masks(
@@ -54,38 +55,23 @@ def sample_masks(
 # Checks, all on metadata: nothing is read from the device.
 
 
-def check_tensor(name: str, value: object, form: str, dims: int | None) -> None:
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name} must be a tensor {form}, got {type(value).__name__}")
-    if dims is not None and value.dim() != dims:
-        raise ValueError(f"{name} must be {form}, got {value.dim()} dimensions: {list(value.shape)}")
-
-
-def check_temperature(temperature: float) -> float:
-    if isinstance(temperature, bool) or not isinstance(temperature, numbers.Real):
-        raise TypeError(f"temperature must be a number, got {type(temperature).__name__}")
-    if not 1e-30 < temperature < 1e30:
-        raise ValueError(f"temperature must be positive and finite, got {temperature}")
-    return float(temperature)
+def check_temperature(temperature: Any) -> float:
+    """Check a temperature: 1e-30 to 1e30, so that its reciprocal is a normal float32."""
+    value: float = check_number("temperature", temperature, float, 1e-30, 1e30, meaning="a positive, finite number")
+    return value
 
 
 def check_sampling(
     logits: Tensor, rng: Tensor, streams: Tensor | None, num_samples: int, temperature: float
 ) -> tuple[Tensor | None, float]:
-    check_tensor("logits", logits, "[N, K, h, w]", 4)
-    if logits.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"logits must be float32 or float64, got {logits.dtype}; use logits.float()")
-    if 0 in logits.shape[1:]:
-        raise ValueError(f"logits must have at least one mask and one cell, got {list(logits.shape)}")
+    """Check what masks are sampled from; the streams, contiguous, and the temperature as a float."""
+    check_masks("logits", logits, "[N, K, h, w]", 4)
     check_tensor("rng", rng, "int64 [2]", 1)
     if rng.dtype != torch.int64 or rng.shape[0] != 2:
         raise ValueError(f"rng must be int64 [2], got {rng.dtype} {list(rng.shape)}; use sdfido.make_rng(seed)")
     if rng.device != logits.device:
         raise ValueError(f"rng must be on the device of logits, {logits.device}, got {rng.device}; use rng.to(...)")
-    if isinstance(num_samples, bool) or not isinstance(num_samples, (numbers.Integral, torch.SymInt)):
-        raise TypeError(f"num_samples must be an integer, got {type(num_samples).__name__}")
-    if not 1 <= num_samples < 2**31:
-        raise ValueError(f"num_samples must be at least 1 and below 2**31, got {num_samples}")
+    check_number("num_samples", num_samples, int, 1, below=2**31)
     if streams is not None:
         check_tensor("streams", streams, "int64 [N]", 1)
         if streams.dtype != torch.int64 or streams.shape[0] != logits.shape[0]:

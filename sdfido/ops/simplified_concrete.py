@@ -5,9 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import check_tensor
 from . import reference
 from .backend import refuse_tangents, register, use_native
-from .sample_masks import check_temperature, check_tensor
+from .blend import check_masks
+from .sample_masks import check_temperature
 
 
 def simplified_concrete(logits: Tensor, u: Tensor, temperature: float) -> Tensor:
@@ -28,10 +30,8 @@ def simplified_concrete(logits: Tensor, u: Tensor, temperature: float) -> Tensor
 
     Source: Korsch, Shadaydeh, Denzler, "Simplified concrete dropout", GCPR 2023, arXiv 2307.14825.
     """
-    check_tensor("logits", logits, "of any shape", None)
-    check_tensor("u", u, "of the shape of logits", None)
-    if logits.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"logits must be float32 or float64, got {logits.dtype}; use logits.float()")
+    check_masks("logits", logits, "of any shape", None)
+    check_tensor("u", u, "of the shape of logits")
     if u.dtype != logits.dtype:
         raise TypeError(f"u must have the dtype of logits, {logits.dtype}, got {u.dtype}")
     if u.shape != logits.shape:

@@ -60,7 +60,7 @@ if __name__ == "__main__":
     for name in sys.argv[1:] or CASES:
         explanation = CASES[name]()
         found[name] = {
-            "logits": digest(explanation.logits),
+            "logits": digest(explanation.mask_logits),
             "maps": digest(explanation.ssr, explanation.sdr),
             "steps": explanation.steps.tolist(),
         }

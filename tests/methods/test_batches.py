@@ -8,7 +8,7 @@ from tests.methods.test_fido import QUICK, TinyNet
 import sdfido
 from sdfido import ops
 
-EVERYTHING = ("ssr", "sdr", "targets", "logits", "objective", "steps")
+EVERYTHING = ("ssr", "sdr", "targets", "mask_logits", "trace", "steps")
 PROBABILITIES = ("prob_image", "prob_infill", "prob_ssr", "prob_sdr", "prob_ssr_binary", "prob_sdr_binary")
 SETTLING = {"steps": 80, "mask_size": 6, "num_samples": 2, "warmup": 5 / 80, "tolerance": 0.02}
 SETTLING |= {"sparsity_weight": 1.0, "smoothness_weight": 0.1}
@@ -46,22 +46,22 @@ def test_images_settle_one_by_one():
     images = _images(5)
     progress, finished = [], []
     explanation = sdfido.FIDO(TinyNet(), **SETTLING).explain(
-        images, callback=progress.append, finished=lambda index, one: finished.append((index, one))
+        images, on_step=progress.append, on_image=lambda index, one: finished.append((index, one))
     )
     steps = explanation.steps
     assert steps.min() < steps.max() <= 80, steps
     assert [index for index, _ in finished] == sorted(range(5), key=lambda i: (int(steps[i]), i))
     assert len(progress) == steps.max()
-    assert [p.settled for p in progress] == [int((steps <= p.step).sum()) for p in progress]
+    assert [p.converged for p in progress] == [int((steps <= p.step).sum()) for p in progress]
     for index, one in finished:
         assert len(one) == 1
         assert one.steps.item() == steps[index]
         assert torch.equal(one.ssr[0], explanation.ssr[index])
         assert torch.equal(one.prob_ssr[0], explanation.prob_ssr[index])
-        settled = progress[int(steps[index]) - 1].logits[index]
-        assert torch.equal(settled, explanation.logits[index])
-        assert torch.equal(progress[-1].logits[index], settled)  # and stays as it was
-    assert explanation.objective[:, 0].isfinite().all()
+        converged = progress[int(steps[index]) - 1].parameters[index]
+        assert torch.equal(converged, explanation.mask_logits[index])
+        assert torch.equal(progress[-1].parameters[index], converged)  # and stays as it was
+    assert explanation.trace[:, 0].isfinite().all()
 
 
 def test_without_a_tolerance_all_steps_are_taken():
@@ -104,7 +104,7 @@ def test_an_error_in_finished_stops_the_explanation():
 
     model = TinyNet().train()
     with pytest.raises(Stopped):
-        sdfido.FIDO(model, **QUICK).explain(_images(2), finished=stop)
+        sdfido.FIDO(model, **QUICK).explain(_images(2), on_image=stop)
     assert model.training
 
 

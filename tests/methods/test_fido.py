@@ -7,7 +7,7 @@ from tests.support import DEVICES
 from torch import nn
 
 import sdfido
-from sdfido import objectives
+from sdfido import scores
 
 
 class PlantedEvidence(nn.Module):
@@ -97,7 +97,7 @@ def _images(n=3, size=24, seed=0):
 
 
 def _same(a, b, tolerance=0.0):
-    for name in ("ssr", "sdr", "targets", "prob_image", "prob_infill", "prob_ssr", "prob_sdr", "logits", "objective"):
+    for name in ("ssr", "sdr", "targets", "prob_image", "prob_infill", "prob_ssr", "prob_sdr", "mask_logits", "trace"):
         torch.testing.assert_close(getattr(a, name), getattr(b, name), rtol=tolerance, atol=tolerance, msg=name)
 
 
@@ -111,10 +111,10 @@ def test_explanation_fits_the_images():
         assert importance.min() >= 0
         assert importance.max() <= 1
     torch.testing.assert_close(explanation.joint, (explanation.ssr * explanation.sdr).sqrt())
-    assert explanation.objective.shape == (3, 4)
+    assert explanation.trace.shape == (3, 4)
     assert explanation.steps.tolist() == [4, 4, 4]
     assert explanation.settings["steps"] == 4
-    assert explanation.settings["objective"] == "log_odds"
+    assert explanation.settings["score"] == "log_odds"
 
 
 def test_probabilities_are_those_of_the_composites():
@@ -126,7 +126,7 @@ def test_probabilities_are_those_of_the_composites():
     ):
         expected = model(composite).softmax(1).gather(1, explanation.targets[:, None])[:, 0]
         torch.testing.assert_close(probability, expected)
-    kept = torch.nn.functional.interpolate(torch.sigmoid(explanation.logits), (24, 24), mode="bilinear")
+    kept = torch.nn.functional.interpolate(torch.sigmoid(explanation.mask_logits), (24, 24), mode="bilinear")
     torch.testing.assert_close(explanation.masks, kept)
     torch.testing.assert_close(explanation.kept_ssr, kept[:, 0].mean((1, 2)))
     torch.testing.assert_close(explanation.removed_sdr, 1 - kept[:, 1].mean((1, 2)))
@@ -137,10 +137,10 @@ def test_maps_average_the_keep_rates_over_all_steps(tolerance):
     settings = {"steps": 60, "mask_size": 6, "warmup": 0.0, "tolerance": tolerance}
     rates = []
     explanation = sdfido.FIDO(TinyNet(), **settings).explain(
-        _images(), callback=lambda now: rates.append(torch.sigmoid(now.logits))
+        _images(), on_step=lambda now: rates.append(torch.sigmoid(now.parameters))
     )
     assert (explanation.steps.min() < 60) == bool(tolerance)
-    rates += rates[-1:] * (60 - len(rates))  # settled masks are at rest
+    rates += rates[-1:] * (60 - len(rates))  # converged masks are at rest
     weights = torch.arange(1, 61).view(-1, 1, 1, 1, 1)
     mean = (weights * torch.stack(rates)).sum(0) / weights.sum()
     mean = torch.nn.functional.interpolate(mean, (24, 24), mode="bilinear")
@@ -150,18 +150,18 @@ def test_maps_average_the_keep_rates_over_all_steps(tolerance):
 
 def test_temperature_falls_geometrically():
     settings = sdfido.Settings(steps=9, temperature=(1.0, 0.2))
-    heat = [settings.heat(step) for step in range(9)]
+    heat = [settings.temperature_at(step) for step in range(9)]
     assert heat == [1.0, 1.0, 1.0, 0.5, 0.5, 1 / 3, 1 / 3, 0.25, 0.2]
-    assert [sdfido.Settings(temperature=0.3, steps=3).heat(step) for step in range(3)] == [0.3, 0.3, 0.3]
-    assert sdfido.Settings(temperature=(4.0, 1.0), steps=3).heat(1) == pytest.approx(2.0)
-    assert sdfido.Settings(steps=1).heat(0) == 1.0
+    assert [sdfido.Settings(temperature=0.3, steps=3).temperature_at(step) for step in range(3)] == [0.3, 0.3, 0.3]
+    assert sdfido.Settings(temperature=(4.0, 1.0), steps=3).temperature_at(1) == pytest.approx(2.0)
+    assert sdfido.Settings(steps=1).temperature_at(0) == 1.0
 
 
 def test_same_seed_same_masks_other_seed_other_masks():
     images, model = _images(), TinyNet()
     first, again, other = (sdfido.FIDO(model, seed=seed, **QUICK).explain(images) for seed in (0, 0, 1))
     _same(first, again)
-    assert not torch.equal(first.logits, other.logits)
+    assert not torch.equal(first.mask_logits, other.mask_logits)
 
 
 def test_global_random_state_is_neither_used_nor_changed():
@@ -179,7 +179,7 @@ def test_an_image_alone_gets_the_masks_it_gets_in_a_batch():
     batch = explainer.explain(images)
     for i in range(3):
         alone = explainer.explain(images[i], streams=[i])
-        assert torch.equal(alone.logits[0], batch.logits[i])
+        assert torch.equal(alone.mask_logits[0], batch.mask_logits[i])
         assert torch.equal(alone.ssr[0], batch.ssr[i])
 
 
@@ -217,19 +217,19 @@ def test_the_classifier_is_restored_after_an_error():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sdfido.FIDO(model, **QUICK).explain(_images(), callback=stop)
+        sdfido.FIDO(model, **QUICK).explain(_images(), on_step=stop)
     assert all(module.training for module in model.modules())
 
 
 def test_progress():
     seen = []
-    explanation = sdfido.FIDO(TinyNet(), **QUICK).explain(_images(), callback=seen.append)
+    explanation = sdfido.FIDO(TinyNet(), **QUICK).explain(_images(), on_step=seen.append)
     assert [(p.step, p.steps) for p in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    torch.testing.assert_close(torch.tensor([p.objective for p in seen]), explanation.objective.mean(0))
-    assert [p.settled for p in seen] == [0, 0, 0, 3]
-    assert seen[0].logits.shape == (3, 2, 6, 6)
-    assert torch.equal(seen[-1].logits, explanation.logits)
-    assert not torch.equal(seen[0].logits, seen[1].logits)  # each a copy of its own
+    torch.testing.assert_close(torch.tensor([p.trace for p in seen]), explanation.trace.mean(0))
+    assert [p.converged for p in seen] == [0, 0, 0, 3]
+    assert seen[0].parameters.shape == (3, 2, 6, 6)
+    assert torch.equal(seen[-1].parameters, explanation.mask_logits)
+    assert not torch.equal(seen[0].parameters, seen[1].parameters)  # each a copy of its own
 
 
 @pytest.mark.parametrize("form", [2, [2, 2, 2], torch.tensor(2), torch.tensor([2, 2, 2], dtype=torch.int32)])
@@ -262,14 +262,14 @@ def test_mask_sizes():
     images = _images(1, size=20)
     for size, cells in ((None, (20, 20)), (7, (7, 7)), (28, (20, 20)), ((3, 5), (3, 5))):
         settings = QUICK | {"mask_size": size}
-        assert sdfido.FIDO(TinyNet(), **settings).explain(images).logits.shape == (1, 2, *cells)
+        assert sdfido.FIDO(TinyNet(), **settings).explain(images).mask_logits.shape == (1, 2, *cells)
 
 
 def test_plain_callables_and_other_objectives():
     images, model = _images(), TinyNet().eval()
-    for objective in (objectives.log_probability, objectives.probability, lambda z, c: z.gather(1, c[:, None])[:, 0]):
+    for objective in (scores.log_probability, scores.probability, lambda z, c: z.gather(1, c[:, None])[:, 0]):
         explanation = sdfido.FIDO(lambda x: model(x), objective=objective, **QUICK).explain(images)
-        assert explanation.objective.isfinite().all()
+        assert explanation.trace.isfinite().all()
 
 
 def test_maps_stay_in_their_range():
@@ -312,9 +312,9 @@ def test_empty_batch():
 
 def test_warmup_and_learning_rate():
     settings = sdfido.Settings(steps=10, warmup=0.4, learning_rate=1.0)
-    assert [settings.weight(step) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
-    assert sdfido.Settings(warmup=0).weight(0) == 1.0
-    rates = [settings.rate(step) for step in range(10)]
+    assert [settings.penalty_weight_at(step) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+    assert sdfido.Settings(warmup=0).penalty_weight_at(0) == 1.0
+    rates = [settings.learning_rate_at(step) for step in range(10)]
     assert rates[0] == 1.0
     assert rates == sorted(rates, reverse=True)
     assert 0 < rates[-1] < 0.05
@@ -324,11 +324,11 @@ def test_objectives():
     logits = torch.tensor([[2.0, 0.0, 1.0], [-50.0, 50.0, 0.0]], dtype=torch.float64)
     targets = torch.tensor([0, 0])
     p = logits.softmax(1)[:, 0]
-    torch.testing.assert_close(objectives.probability(logits, targets), p)
-    torch.testing.assert_close(objectives.log_probability(logits, targets), p.log())
-    torch.testing.assert_close(objectives.log_odds(logits, targets)[0], torch.logit(p)[0])
-    assert objectives.log_odds(logits, targets)[1] == -100.0  # no overflow, no log of 0
-    assert objectives.log_odds(logits.float() * 1e4, targets).isfinite().all()
+    torch.testing.assert_close(scores.probability(logits, targets), p)
+    torch.testing.assert_close(scores.log_probability(logits, targets), p.log())
+    torch.testing.assert_close(scores.log_odds(logits, targets)[0], torch.logit(p)[0])
+    assert scores.log_odds(logits, targets)[1] == -100.0  # no overflow, no log of 0
+    assert scores.log_odds(logits.float() * 1e4, targets).isfinite().all()
 
 
 WRONG_SETTINGS = [
@@ -389,7 +389,7 @@ WRONG_CALLS = [
 def test_wrong_calls_fail_before_the_first_step(arguments, error, message):
     steps = []
     with pytest.raises(error, match=message):
-        sdfido.FIDO(TinyNet(), **QUICK).explain(*arguments, callback=steps.append)
+        sdfido.FIDO(TinyNet(), **QUICK).explain(*arguments, on_step=steps.append)
     assert steps == []
 
 
@@ -408,7 +408,7 @@ def test_wrong_calls_fail_before_the_first_step(arguments, error, message):
 def test_wrong_model_outputs(model, error, message):
     steps = []
     with pytest.raises(error, match=message):
-        sdfido.FIDO(model, **QUICK).explain(_images(), callback=steps.append)
+        sdfido.FIDO(model, **QUICK).explain(_images(), on_step=steps.append)
     assert steps == []
 
 
@@ -534,6 +534,6 @@ def test_binary_probabilities():
     explanation = sdfido.FIDO(model, infill="mean", **(QUICK | {"mask_size": None})).explain(images)
     infill = images.mean((2, 3), keepdim=True)
     for k, found in ((0, explanation.prob_ssr_binary), (1, explanation.prob_sdr_binary)):
-        composites = torch.where(explanation.logits[:, k : k + 1] > 0, images, infill)
+        composites = torch.where(explanation.mask_logits[:, k : k + 1] > 0, images, infill)
         expected = model(composites).softmax(1).gather(1, explanation.targets[:, None])[:, 0]
         torch.testing.assert_close(found, expected)

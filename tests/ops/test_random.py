@@ -136,9 +136,9 @@ def test_make_rng():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"seed": 1.5}, TypeError, "seed must be an integer, got 1.5"),
+        ({"seed": 1.5}, TypeError, "seed must be an integer of 64 bits, got 1.5"),
         ({"seed": True}, TypeError, "seed must be an integer"),
-        ({"seed": 2**64}, ValueError, "seed must fit into 64 bits"),
+        ({"seed": 2**64}, ValueError, "seed must be an integer of 64 bits, got 1844"),
         ({"seed": 0, "step": "1"}, TypeError, "step must be an integer"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Enhancement: a second look at what an explanation found important, averaged with the first."""
+"""Enhanced predictions: classify again, enlarged, what an explanation found important, and average both."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from torch.nn import functional as F
 
 from . import infills
 from .checks import check_images, check_number, check_streams
+from .execution import Execution
 from .explanation import Explanation
-from .judge import Judge, Model, check_model, evaluating
 from .normalization import Normalization
 from .ops import functional
+from .scores import ClassScore, Model, eval_mode
 
 __all__ = ["Enhancement", "enhance"]
 
@@ -59,7 +60,7 @@ def enhance(
     importance: Explanation | Tensor,
     *,
     originals: Tensor | Sequence[Tensor] | None = None,
-    mask: Literal["ssr", "sdr", "joint"] = "joint",
+    mask: str = "joint",
     blend: Literal["infill", "original"] = "infill",
     infill: str | Tensor | Callable[..., Tensor] = "blur",
     normalization: Normalization | None = None,
@@ -79,7 +80,7 @@ def enhance(
     to a square. ``infill + importance * (image - infill)``, or the image as it is, is cropped to it and resized
     (bicubic, antialiased) for the model.
 
-    No true class is needed: explain the model's own prediction, which is what :meth:`FIDO.explain` does without
+    No true class is needed: explain the model's own prediction, which is what ``FIDO.explain`` does without
     ``targets``. Targets that are true classes would tell the second prediction what it is to find out.
 
     Args:
@@ -89,9 +90,9 @@ def enhance(
         originals: the images, normalised alike and with the same field of view, in a higher resolution: [N, C, H2, W2],
             or N tensors [C, H2, W2] of sizes of their own. Crops are cut out of these: that brings detail which the
             model has not seen. By default the images themselves.
-        mask: which map of an explanation is taken; a map that is given as a tensor stands for itself.
+        mask: name of the explanation's map that is taken; a map that is given as a tensor stands for itself.
         blend: "infill" fades to the infill where importance is low, "original" leaves the pixels as they are.
-        infill: as for :class:`FIDO`; that of the images, enlarged where originals are given. A random one of a seed is
+        infill: as for ``FIDO``; that of the images, enlarged where originals are given. A random one of a seed is
             the explainer's own: ``explainer.infill``.
         normalization: how the images were normalised; infills that are defined by pixel values need it.
         streams: which noise a random infill gives each image, 0, ..., N-1 by default.
@@ -116,10 +117,10 @@ def enhance(
 
     Source: Korsch et al., GCPR 2023, arXiv 2307.14825, section 4 (classification with masks); defaults are theirs.
     """
-    check_model(model)
+    score = ClassScore(model)
     filler = infills.from_spec(infill, normalization)
-    _check_settings(mask, blend, threshold, weight, smoothing, padding, min_size, square, max_batch)
-    with torch.no_grad(), evaluating(model):
+    _check_settings(blend, threshold, weight, smoothing, padding, min_size, square, max_batch)
+    with torch.no_grad(), eval_mode(score):
         images = check_images(images)
         n, _, height, width = images.shape
         fed = _check_size(size, (height, width))
@@ -138,15 +139,21 @@ def enhance(
             source = source.to(images)  # one at a time: originals are large
             picture = _blended(source, filled[i], maps[i]) if blend == "infill" and found[i] else source
             crops[i] = _resized(picture[:, y0:y1, x0:x1], fed)
-        judge = Judge(model)
         return Enhancement(
             boxes=torch.tensor(boxes, dtype=torch.int64, device=images.device).view(n, 4),
             found=found,
             crops=crops,
-            logits_image=judge.classify(images, max_batch),
-            logits_crop=judge.classify(crops, max_batch),
+            logits_image=_logits(score, images, max_batch),
+            logits_crop=_logits(score, crops, max_batch),
             weight=float(weight),
         )
+
+
+def _logits(score: ClassScore, images: Tensor, chunk: int) -> Tensor:
+    """Class logits [N, classes]; of no images [0, 2], since the number of classes is not known."""
+    if len(images) == 0:
+        return images.new_zeros(0, 2)
+    return Execution(channels_last=False).map(score.logits, images, chunk=chunk)
 
 
 Box = tuple[int, int, int, int]
@@ -181,8 +188,7 @@ def _scaled(box: Box, size: Sequence[int], target: Sequence[int]) -> Box:
 def _blended(source: Tensor, infill: Tensor, importance: Tensor) -> Tensor:
     """Source [C, H2, W2] faded to the infill [C, H, W] by the importance [H, W]."""
     size = (source.shape[-2], source.shape[-1])
-    base = functional.upsample(infill, size)
-    return base + functional.upsample(importance, size) * (source - base)
+    return functional.blend(importance, source, functional.upsample(infill, size))
 
 
 def _resized(crop: Tensor, size: tuple[int, int]) -> Tensor:
@@ -192,7 +198,6 @@ def _resized(crop: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _check_settings(
-    mask: str,
     blend: str,
     threshold: float,
     weight: float,
@@ -202,9 +207,8 @@ def _check_settings(
     square: bool,
     max_batch: int,
 ) -> None:
-    for name, choice, known in (("mask", mask, ("ssr", "sdr", "joint")), ("blend", blend, ("infill", "original"))):
-        if choice not in known:
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {choice!r}")
+    if blend not in ("infill", "original"):
+        raise ValueError(f"blend must be 'infill' or 'original', got {blend!r}")
     for name, value in (("threshold", threshold), ("weight", weight)):
         if check_number(name, value, float, 0) > 1:
             raise ValueError(f"{name} must be in 0..1, got {value}")
@@ -228,7 +232,9 @@ def _check_size(size: Any, default: tuple[int, int]) -> tuple[int, int]:
 
 
 def _check_importance(importance: Explanation | Tensor, mask: str, images: Tensor) -> Tensor:
-    maps = getattr(importance, mask) if isinstance(importance, Explanation) else importance
+    if isinstance(importance, Explanation) and mask not in importance.maps:
+        raise ValueError(f"mask must be one of {', '.join(map(repr, importance.maps))}, got {mask!r}")
+    maps = importance[mask] if isinstance(importance, Explanation) else importance
     if not isinstance(maps, Tensor) or not maps.is_floating_point():
         got = maps.dtype if isinstance(maps, Tensor) else type(maps).__name__
         raise TypeError(f"importance must be an Explanation or a floating-point tensor [N, H, W], got {got}")

@@ -1,0 +1,98 @@
+"""How a model is run: how many images at once, in which memory format and in which dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .checks import check_flag, check_number
+from .scores import Score, module_of
+
+__all__ = ["Execution"]
+
+_ELSEWHERE = 64  # composites at once on a GPU: fills it with classifiers of photos, and fits into 8 GB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How a model is run. It changes how fast a result is computed; only ``dtype`` changes what is computed.
+
+    Raises:
+        TypeError, ValueError: a field has a wrong type or value; the message says which.
+    """
+
+    max_batch: int | None = None  #: images at once, but one image's composites at least; None: those on CPUs, else 64
+    channels_last: bool | None = None  #: memory format of the images; None: channels-last for models with convolutions
+    dtype: torch.dtype = torch.float32  #: of the images; below float32 classifiers run under autocast
+
+    def __post_init__(self) -> None:
+        if self.max_batch is not None:
+            object.__setattr__(self, "max_batch", check_number("max_batch", self.max_batch, int, 1))
+        check_flag("channels_last", self.channels_last, optional=True)
+        if self.dtype not in (torch.float32, torch.bfloat16):
+            # float16 is left out: without scaling, the gradients of the composites vanish in it.
+            raise ValueError(f"dtype must be torch.float32 or torch.bfloat16, got {self.dtype}")
+
+    def resolved(self, score: Score, images: Tensor, composites: int) -> Execution:
+        """The same with nothing left open, for these images [N, C, H, W] and so many composites of each in a step.
+
+        An image with the same seed gets the same bits in every batch where the model is given one image's composites
+        at a time, which is why that is the default on CPUs.
+        """
+        max_batch = self.max_batch
+        if max_batch is None:
+            max_batch = composites if images.device.type == "cpu" else _ELSEWHERE
+        channels_last = self.channels_last
+        if channels_last is None:
+            channels_last = len(images) > 0 and _takes_channels_last(replace(self, channels_last=True), score, images)
+        return replace(self, max_batch=max_batch, channels_last=channels_last)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Images [B, C, H, W] in the dtype and memory format that the model is given."""
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return images.to(self.dtype, memory_format=layout)
+
+    def images_at_once(self, composites: int) -> int:
+        """How many images' composites fit into ``max_batch``, at least one image's."""
+        return max(1, (self.max_batch or composites) // composites)
+
+    def map(self, function: Callable[..., Tensor], images: Tensor, *others: Tensor, chunk: int) -> Tensor:
+        """``function(images, *others)`` [N, ...] without gradients, ``chunk`` images at a time, each chunk prepared.
+
+        The function gets copies: models may work in place.
+        """
+        with torch.no_grad():
+            parts = [
+                function(self.prepare(images[part]).clone(), *(other[part] for other in others))
+                for part in chunks(len(images), chunk)
+            ]
+            return torch.cat(parts) if parts else images.new_zeros(0)
+
+    def describe(self) -> dict[str, Any]:
+        """The fields as plain values, for records."""
+        return vars(self) | {"dtype": str(self.dtype).removeprefix("torch.")}
+
+
+def chunks(count: int, size: int) -> Iterator[slice]:
+    """Slices of at most ``size`` that cover ``count``."""
+    return (slice(begin, begin + size) for begin in range(0, count, size))
+
+
+def _takes_channels_last(execution: Execution, score: Score, images: Tensor) -> bool:
+    """Whether the model holds convolutions, which are faster on channels-last images, and works on such images."""
+    module = module_of(score)
+    if module is None or not any(isinstance(part, nn.Conv2d) for part in module.modules()):
+        return False
+    try:
+        with torch.enable_grad():
+            first = execution.prepare(images[:1]).clone().requires_grad_()
+            targets = score.resolve(first.detach().clone())
+            torch.autograd.grad(score(first * 1, targets).sum(), [first])
+    except (RuntimeError, TypeError, ValueError):
+        # RuntimeError: such as from view() where channels come last; what else is wrong, shows again in use.
+        return False
+    return True

@@ -1,0 +1,116 @@
+"""The file format of explanations: one ``.npz`` with a table about it and named tensors, nothing pickled.
+
+Format 3 holds ``about`` (JSON: format, method, legend, settings, execution, seconds), ``targets`` [N, ...], ``trace``
+[N, steps], and for each name ``maps/NAME`` [N, H, W], ``scores/NAME`` [N] and ``parts/NAME`` [N, ...].
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .files import replacing
+
+GROUPS = ("maps", "scores", "parts")  # kinds of tensors that a method names itself
+MASKS = ("parts/mask_logits", "parts/masks")
+
+_FORMAT = "sdfido explanation 3"
+_OLDER = ("sdfido explanation 1", "sdfido explanation 2")  # by FIDO, its tensors without groups
+
+
+def write(path: str | os.PathLike[str], about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write an explanation; the file appears whole or not at all."""
+    arrays: dict[str, Any] = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, about=np.array(json.dumps({"format": _FORMAT, **about})), **arrays)
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[tuple[dict[str, Any], dict[str, Tensor]]]:
+    """The table and the tensors of an explanation of any format, checked, in the names of the newest.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not an explanation, or the ``with`` block finds that it is none.
+    """
+    content = io.BytesIO(Path(path).read_bytes())
+    try:
+        with np.load(content, allow_pickle=False) as file:
+            about = json.loads(str(file["about"]))
+            names = [name for name in file.files if name != "about"]
+            tensors = {name: torch.from_numpy(file[name]) for name in names}
+        if about.get("format") in _OLDER:
+            about, tensors = _renamed(about, tensors)
+        elif about.get("format") != _FORMAT:
+            raise ValueError(f"its format is {about.get('format')!r}, not {_FORMAT!r}")
+        _check_about(about)
+        _check_tensors(tensors)
+        yield about, tensors
+    except KeyError as error:
+        raise ValueError(f"{os.fspath(path)} is not a saved explanation: it has no entry {error}") from error
+    except Exception as error:
+        raise ValueError(f"{os.fspath(path)} is not a saved explanation: {error}") from error
+
+
+def _renamed(about: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The content of an older file in the names of the newest format."""
+    scores = [f"prob_{name}" for name in ("image", "infill", "ssr", "sdr", "ssr_binary", "sdr_binary")]
+    found = {f"maps/{name}": tensors[name] for name in ("ssr", "sdr")}
+    found |= {f"scores/{name}": tensors[name] for name in scores}
+    found |= {"parts/mask_logits": tensors["logits"], "targets": tensors["targets"], "trace": tensors["objective"]}
+    if found["trace"].dim() == 1 and about["format"] == _OLDER[0]:  # the mean of all images
+        found["trace"] = found["trace"].expand(len(found["targets"]), -1).clone()
+    if found["targets"].dtype != torch.int64:
+        raise ValueError(f"its targets must be int64, got {found['targets'].dtype}")
+    masks = found["parts/mask_logits"]
+    if masks.dim() != 4 or masks.shape[1] != 2:
+        raise ValueError(f"its logits must be [{len(found['targets'])}, 2, h, w], got {list(masks.shape)}")
+    return {"method": "fido", "execution": {}, "legend": {}, **about}, found
+
+
+def _check_about(about: Mapping[str, Any]) -> None:
+    seconds, method = about["seconds"], about["method"]
+    tables = [about[name] for name in ("settings", "execution", "legend")]
+    timed = seconds is None or (isinstance(seconds, int | float) and not isinstance(seconds, bool))
+    if not timed or not isinstance(method, str) or not all(isinstance(table, dict) for table in tables):
+        raise ValueError(
+            "its seconds must be a number, its method a text, and its settings, execution and legend tables, got "
+            f"{seconds!r}, {method!r}, {tables!r}"
+        )
+
+
+def _check_tensors(tensors: Mapping[str, Tensor]) -> None:
+    """Raise ValueError unless the tensors fit together as those of one explanation."""
+    maps = [name for name in tensors if name.startswith("maps/")]
+    if not maps:
+        raise ValueError("it has no maps")
+    shape = tensors[maps[0]].shape
+    if len(shape) != 3:
+        raise ValueError(f"its {maps[0]} must be [N, H, W], got {list(shape)}")
+    n = shape[0]
+    for name, tensor in tensors.items():
+        group = name.partition("/")[0]
+        if group == "maps":
+            fits, meaning = tensor.shape == shape, str(list(shape))
+        elif group == "scores":
+            fits, meaning = tensor.shape == (n,), str([n])
+        elif name in MASKS:
+            fits, meaning = tensor.dim() == 4 and len(tensor) == n, f"[{n}, K, h, w]"
+        elif name == "trace":
+            fits, meaning = tensor.dim() == 2 and len(tensor) == n, f"[{n}, steps]"
+        else:
+            fits, meaning = tensor.dim() > 0 and len(tensor) == n, f"[{n}, ...]"
+        if not fits:
+            raise ValueError(f"its {name} must be {meaning}, got {list(tensor.shape)}")
+        real = group in ("maps", "scores") or name in (*MASKS, "trace")
+        if real and not tensor.is_floating_point():
+            raise ValueError(f"its {name} must be floating point, got {tensor.dtype}")

@@ -1,0 +1,233 @@
+"""What all methods share: a scene to explain, and the explainer that turns it into an explanation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from .. import _deprecated, infills, ops
+from ..checks import check_images, check_streams
+from ..execution import Execution
+from ..explanation import Explanation, MapInfo
+from ..normalization import Normalization
+from ..scores import Model, Score, as_score, eval_mode
+
+__all__ = ["Explainer", "OnImage", "OnStep", "Progress", "Scene"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an explainer stands, for callbacks."""
+
+    step: int  #: steps done, from 1
+    steps: int  #: steps in all, at most
+    loss: float  #: mean over the images, converged ones as they were; lower is better
+    converged: int  #: images that need no more steps
+    parameters: Tensor  #: what is learned [N, K, h, w]; FIDO: mask logits, SSR first
+
+    def __getattr__(self, name: str) -> Any:
+        return _deprecated.attribute(self, name, _deprecated.PROGRESS)
+
+
+OnStep = Callable[[Progress], object]
+OnImage = Callable[[int, Explanation], object]
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Images under explanation and what belongs to each. ``scene[index]`` is the same of some of the images."""
+
+    score: Score
+    execution: Execution  #: with nothing left open
+    composites: int  #: composites of each image that a step scores
+    images: Tensor  #: [N, C, H, W], float32
+    infill: Tensor  #: [N, C, H, W], expanded
+    targets: Tensor  #: [N, ...]
+    streams: Tensor  #: noise of each image [N], int64
+    confidence: Tensor  #: of the targets for the images [N]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Tensor | slice) -> Scene:
+        tensors = ("images", "infill", "targets", "streams", "confidence")
+        return replace(self, **{name: getattr(self, name)[index] for name in tensors})
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        return self.images.shape[2], self.images.shape[3]
+
+    @property
+    def images_at_once(self) -> int:
+        """Images whose composites the model is given at once."""
+        return self.execution.images_at_once(self.composites)
+
+    def blend(self, masks: Tensor) -> Tensor:
+        """Composites [N, K, S, C, H, W] by masks [N, K, S, h, w], as the model is given them; differentiable."""
+        execution = self.execution
+        return ops.blend(
+            masks, self.images, self.infill, dtype=execution.dtype, channels_last=bool(execution.channels_last)
+        )
+
+    def confidences(self, images: Tensor) -> Tensor:
+        """How confident the model is of the targets for other images [N, C, H, W]: [N], without gradients."""
+        return self.execution.map(self.score.confidence, images, self.targets, chunk=self.images_at_once)
+
+    def scores(self, masks: Tensor) -> Tensor:
+        """Scores [N, K, S] of the composites by masks [N, K, S, h, w], without gradients."""
+        n, k, s = masks.shape[:3]
+        flat, targets = self.blend(masks).flatten(0, 2), self.targets.repeat_interleave(k * s, 0)
+        chunk = self.execution.max_batch or self.composites
+        return self.execution.map(self.score, flat, targets, chunk=chunk).view(n, k, s)
+
+
+class Explainer(ABC):
+    """What explains a model's answers for images by importance maps.
+
+    A method is a subclass in a file of its own: it says its ``name``, the ``legend`` of its maps and its settings (a
+    frozen dataclass), and implements ``explain``.
+
+    Args:
+        score: what is explained: a classifier, from images [B, C, H, W] to class logits [B, classes], or any ``Score``.
+            A module is put into eval mode while it explains; its parameters get no gradients.
+        infill: what replaces removed pixels: a name such as ``"blur"`` (see ``sdfido.infills``), a tensor that
+            broadcasts against the images, or a callable from images to infill.
+        normalization: how the model's input was normalised; infills that are defined by pixel values need it.
+        settings: any field of the method's settings, and of ``Execution``.
+
+    Raises:
+        TypeError, ValueError: an argument has a wrong type or value; the message says which.
+    """
+
+    name: ClassVar[str]  #: what explanations and the command line call the method
+    legend: Mapping[str, MapInfo]  #: what each of its maps shows, in the order of display
+    settings_type: ClassVar[type[Any]]  #: the dataclass of its settings
+
+    def __init__(
+        self,
+        score: Score | Model,
+        *,
+        infill: str | Tensor | Callable[..., Tensor] = "blur",
+        normalization: Normalization | None = None,
+        **settings: Any,
+    ) -> None:
+        known = {field.name for field in fields(Execution)}
+        self.score = as_score(score)
+        self.execution = Execution(**{name: value for name, value in settings.items() if name in known})
+        own = {name: value for name, value in settings.items() if name not in known}
+        if unknown := own.keys() - {field.name for field in fields(self.settings_type)}:
+            every = sorted(known | {field.name for field in fields(self.settings_type)})
+            raise TypeError(
+                f"settings of {type(self).__name__} are {', '.join(every)}; got {', '.join(sorted(unknown))}"
+            )
+        self.settings: Any = self.settings_type(**own)
+        self.infill = infills.from_spec(infill, normalization, seed=getattr(self.settings, "seed", 0))
+
+    @abstractmethod
+    def explain(
+        self,
+        images: Tensor,
+        targets: Any = None,
+        *,
+        streams: Sequence[int] | None = None,
+        on_step: OnStep | None = None,
+        on_image: OnImage | None = None,
+    ) -> Explanation:
+        """Explain the model's answer for each image.
+
+        Args:
+            images: [N, C, H, W], or one image [C, H, W], floating point, as the model takes them.
+            targets: what is explained of each image, or one for all: class indices for classifiers; the model's own
+                answers by default.
+            streams: which noise each image gets, 0, ..., N-1 by default. An image with the same seed, stream and target
+                gets the same maps in every batch: bit for bit where the model is given one image's composites at a
+                time (the default on CPUs) or does not round differently in other batches.
+            on_step: called with a ``Progress`` after each step.
+            on_image: called with an image's index and its explanation (N = 1) as soon as it is ready.
+
+        Raises:
+            TypeError, ValueError: an argument does not fit, the model does not return what the score needs, or an
+                image is not finite; the message says which. All of that is found before the work starts.
+        """
+
+    def composites_per_image(self) -> int:
+        """Composites of each image that the model is given in one step."""
+        return 1
+
+    def describe(self) -> dict[str, Any]:
+        """What is computed, as plain values, for records: the settings, the infill, the score and the dtype."""
+        given = self.infill
+        infill = f"tensor {list(given.tensor.shape)}" if isinstance(given, infills.Fixed) else repr(given)
+        dtype = self.execution.describe()["dtype"]
+        return {**vars(self.settings), "infill": infill, "score": str(self.score), "dtype": dtype}
+
+    @contextmanager
+    def scene(self, images: Tensor, targets: Any, streams: Sequence[int] | None) -> Iterator[Scene]:
+        """The checked images with all that belongs to them, inside a block in which the model is in eval mode."""
+        with torch.inference_mode(False), eval_mode(self.score):
+            images = check_images(images)
+            stream_tensor = check_streams(streams, len(images), images.device)
+            self.check_size(images.shape[2], images.shape[3])
+            with torch.no_grad():  # an inpainter with parameters would keep its activations
+                infill = infills.apply(self.infill, images.clone(), stream_tensor.tolist()).detach()
+            composites = self.composites_per_image()
+            execution = self.execution.resolved(self.score, images, composites)
+            chunk = execution.images_at_once(composites)
+            if targets is None and len(images):
+                chosen = execution.map(self.score.resolve, images, chunk=chunk)
+            else:
+                with torch.no_grad():
+                    chosen = self.score.resolve(execution.prepare(images), targets)
+            confidence = execution.map(self.score.confidence, images, chosen, chunk=chunk)
+            yield Scene(self.score, execution, composites, images, infill, chosen, stream_tensor, confidence)
+
+    def check_size(self, height: int, width: int) -> None:  # noqa: B027 (a method may have no such settings)
+        """Raise ValueError where the settings do not fit images of this size."""
+
+    def conclude(
+        self,
+        scene: Scene,
+        maps: Mapping[str, Tensor],
+        parts: Mapping[str, Tensor] | None = None,
+        *,
+        scores: Mapping[str, Tensor] | None = None,
+        trace: Tensor | None = None,
+        seconds: float | None = None,
+    ) -> Explanation:
+        """The explanation of a scene: its maps, and what the model says of image, infill and each region.
+
+        Args:
+            scene: what was explained.
+            maps: importance by name [N, H, W], 0..1, without those that the legend computes from others.
+            parts: what else there is of each image [N, ...]; ``mask_logits`` or ``masks`` [N, K, h, w] are the keep
+                masks of the regions, in the order of the legend.
+            scores: numbers of the method itself by name [N].
+            trace: loss of each step [N, steps].
+            seconds: duration of the computation.
+        """
+        explanation = Explanation(
+            self.name,
+            dict(maps),
+            {"prob_image": scene.confidence, "prob_infill": scene.confidences(scene.infill)},
+            scene.targets,
+            dict(parts or {}),
+            scene.images.new_zeros(len(scene), 0) if trace is None else trace,
+            self.legend,
+            self.describe(),
+            scene.execution.describe(),
+            seconds,
+        )
+        found = dict(explanation.scores)
+        for form, masks in (("prob_{}", "masks"), ("prob_{}_binary", "binary_masks")):
+            if explanation.regions:
+                composites = ops.blend(getattr(explanation, masks)[:, :, None], scene.images, scene.infill)
+                for k, region in enumerate(explanation.regions):
+                    found[form.format(region)] = scene.confidences(composites[:, k, 0])
+        return replace(explanation, scores=found | dict(scores or {}))

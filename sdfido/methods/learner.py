@@ -1,0 +1,233 @@
+"""The loop in which masks are learned by gradients; a method says what is learned and from which composites."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from ..execution import chunks
+from ..explanation import Explanation
+from .base import Explainer, OnImage, OnStep, Progress, Scene
+from .settings import MaskSettings
+
+__all__ = ["Drawn", "MaskLearner", "Updater"]
+
+_WINDOW = 10  # steps over which a mask must not change to count as converged
+
+
+class Drawn(NamedTuple):
+    """The composites of one step: V views of each image, S samples each.
+
+    ``loss = sum over views of (sign * mean score of the samples + penalty)``.
+    """
+
+    composites: Tensor  #: [N, V, S, C, H, W]
+    signs: Tensor  #: what a view's mean score counts in the loss [V]: -1 raises the score, 1 lowers it
+    penalty: Tensor  #: what does not depend on the model [N, V]
+    targets: Tensor | None = None  #: targets of each view [N, V, ...]; None: the scene's
+
+
+class Updater(Protocol):
+    """What moves the parameters [N, K, h, w] against their gradient; ``sdfido.methods.descent.Descent`` is one."""
+
+    parameters: Tensor
+
+    def step(self, gradient: Tensor, step: int) -> object:
+        """Move the parameters, in a step counted from 0."""
+
+    def __getitem__(self, keep: Tensor) -> Updater:
+        """The same for those images alone whose place in ``keep`` [N], bool, is true."""
+
+
+@dataclass
+class _State:
+    """Images that have not converged, and all that is carried from step to step for them."""
+
+    places: Tensor  # of the images in the scene [M]
+    updater: Updater
+    summed: Tensor  # keep rates, summed over the steps by their emphasis [M, K, h, w]
+    earlier: Tensor  # keep rates at the begin of the window [M, K, h, w]
+
+    def __getitem__(self, keep: Tensor) -> _State:
+        return _State(self.places[keep], self.updater[keep], self.summed[keep], self.earlier[keep])
+
+
+class MaskLearner(Explainer):
+    """Learns masks by gradients. A method says what it learns: ``start``, ``draw``, ``updater`` and ``readout``.
+
+    The loop draws composites, asks the model for their scores in chunks that fit into memory, hands the gradient of the
+    loss back through the composites, and lets the updater move the parameters. Images that have converged stop early,
+    while the others go on.
+    """
+
+    settings: MaskSettings
+
+    @abstractmethod
+    def start(self, scene: Scene) -> Tensor:
+        """The parameters before the first step [N, K, h, w], float32."""
+
+    @abstractmethod
+    def draw(self, parameters: Tensor, scene: Scene, step: int) -> Drawn:
+        """The composites of a step, counted from 0, and the penalty, both differentiable in the parameters."""
+
+    @abstractmethod
+    def updater(self, parameters: Tensor) -> Updater:
+        """What moves the parameters."""
+
+    @abstractmethod
+    def readout(self, scene: Scene, parameters: Tensor, rates: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Maps by name [N, H, W] and parts by name [N, ...] from the last parameters and the averaged keep rates."""
+
+    def keep_rates(self, parameters: Tensor) -> Tensor:
+        """The keep rate of each cell that parameters stand for, 0..1; here they are mask logits."""
+        return torch.sigmoid(parameters)
+
+    def emphasis(self, step: int) -> float:
+        """What a step, counted from 0, counts in the average of the keep rates: here the t-th counts t times."""
+        return step + 1
+
+    def earliest_convergence(self) -> float:
+        """Steps after which an image may count as converged."""
+        return _WINDOW
+
+    def explain(
+        self,
+        images: Tensor,
+        targets: Any = None,
+        *,
+        streams: Sequence[int] | None = None,
+        on_step: OnStep | None = None,
+        on_image: OnImage | None = None,
+    ) -> Explanation:
+        with self.scene(images, targets, streams) as scene:
+            if len(scene):
+                self._try_gradient(scene[:1])
+            return self._learn(scene, on_step, on_image)
+
+    def check_size(self, height: int, width: int) -> None:
+        self.settings.cells(height, width)
+
+    def _learn(self, scene: Scene, on_step: OnStep | None, on_image: OnImage | None) -> Explanation:
+        n, steps, begin = len(scene), self.settings.steps, time.perf_counter()
+        parameters = self.start(scene)
+        rates = self.keep_rates(parameters)
+        state = _State(
+            torch.arange(n, device=parameters.device), self.updater(parameters), torch.zeros_like(rates), rates
+        )
+        trace = torch.full((n, steps), torch.nan, dtype=torch.float32)
+        latest = torch.zeros(n, dtype=torch.float32)
+        last: dict[int, Tensor] = {}  # the parameters of images that have converged
+        explanations: dict[int, Explanation] = {}
+        for step in range(steps if n else 0):
+            gradient, loss = self._gradient(state.updater.parameters, scene[state.places], step)
+            latest[state.places.cpu()] = trace[state.places.cpu(), step] = loss.cpu()
+            if not latest.isfinite().all():
+                raise RuntimeError(
+                    f"the loss became {float(latest.mean())} in step {step + 1}; the model's scores for composites of "
+                    "image and infill must be finite"
+                )
+            state.updater.step(gradient, step)
+            rates = self.keep_rates(state.updater.parameters)
+            state.summed += self.emphasis(step) * rates
+            converged = self._converged(state, rates, step + 1)
+            if converged.any():
+                seconds = time.perf_counter() - begin
+                done, averaged = state[converged], self._averaged(state.summed[converged], rates[converged], step + 1)
+                for row, place in enumerate(done.places.tolist()):
+                    one, final = done.places[[row]], done.updater.parameters[[row]]
+                    maps, parts = self.readout(scene[one], final, averaged[[row]])
+                    losses = trace[[place]].to(scene.images.device)
+                    last[place] = final
+                    explanations[place] = self.conclude(scene[one], maps, parts, trace=losses, seconds=seconds)
+                    if on_image is not None:
+                        on_image(place, explanations[place])
+                state = state[~converged]
+            if on_step is not None:
+                now = last | dict(zip(state.places.tolist(), state.updater.parameters[:, None], strict=True))
+                every = torch.cat([now[place] for place in range(n)])
+                on_step(Progress(step + 1, steps, float(latest.mean()), len(last), every))
+            if len(last) == n:
+                break
+        if n == 0:
+            maps, parts = self.readout(scene, parameters, rates)
+            return self.conclude(scene, maps, parts, trace=trace.to(scene.images.device), seconds=0.0)
+        whole = Explanation.stack([explanations[place] for place in range(n)])
+        return replace(whole, seconds=time.perf_counter() - begin)
+
+    def _gradient(self, parameters: Tensor, scene: Scene, step: int) -> tuple[Tensor, Tensor]:
+        """The gradient of the parameters and each image's loss [N], by as many images at once as the model is given."""
+        parts = [
+            self._gradient_at_once(parameters[part], scene[part], step)
+            for part in chunks(len(scene), scene.images_at_once)
+        ]
+        gradients, losses = zip(*parts, strict=True)
+        return torch.cat(gradients), torch.cat(losses)
+
+    def _gradient_at_once(self, parameters: Tensor, scene: Scene, step: int) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            parameters = parameters.detach().requires_grad_()
+            drawn = self.draw(parameters, scene, step)
+            # The model is left at once: its gradient is handed on.
+            scores, gradient = self._score(drawn, scene)
+            (result,) = torch.autograd.grad(
+                [drawn.composites, drawn.penalty], [parameters], [gradient, torch.ones_like(drawn.penalty)]
+            )
+        return result, (drawn.signs * scores + drawn.penalty.detach()).sum(1)
+
+    def _score(self, drawn: Drawn, scene: Scene) -> tuple[Tensor, Tensor]:
+        """Mean scores [N, V] of drawn composites, and the gradient of their weighted sum over the views' samples."""
+        composites = drawn.composites.detach()
+        n, v, s = composites.shape[:3]
+        flat = composites.flatten(0, 2)
+        gradient = torch.empty_like(composites)  # keeps channels-last strides
+        flat_gradient = gradient.flatten(0, 2)
+        if drawn.targets is None:
+            targets = scene.targets.repeat_interleave(v * s, 0)
+        else:
+            targets = drawn.targets.flatten(0, 1).repeat_interleave(s, 0)
+        factors = (drawn.signs / s).repeat_interleave(s).repeat(n)
+        scores = []
+        for part in chunks(len(flat), scene.execution.max_batch or scene.composites):
+            batch = flat[part].detach().requires_grad_()
+            score = scene.score(batch.clone(), targets[part])  # a clone: models may work in place
+            if score.shape != factors[part].shape:
+                raise ValueError(f"score must be one number an image, [{len(batch)}], got {list(score.shape)}")
+            if not score.requires_grad:
+                raise ValueError("score must be differentiable in the images, got one without a gradient")
+            (flat_gradient[part],) = torch.autograd.grad((score * factors[part]).sum(), [batch])
+            scores.append(score.detach())
+        return torch.cat(scores).view(n, v, s).mean(2), gradient
+
+    def _try_gradient(self, scene: Scene) -> None:
+        """One image through the score and back: what does not work must not wait for the first step."""
+        stored = scene.execution.prepare(scene.images)[:, None, None]
+        sign = torch.ones(1, dtype=torch.float32, device=stored.device)
+        with torch.enable_grad():
+            score, gradient = self._score(Drawn(stored, sign, sign), scene)
+        if not (score.isfinite().all() and gradient.isfinite().all()):
+            raise ValueError(
+                f"score must be finite and have a finite gradient, got {float(score):g} for the first image and target "
+                f"{scene.targets[0].tolist()}"
+            )
+
+    def _converged(self, state: _State, rates: Tensor, done: int) -> Tensor:
+        """Which of the images that still go on need no more steps after so many: bool [M]; moves the window on."""
+        if done == self.settings.steps:
+            return torch.ones(len(rates), dtype=torch.bool, device=rates.device)
+        converged = torch.zeros(len(rates), dtype=torch.bool, device=rates.device)
+        if done % _WINDOW == 0:
+            if done >= self.earliest_convergence():
+                converged = (rates - state.earlier).abs().mean((2, 3)).amax(1) < self.settings.tolerance
+            state.earlier = rates
+        return converged
+
+    def _averaged(self, summed: Tensor, rates: Tensor, done: int) -> Tensor:
+        """The mean keep rates over all steps by their emphasis; after convergence, they count as they are."""
+        weights = [self.emphasis(step) for step in range(self.settings.steps)]
+        return (summed + sum(weights[done:]) * rates) / sum(weights)

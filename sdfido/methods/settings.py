@@ -1,0 +1,115 @@
+"""Settings of the methods that learn masks: defaults, ranges and what they do."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from .. import _deprecated
+from ..checks import check_flag, check_number, check_seed, check_size
+
+__all__ = ["MaskSettings", "Settings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskSettings:
+    """What every method that learns masks can be set to.
+
+    Raises:
+        TypeError, ValueError: a setting has a wrong type or value; the message says which.
+    """
+
+    mask_size: int | tuple[int, int] | None = 28  #: cells of a mask (rows, columns), upsampled; None: one a pixel
+    steps: int = 120  #: optimisation steps, at most
+    tolerance: float = 0.001  #: mean change of the keep rates over 10 steps below which an image has converged
+    seed: int = 0  #: of everything random
+
+    def __post_init__(self) -> None:
+        self._set_number("steps", int, 1)
+        self._set_number("tolerance", float, 0)
+        if isinstance(self.seed, torch.Generator):
+            raise TypeError("seed must be an integer, got a torch.Generator; draw one with generator.initial_seed()")
+        object.__setattr__(self, "seed", check_seed("seed", self.seed))
+        if self.mask_size is not None:
+            cells = check_size("mask_size", self.mask_size, "(rows, columns)")
+            object.__setattr__(self, "mask_size", cells if isinstance(self.mask_size, tuple) else cells[0])
+
+    def __getattr__(self, name: str) -> Any:
+        return _deprecated.attribute(self, name, _deprecated.SETTINGS)
+
+    def _set_number(self, name: str, kind: type, least: float | None = None, **bounds: Any) -> None:
+        object.__setattr__(self, name, check_number(name, getattr(self, name), kind, least, **bounds))
+
+    def cells(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of a mask's cells for images of this size."""
+        if self.mask_size is None:
+            return height, width
+        if not isinstance(self.mask_size, tuple):
+            return min(int(self.mask_size), height), min(int(self.mask_size), width)
+        rows, columns = self.mask_size
+        if rows > height or columns > width:
+            raise ValueError(f"mask_size must not exceed the image, {height}x{width} pixels, got {rows}x{columns}")
+        return rows, columns
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(MaskSettings):
+    """How FIDO optimises; the defaults suit photos and classifiers of about 224 x 224 pixels.
+
+    They were chosen by the trials of the ablation study in the documentation.
+
+    Raises:
+        TypeError, ValueError: a setting has a wrong type or value; the message says which.
+    """
+
+    num_samples: int = 1  #: mask samples S of each of the two masks in a step
+    learning_rate: float = 0.45  #: root mean square move of a mask's logits in a step, falling along a cosine to 0
+    spread: float = 1.0  #: standard deviation of the Gaussian that smooths the logits' gradient, in cells; 0: none
+    temperature: float | tuple[float, float] = (1.0, 0.2)  #: of the samples, first and last; lower is closer to binary
+    sparsity_weight: float = 22.0  #: of the kept (SSR) and removed (SDR) part of the image
+    smoothness_weight: float = 25.0  #: of the keep rates' total variation a cell
+    warmup: float = 0.375  #: part of the steps over which both weights rise linearly, 0 to 1
+    antithetic: bool = True  #: samples in pairs with opposite noise
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set_number("num_samples", int, 1)
+        self._set_number("warmup", float, least=0, most=1)
+        self._set_number("learning_rate", float, above=0)
+        ends = tuple(check_number("temperature", value, above=0) for value in _ends(self.temperature))
+        object.__setattr__(self, "temperature", ends if isinstance(self.temperature, tuple) else ends[0])
+        for name in ("sparsity_weight", "smoothness_weight", "spread"):
+            self._set_number(name, float, 0)
+        check_flag("antithetic", self.antithetic)
+
+    def temperature_at(self, step: int) -> float:
+        """Temperature of this step, counted from 0: geometrically from the first to the last.
+
+        Between them, below 1, it is the inverse of a whole number: sampling then needs no transcendental function.
+        """
+        first, last = _ends(self.temperature)
+        if step == 0 or first == last:
+            return first
+        if step + 1 == self.steps:
+            return last
+        value = float(first * (last / first) ** (step / (self.steps - 1)))
+        return 1 / round(1 / value) if value < 1 else value
+
+    def penalty_weight_at(self, step: int) -> float:
+        """Part of the penalties' weights that holds in this step, counted from 0."""
+        return min(1.0, (step + 1) / (self.warmup * self.steps + 1))
+
+    def learning_rate_at(self, step: int) -> float:
+        """Learning rate of this step, counted from 0."""
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
+
+def _ends(temperature: float | tuple[float, float]) -> tuple[float, float]:
+    if not isinstance(temperature, tuple):
+        return temperature, temperature
+    if len(temperature) != 2:
+        raise TypeError(f"temperature must be a number or a pair (first, last), got {temperature!r}")
+    return temperature
