@@ -8,6 +8,8 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
 os.environ.setdefault("NO_COLOR", "1")
 
+from sphinx.ext.napoleon.docstring import GoogleDocstring
+
 from sdfido._version import __version__  # isort: skip
 
 project = "sdfido"
@@ -40,6 +42,8 @@ myst_heading_anchors = 3
 # Docstrings: Google style.
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+# Attributes have their type in the annotation: a colon in their first line does not end the name of a type.
+GoogleDocstring._consume_inline_attribute = lambda self: ("", self._dedent(self._consume_to_end()))
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
@@ -52,7 +56,7 @@ add_module_names = False
 # Nothing is fetched while building, so names of other packages lead nowhere.
 nitpick_ignore_regex = [
     ("py:.*", r"(torch|numpy|np|PIL|matplotlib|collections|pathlib|os|typing|enum|abc|datetime)(\..*)?"),
-    ("py:.*", r"(Tensor|Path|Any|Self|Callable|Sequence|Mapping|Iterator|Iterable|NDArray|Figure|Image)"),
+    ("py:.*", r"(Tensor|Path|Any|Self|Callable|Sequence|Mapping|Iterator|Iterable|NDArray|Figure|Image(\.Image)?)"),
 ]
 
 # What the copy button leaves out.
