@@ -154,7 +154,7 @@ class Explanation:
             return torch.sigmoid(self.parts["mask_logits"])
         if "masks" in self.parts:
             return self.parts["masks"]
-        raise AttributeError(f"an explanation by method {self.method!r} has no masks")
+        raise ValueError(f"an explanation by method {self.method!r} has no masks")
 
     def _kept_cells(self) -> Tensor:
         """Cells whose keep mask is above 1/2: bool [N, K, h, w]."""

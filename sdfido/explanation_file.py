@@ -63,18 +63,24 @@ def reading(path: str | os.PathLike[str]) -> Iterator[tuple[dict[str, Any], dict
 
 def _renamed(about: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The content of an older file in the names of the newest format."""
+    first = about["format"] == _OLDER[0]
     scores = [f"prob_{name}" for name in ("image", "infill", "ssr", "sdr", "ssr_binary", "sdr_binary")]
+    if first:
+        scores = [name for name in scores if name in tensors]  # the earliest files have no binary masks
     found = {f"maps/{name}": tensors[name] for name in ("ssr", "sdr")}
     found |= {f"scores/{name}": tensors[name] for name in scores}
     found |= {"parts/mask_logits": tensors["logits"], "targets": tensors["targets"], "trace": tensors["objective"]}
-    if found["trace"].dim() == 1 and about["format"] == _OLDER[0]:  # the mean of all images
+    if first and found["trace"].dim() == 1:  # the mean of all images
         found["trace"] = found["trace"].expand(len(found["targets"]), -1).clone()
     if found["targets"].dtype != torch.int64:
         raise ValueError(f"its targets must be int64, got {found['targets'].dtype}")
     masks = found["parts/mask_logits"]
     if masks.dim() != 4 or masks.shape[1] != 2:
         raise ValueError(f"its logits must be [{len(found['targets'])}, 2, h, w], got {list(masks.shape)}")
-    return {"method": "fido", "execution": {}, "legend": {}, **about}, found
+    settings = about["settings"]
+    if isinstance(settings, dict) and "objective" in settings:
+        settings = {"score" if name == "objective" else name: value for name, value in settings.items()}
+    return {"method": "fido", "execution": {}, "legend": {}, **about, "settings": settings}, found
 
 
 def _check_about(about: Mapping[str, Any]) -> None:

@@ -158,15 +158,15 @@ class ClassScore:
         return probability(self.logits(images), targets)
 
 
-def as_score(score_or_model: Score | Model) -> Score:
+def as_score(model: Model | Score) -> Score:
     """A score as it is; a classifier as its ``ClassScore``.
 
     Raises:
         TypeError: the argument is neither a score nor a model that can be called.
     """
-    if isinstance(score_or_model, Score):
-        return score_or_model
-    return ClassScore(score_or_model)
+    if isinstance(model, Score):
+        return model
+    return ClassScore(model)
 
 
 def module_of(score: Score | Model) -> nn.Module | None:

@@ -17,7 +17,7 @@ AREAS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)  # parts of the image at which sufficien
 
 
 def deletion(
-    score: Score | Model,
+    model: Model | Score,
     images: Tensor,
     importance: Tensor,
     targets: Any = None,
@@ -35,7 +35,7 @@ def deletion(
     against every method alike.
 
     Args:
-        score, images, targets, infill, normalization, streams, max_batch: as ``Probe`` takes them.
+        model, images, targets, infill, normalization, streams, max_batch: as ``Probe`` takes them.
         importance: maps [N, H, W] of any scale, such as ``explanation.sdr``.
         num_fractions: number of even fractions P, at least 2.
 
@@ -47,11 +47,11 @@ def deletion(
     """
     number = check_number("num_fractions", num_fractions, int, 2)
     options: dict[str, Any] = {"infill": infill, "normalization": normalization, "streams": streams}
-    return Probe(score, images, targets, max_batch=max_batch, **options).remove(importance, number)
+    return Probe(model, images, targets, max_batch=max_batch, **options).remove(importance, number)
 
 
 def insertion(
-    score: Score | Model,
+    model: Model | Score,
     images: Tensor,
     importance: Tensor,
     targets: Any = None,
@@ -69,11 +69,11 @@ def insertion(
     """
     number = check_number("num_fractions", num_fractions, int, 2)
     options: dict[str, Any] = {"infill": infill, "normalization": normalization, "streams": streams}
-    return Probe(score, images, targets, max_batch=max_batch, **options).keep(importance, number)
+    return Probe(model, images, targets, max_batch=max_batch, **options).keep(importance, number)
 
 
 def sufficiency(
-    score: Score | Model,
+    model: Model | Score,
     images: Tensor,
     importance: Tensor,
     targets: Any = None,
@@ -103,11 +103,11 @@ def sufficiency(
     """
     parts = check_fractions("areas", areas)
     options: dict[str, Any] = {"infill": infill, "normalization": normalization, "streams": streams}
-    return Probe(score, images, targets, max_batch=max_batch, **options).keep(importance, parts)
+    return Probe(model, images, targets, max_batch=max_batch, **options).keep(importance, parts)
 
 
 def necessity(
-    score: Score | Model,
+    model: Model | Score,
     images: Tensor,
     importance: Tensor,
     targets: Any = None,
@@ -126,4 +126,4 @@ def necessity(
     """
     parts = check_fractions("areas", areas)
     options: dict[str, Any] = {"infill": infill, "normalization": normalization, "streams": streams}
-    return Probe(score, images, targets, max_batch=max_batch, **options).remove(importance, parts)
+    return Probe(model, images, targets, max_batch=max_batch, **options).remove(importance, parts)

@@ -65,7 +65,7 @@ class Probe:
     """A model, images and an infill, prepared once to measure any number of maps.
 
     Args:
-        score: a classifier, from images [B, C, H, W] to class logits [B, classes], or any ``sdfido.Score``; what is
+        model: a classifier, from images [B, C, H, W] to class logits [B, classes], or any ``sdfido.Score``; what is
             measured is its confidence. A module is put into eval mode while it is asked.
         images: [N, C, H, W], or one image [C, H, W], as the model takes them.
         targets: target of each image, or one for all; the model's own answers by default.
@@ -84,7 +84,7 @@ class Probe:
 
     def __init__(
         self,
-        score: Score | Model,
+        model: Model | Score,
         images: Tensor,
         targets: Any = None,
         *,
@@ -93,7 +93,7 @@ class Probe:
         streams: Sequence[int] | None = None,
         max_batch: int | None = None,
     ) -> None:
-        self.score = as_score(score)
+        self.score = as_score(model)
         filling = infills.from_spec(infill, normalization)
         self._execution = Execution(max_batch=max_batch, channels_last=False)
         with torch.no_grad(), eval_mode(self.score):

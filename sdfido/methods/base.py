@@ -95,7 +95,7 @@ class Explainer(ABC):
     frozen dataclass), and implements ``explain``.
 
     Args:
-        score: what is explained: a classifier, from images [B, C, H, W] to class logits [B, classes], or any ``Score``.
+        model: what is explained: a classifier, from images [B, C, H, W] to class logits [B, classes], or any ``Score``.
             A module is put into eval mode while it explains; its parameters get no gradients.
         infill: what replaces removed pixels: a name such as ``"blur"`` (see ``sdfido.infills``), a tensor that
             broadcasts against the images, or a callable from images to infill.
@@ -112,14 +112,14 @@ class Explainer(ABC):
 
     def __init__(
         self,
-        score: Score | Model,
+        model: Model | Score,
         *,
         infill: str | Tensor | Callable[..., Tensor] = "blur",
         normalization: Normalization | None = None,
         **settings: Any,
     ) -> None:
         known = {field.name for field in fields(Execution)}
-        self.score = as_score(score)
+        self.score = as_score(model)
         self.execution = Execution(**{name: value for name, value in settings.items() if name in known})
         own = {name: value for name, value in settings.items() if name not in known}
         if unknown := own.keys() - {field.name for field in fields(self.settings_type)}:

@@ -35,7 +35,7 @@ class FIDO(MaskLearner):
     the masks, which end nearly binary, treat alike. ``joint = sqrt(ssr * sdr)``.
 
     Args:
-        score: a classifier, from images [B, C, H, W] to class logits [B, classes], or any ``sdfido.Score``. A module is
+        model: a classifier, from images [B, C, H, W] to class logits [B, classes], or any ``sdfido.Score``. A module is
             put into eval mode for the time of ``explain``; its parameters get no gradients.
         infill: what replaces removed pixels: a name such as ``"blur"`` (see ``sdfido.infills``), a tensor that
             broadcasts against the images, or a callable from images to infill.
@@ -59,7 +59,7 @@ class FIDO(MaskLearner):
 
     def __init__(
         self,
-        score: Score | Model,
+        model: Model | Score,
         *,
         infill: str | Tensor | Callable[..., Tensor] = "blur",
         normalization: Normalization | None = None,
@@ -68,8 +68,8 @@ class FIDO(MaskLearner):
     ) -> None:
         if objective is not None:
             _deprecated.warn("objective=", "FIDO(sdfido.ClassScore(model, link=…))")
-            score = ClassScore(cast(Model, score), objective)
-        super().__init__(score, infill=infill, normalization=normalization, **settings)
+            model = ClassScore(cast(Model, model), objective)
+        super().__init__(model, infill=infill, normalization=normalization, **settings)
 
     def explain(
         self,

@@ -17,7 +17,12 @@ from sdfido import models
 def tiny_net() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(72, 5)
+        nn.Conv2d(3, 8, 3, stride=2),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(3),
+        nn.Flatten(),
+        nn.Linear(72, 5),
     )
 
 
@@ -44,7 +49,12 @@ CASES = {
     "pixels": lambda: sdfido.FIDO(tiny_net(), steps=12, mask_size=None, antithetic=False).explain(images(2)),
     "bfloat16": lambda: sdfido.FIDO(tiny_net(), dtype=torch.bfloat16, **QUICK).explain(images(2)),
     "noise": lambda: sdfido.FIDO(
-        tiny_net(), infill="normal", normalization=sdfido.Normalization((0.5,), (0.5,)), seed=7, temperature=0.3, **QUICK
+        tiny_net(),
+        infill="normal",
+        normalization=sdfido.Normalization((0.5,), (0.5,)),
+        seed=7,
+        temperature=0.3,
+        **QUICK,
     ).explain(images(2), streams=[5, 9]),
     "early convergence": lambda: sdfido.FIDO(tiny_net(), **CONVERGING).explain(images(5)),
 }

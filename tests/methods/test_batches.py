@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from tests.support import DEVICES
-from tests.methods.test_fido import QUICK, TinyNet
 
 import sdfido
 from sdfido import ops
+from tests.methods.test_fido import QUICK, TinyNet
+from tests.support import DEVICES
 
 EVERYTHING = ("ssr", "sdr", "targets", "mask_logits", "trace", "steps")
 PROBABILITIES = ("prob_image", "prob_infill", "prob_ssr", "prob_sdr", "prob_ssr_binary", "prob_sdr_binary")

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from tests.support import DEVICES
 from torch import nn
 
 import sdfido
 from sdfido import scores
+from tests.support import DEVICES
 
 
 class PlantedEvidence(nn.Module):
@@ -225,7 +225,7 @@ def test_progress():
     seen = []
     explanation = sdfido.FIDO(TinyNet(), **QUICK).explain(_images(), on_step=seen.append)
     assert [(p.step, p.steps) for p in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    torch.testing.assert_close(torch.tensor([p.trace for p in seen]), explanation.trace.mean(0))
+    torch.testing.assert_close(torch.tensor([p.loss for p in seen]), explanation.trace.mean(0))
     assert [p.converged for p in seen] == [0, 0, 0, 3]
     assert seen[0].parameters.shape == (3, 2, 6, 6)
     assert torch.equal(seen[-1].parameters, explanation.mask_logits)
@@ -265,10 +265,10 @@ def test_mask_sizes():
         assert sdfido.FIDO(TinyNet(), **settings).explain(images).mask_logits.shape == (1, 2, *cells)
 
 
-def test_plain_callables_and_other_objectives():
+def test_plain_callables_and_other_links():
     images, model = _images(), TinyNet().eval()
-    for objective in (scores.log_probability, scores.probability, lambda z, c: z.gather(1, c[:, None])[:, 0]):
-        explanation = sdfido.FIDO(lambda x: model(x), objective=objective, **QUICK).explain(images)
+    for link in (scores.log_probability, scores.probability, lambda z, c: z.gather(1, c[:, None])[:, 0]):
+        explanation = sdfido.FIDO(sdfido.ClassScore(lambda x: model(x), link), **QUICK).explain(images)
         assert explanation.trace.isfinite().all()
 
 
@@ -293,16 +293,17 @@ def test_numbers_of_numpy_are_saved(tmp_path):
     assert sdfido.Settings(mask_size=(np.int64(6), 4)).mask_size == (6, 4)
 
 
-def test_an_infill_with_parameters_keeps_no_graph(monkeypatch):
-    inpainter = nn.Conv2d(3, 3, 3, padding=1)
-    kept = []
-    original = sdfido.FIDO._gradient
-    monkeypatch.setattr(
-        sdfido.FIDO, "_gradient", lambda *args: (kept.append(args[2].infill.requires_grad), original(*args))[1]
-    )
-    sdfido.FIDO(TinyNet(), infill=inpainter, **QUICK).explain(_images(1))
-    assert kept
-    assert not any(kept)
+def test_an_infill_with_parameters_keeps_no_graph():
+    seen = []
+
+    class Watching(sdfido.FIDO):
+        def draw(self, parameters, scene, step):
+            seen.append(scene.infill.requires_grad)
+            return super().draw(parameters, scene, step)
+
+    Watching(TinyNet(), infill=nn.Conv2d(3, 3, 3, padding=1), **QUICK).explain(_images(1))
+    assert seen
+    assert not any(seen)
 
 
 def test_empty_batch():
@@ -320,7 +321,7 @@ def test_warmup_and_learning_rate():
     assert 0 < rates[-1] < 0.05
 
 
-def test_objectives():
+def test_links():
     logits = torch.tensor([[2.0, 0.0, 1.0], [-50.0, 50.0, 0.0]], dtype=torch.float64)
     targets = torch.tensor([0, 0])
     p = logits.softmax(1)[:, 0]
@@ -332,17 +333,17 @@ def test_objectives():
 
 
 WRONG_SETTINGS = [
-    ({"steps": 0}, ValueError, "steps must be finite and at least 1, got 0"),
+    ({"steps": 0}, ValueError, "steps must be .*, got 0"),
     ({"steps": 1.5}, TypeError, "steps must be an integer, got 1.5"),
     ({"num_samples": 0}, ValueError, "num_samples must be"),
     ({"max_batch": -1}, ValueError, "max_batch must be"),
-    ({"warmup": -0.1}, ValueError, "warmup must be finite and at least 0"),
-    ({"warmup": 5}, ValueError, "warmup must be a part of the steps"),
-    ({"learning_rate": 0.0}, ValueError, "learning_rate must be positive"),
-    ({"learning_rate": float("nan")}, ValueError, "learning_rate must be finite"),
+    ({"warmup": -0.1}, ValueError, "warmup must be .*, got -0.1"),
+    ({"warmup": 5}, ValueError, "warmup must be .*, got 5"),
+    ({"learning_rate": 0.0}, ValueError, "learning_rate must be .*, got 0.0"),
+    ({"learning_rate": float("nan")}, ValueError, "learning_rate must be .*, got nan"),
     ({"temperature": -1.0}, ValueError, "temperature must be"),
     ({"temperature": "hot"}, TypeError, "temperature must be a number, got 'hot'"),
-    ({"temperature": (1.0, 0.0)}, ValueError, "temperature must be positive"),
+    ({"temperature": (1.0, 0.0)}, ValueError, "temperature must be .*, got 0.0"),
     ({"temperature": (1.0, 0.5, 0.2)}, TypeError, r"temperature must be a number or a pair \(first, last\)"),
     ({"sparsity_weight": -1.0}, ValueError, "sparsity_weight must be"),
     ({"seed": 1.0}, TypeError, "seed must be an integer"),
@@ -353,10 +354,10 @@ WRONG_SETTINGS = [
     ({"spread": "wide"}, TypeError, "spread must be a number, got 'wide'"),
     ({"seed": torch.Generator()}, TypeError, "seed must be an integer, got a torch.Generator"),
     ({"mask_size": 0}, ValueError, "mask_size must be"),
-    ({"mask_size": "28"}, TypeError, "mask_size must be an integer, a pair"),
+    ({"mask_size": "28"}, TypeError, "mask_size must be .*, got '28'"),
     ({"colour": 1}, TypeError, "colour"),
     ({"infill": "blurr"}, ValueError, "blurr"),
-    ({"objective": "log_odds"}, TypeError, "objective must be a callable"),
+    ({"objective": "log_odds"}, TypeError, "link must be a callable"),
 ]
 
 
@@ -374,8 +375,8 @@ def _nan_image():
 
 WRONG_CALLS = [
     ((torch.zeros(3, 24),), ValueError, r"images must be \[N, C, H, W\] or \[C, H, W\], got \[3, 24\]"),
-    ((torch.zeros(1, 3, 24, 24, dtype=torch.uint8),), TypeError, "images must be a floating-point tensor, .*uint8"),
-    (([[0.0]],), TypeError, "images must be a floating-point tensor, .*list"),
+    ((torch.zeros(1, 3, 24, 24, dtype=torch.uint8),), TypeError, "images must be .*uint8"),
+    (([[0.0]],), TypeError, "images must be .*list"),
     ((_nan_image(),), ValueError, "images must be finite"),
     ((_images(), 5), ValueError, r"targets must be class indices in 0\.\.4, got 5"),
     ((_images(), -1), ValueError, r"targets must be class indices in 0\.\.4, got -1"),
@@ -400,9 +401,13 @@ def test_wrong_calls_fail_before_the_first_step(arguments, error, message):
         (lambda x: x.mean((1, 2, 3))[:, None], ValueError, "at least two classes"),
         (lambda x: x[:1].mean((2, 3)), ValueError, r"model must return logits \[B, classes\]"),
         (lambda x: (x.mean((2, 3)),), TypeError, "model must return a tensor of logits .* got tuple"),
-        (lambda x: x.detach().mean((2, 3)), ValueError, "must be differentiable, got scores without a gradient"),
-        (lambda x: x.mean((2, 3)) * float("nan"), ValueError, "model must give the target a finite score and gradient"),
-        (lambda x: torch.stack([x.mean((1, 2, 3)), x.new_full((len(x),), -torch.inf)], 1), ValueError, "finite score"),
+        (lambda x: x.detach().mean((2, 3)), ValueError, "score must be differentiable"),
+        (lambda x: x.mean((2, 3)) * float("nan"), ValueError, "score must be finite"),
+        (
+            lambda x: torch.stack([x.mean((1, 2, 3)), x.new_full((len(x),), -torch.inf)], 1),
+            ValueError,
+            "score must be finite",
+        ),
     ],
 )
 def test_wrong_model_outputs(model, error, message):
@@ -426,9 +431,9 @@ def test_wrong_model_streams_mask_and_infill():
         sdfido.FIDO(TinyNet(), infill=torch.zeros(1, 3, 5, 5), **QUICK).explain(_images())
 
 
-def test_objective_of_the_wrong_shape():
-    with pytest.raises(ValueError, match="objective must return one score a composite"):
-        sdfido.FIDO(TinyNet(), objective=lambda z, c: z.mean(), **QUICK).explain(_images())
+def test_a_score_of_the_wrong_shape():
+    with pytest.raises(ValueError, match="score must be one number an image"):
+        sdfido.FIDO(sdfido.ClassScore(TinyNet(), lambda z, c: z.mean()), **QUICK).explain(_images())
 
 
 class InPlace(TinyNet):
@@ -481,14 +486,14 @@ def test_default_dtype_does_not_matter():
         torch.set_default_dtype(torch.float32)
 
 
-def test_an_objective_that_breaks_down_is_noticed():
+def test_a_score_that_breaks_down_is_noticed():
     calls = []
 
     def model(x):
         calls.append(len(x))
-        return x.mean((2, 3)) * (float("nan") if len(calls) > 6 else 1.0)
+        return x.mean((2, 3)) * (float("nan") if len(calls) > 12 else 1.0)
 
-    with pytest.raises(RuntimeError, match=r"the objective became nan in step \d"):
+    with pytest.raises(RuntimeError, match=r"the loss became nan in step \d"):
         sdfido.FIDO(model, **(QUICK | {"steps": 50})).explain(_images())
 
 

@@ -1,0 +1,119 @@
+"""The learner runs any mask problem: parameters, views, penalties and updates of one's own."""
+
+from types import MappingProxyType
+
+import pytest
+import torch
+
+import sdfido
+from sdfido import methods
+from sdfido.methods.descent import Descent
+from sdfido.methods.learner import Drawn, MaskLearner
+from sdfido.methods.settings import MaskSettings
+from tests.methods.test_fido import TinyNet
+
+
+class Kept(MaskLearner):
+    """One mask of keep rates in 0..1, without sampling: what keeps the score up with little of the image."""
+
+    name = "kept"
+    legend = MappingProxyType({"kept": sdfido.MapInfo("Kept", role="keep")})
+    settings_type = MaskSettings
+
+    def start(self, scene):
+        return torch.full((len(scene), 1, *self.settings.cells(*scene.size)), 0.5)
+
+    def draw(self, parameters, scene, step):
+        masks = self.keep_rates(parameters)
+        return Drawn(scene.blend(masks[:, :, None]), torch.tensor([-1.0]), masks.mean((2, 3)))
+
+    def keep_rates(self, parameters):
+        return parameters.clamp(0, 1)
+
+    def updater(self, parameters):
+        return Descent(parameters, lambda step: 0.1)
+
+    def readout(self, scene, parameters, rates):
+        return {"kept": sdfido.ops.functional.upsample(rates[:, 0], scene.size)}, {"masks": self.keep_rates(parameters)}
+
+
+def _images(n=3):
+    return torch.randn(n, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_problem_of_ones_own():
+    images, seen = _images(), []
+    explainer = Kept(TinyNet(), steps=8, mask_size=4, infill="mean")
+    explanation = explainer.explain(images, on_step=seen.append)
+    assert explanation.method == "kept"
+    assert explanation.regions == ("kept",)
+    assert explanation.kept.shape == (3, 24, 24)
+    assert explanation.masks.shape == (3, 1, 24, 24)
+    assert list(explanation.numbers) == [
+        "prob_image",
+        "prob_infill",
+        "prob_kept",
+        "kept_kept",
+        "prob_kept_binary",
+        "area_kept",
+    ]
+    assert explanation.trace[:, -1].mean() < explanation.trace[:, 0].mean()
+    assert seen[-1].parameters.shape == (3, 1, 4, 4)
+    for i in range(3):
+        assert torch.equal(explainer.explain(images[i]).kept[0], explanation.kept[i])
+
+
+def test_the_gradient_is_that_of_the_loss():
+    """Against autograd through the whole step, with views of different sign and target."""
+    images, model = _images(2), TinyNet().eval()
+
+    class Two(Kept):
+        def draw(self, parameters, scene, step):
+            masks = torch.cat([parameters, 1 - parameters], 1)
+            targets = torch.stack([scene.targets, scene.targets.flip(0)], 1)
+            penalty = (parameters**2).mean((2, 3)).expand(-1, 2)
+            return Drawn(scene.blend(masks[:, :, None]), torch.tensor([-1.0, 1.0]), penalty, targets)
+
+        def updater(self, parameters):
+            found.append(Recording(parameters))
+            return found[-1]
+
+    class Recording(Descent):
+        def __init__(self, parameters):
+            super().__init__(parameters, lambda step: 0.1)
+            self.gradients = []
+
+        def step(self, gradient, step):
+            self.gradients.append(gradient)
+            super().step(gradient, step)
+
+    found = []
+    Two(model, steps=1, mask_size=3, max_batch=8, infill=torch.zeros(())).explain(images, [1, 2])
+    parameters = torch.full((2, 1, 3, 3), 0.5, requires_grad=True)
+    masks = torch.nn.functional.interpolate(parameters, (24, 24), mode="bilinear")
+    targets = torch.tensor([1, 2])
+    score = sdfido.ClassScore(model)
+    loss = -score(masks * images, targets) + score((1 - masks) * images, targets.flip(0))
+    (loss.sum() + 2 * (parameters**2).mean((2, 3)).sum()).backward()
+    torch.testing.assert_close(found[0].gradients[0], parameters.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_methods_are_found_by_name():
+    assert methods.load("fido") is sdfido.FIDO
+    assert methods.load(f"{__name__}:Kept") is Kept
+    assert all(issubclass(methods.load(name), methods.Explainer) for name in methods.METHODS)
+
+
+@pytest.mark.parametrize(
+    ("spec", "error"),
+    [
+        ("grad-cam", ValueError),
+        (3, TypeError),
+        ("nowhere.at:All", ValueError),
+        (f"{__name__}:Drawn", TypeError),
+        ("sdfido.methods:Explainer", TypeError),
+    ],
+)
+def test_unknown_methods(spec, error):
+    with pytest.raises(error, match="method"):
+        methods.load(spec)

@@ -1,0 +1,73 @@
+"""Scores: what is explained, and how a model is run for it."""
+
+import pytest
+import torch
+from torch import nn
+
+import sdfido
+from sdfido import scores
+from tests.support import DEVICES
+
+
+class Brightness:
+    """A score of one's own: a plain callable, with the colour as target. No module, no classes."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, images, targets):
+        weights = nn.functional.one_hot(targets, 3).to(images)
+        return (images.mean((2, 3)).float() * weights).sum(1)
+
+    def resolve(self, images, targets=None):
+        if targets is None:
+            return images.mean((2, 3)).argmax(1)
+        return torch.full((len(images),), int(targets), device=images.device)
+
+    def confidence(self, images, targets):
+        return torch.sigmoid(self(images, targets))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_any_score_can_be_explained_saved_and_measured(device, tmp_path):
+    images = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)).to(device)
+    explanation = sdfido.FIDO(Brightness(), steps=4, mask_size=4).explain(images)
+    assert torch.equal(explanation.targets, images.mean((2, 3)).argmax(1))
+    torch.testing.assert_close(explanation.prob_image, torch.sigmoid(images.mean((2, 3)).amax(1)))
+    explanation.save(tmp_path / "e.npz")
+    assert torch.equal(sdfido.Explanation.load(tmp_path / "e.npz").ssr, explanation.ssr.cpu())
+    curve = sdfido.evaluate.deletion(Brightness(), images, explanation.joint, num_fractions=3)
+    torch.testing.assert_close(curve.values[:, 0], explanation.prob_image)
+
+
+def test_a_model_means_its_class_score():
+    images, model = torch.rand(1, 3, 12, 12), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    settings = {"steps": 3, "mask_size": 4}
+    by_model, by_score = (sdfido.FIDO(m, **settings).explain(images) for m in (model, sdfido.ClassScore(model)))
+    assert torch.equal(by_model.mask_logits, by_score.mask_logits)
+    other = sdfido.FIDO(sdfido.ClassScore(model, scores.log_probability), **settings).explain(images)
+    assert other.settings["score"] == "log_probability"
+    assert not torch.equal(by_model.trace, other.trace)
+
+
+def test_how_the_model_was_run_is_recorded():
+    images, model = torch.rand(1, 3, 12, 12), nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    chosen = sdfido.FIDO(model, steps=2, mask_size=4).explain(images).execution
+    assert chosen == {"max_batch": 2, "channels_last": True, "dtype": "float32"}
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 12, 2))
+    given = sdfido.FIDO(linear, steps=2, mask_size=4, max_batch=7).explain(images).execution
+    assert given == {"max_batch": 7, "channels_last": False, "dtype": "float32"}
+
+
+def test_eval_mode_of_what_is_no_module():
+    with scores.eval_mode(lambda x: x), scores.eval_mode(Brightness()):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [({"model": 3}, "model must be .*int"), ({"model": nn.Identity(), "link": "log"}, "link must be .*str")],
+)
+def test_wrong_scores(wrong, says):
+    with pytest.raises(TypeError, match=says):
+        sdfido.ClassScore(**wrong)
