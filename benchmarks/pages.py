@@ -1,37 +1,63 @@
-"""Pages that are filled from results: the text between two markers is what the results' files say.
+"""Fills the generated blocks of the pages from the recorded results.
 
-Markers are comments: ``<!-- NAME:KEY -->...<!-- /NAME -->``, where KEY says which of the texts belongs there.
+    python -m benchmarks.pages [--check]
+
+The pages are Markdown that people write; only what stands between markers (benchmarks/common/markers.py) is generated.
+With --check nothing is written, and the command fails if a page would change.
 """
 
 import argparse
-import json
-import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import NamedTuple
+
+from benchmarks.common import markers, paths, records
+from benchmarks.speed import cuda_report, migration
+from benchmarks.speed import report as speed
+from benchmarks.studies.ablation import report as ablation
+from benchmarks.studies.birds import report as birds
+from benchmarks.studies.enhance import report as enhance
+from benchmarks.studies.paper import report as paper
+from benchmarks.studies.photos import report as photos
 
 
-def marked(page: str, name: str, text: Callable[[str], str]) -> str:
-    """The page with what stands between the markers of that name replaced by the text for each key."""
-    pattern = rf"(<!-- {name}:(\w+) -->).*?(<!-- /{name} -->)"
-    return re.sub(pattern, lambda match: match[1] + text(match[2]) + match[3], page, flags=re.DOTALL)
+class Page(NamedTuple):
+    blocks: Callable[..., markers.Blocks]
+    results: tuple[str, ...]  # files of benchmarks/results, the arguments of blocks
+
+    def made(self) -> markers.Blocks:
+        return self.blocks(*(records.read(paths.RESULTS / f"{name}.json") for name in self.results))
 
 
-def put(path: Path, text: str, *, check: bool, command: str) -> None:
-    """Writes the page where it differs from the text; with check, exits instead and names the command that mends it."""
-    current = path.read_text() if path.exists() else None
-    if current == text:
-        return
-    if check:
-        sys.exit(f"{path.name} is out of date: run python {command}")
-    path.write_text(text)
+PAGES = {
+    "README.md": Page(speed.blocks, ("speed",)),
+    "docs/benchmarks.md": Page(speed.blocks, ("speed",)),
+    "docs/cuda.md": Page(cuda_report.blocks, ("cuda_kernels",)),
+    "docs/guides/migration.md": Page(migration.blocks, ("migration",)),
+    "docs/studies/birds.md": Page(birds.blocks, ("birds",)),
+    "docs/studies/photos.md": Page(photos.blocks, ("photos", "birds")),
+    "docs/studies/ablation.md": Page(ablation.blocks, ("ablation", "throughput", "existing_code")),
+    "docs/studies/enhance.md": Page(enhance.blocks, ("enhance",)),
+    "docs/studies/paper.md": Page(paper.blocks, ("paper",)),
+}
 
 
-def main(about: str | None, path: Path, results: Path, text: Callable[[Any], str], *, command: str) -> None:
-    """The command line of a page that is made from one results' file."""
-    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, default=results, help="the results")
-    parser.add_argument("--check", action="store_true", help="only fail if the page would change")
-    arguments = parser.parse_args()
-    put(path, text(json.loads(arguments.json.read_text())), check=arguments.check, command=command)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="only fail if a page would change")
+    check = parser.parse_args().check
+    changed = []
+    for name, page in PAGES.items():
+        path = paths.ROOT / name
+        text = path.read_text()
+        filled = markers.filled(text, page.made())
+        if filled != text:
+            changed.append(name)
+            if not check:
+                path.write_text(filled)
+    if check and changed:
+        sys.exit(f"out of date: {', '.join(changed)}; run python -m benchmarks.pages")
+
+
+if __name__ == "__main__":
+    main()

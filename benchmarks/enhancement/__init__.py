@@ -1,1 +1,0 @@
-"""Whether a second look at what an explanation found important makes a classifier better."""

@@ -1,1 +1,0 @@
-"""The claims of the paper on simplified concrete dropout, measured again."""

@@ -1,1 +1,0 @@
-"""Real photos that lie in packages on PyPI, and what is measured on them."""

@@ -1,1 +1,0 @@
-"""Maps compared where the truth is known: drawn birds that differ in one small part."""

@@ -1,0 +1,1 @@
+"""Maps of all methods on drawn birds, where it is known which pixels decide."""

@@ -1,0 +1,1 @@
+"""Whether classifying the important region again makes a classifier better."""

@@ -1,0 +1,1 @@
+"""What the paper on simplified concrete dropout claims, measured again."""
