@@ -4,13 +4,12 @@ import os
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
-os.environ.setdefault("NO_COLOR", "1")
-
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 
-from sdfido._version import __version__  # isort: skip
+from sdfido._version import __version__
+
+sys.path.append(str(Path(__file__).resolve().parent / "_ext"))
+os.environ.setdefault("NO_COLOR", "1")  # plain text from the command line
 
 project = "sdfido"
 author = "The sdfido developers"
@@ -33,6 +32,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
+smartquotes_action = "qe"  # dashes stay: options begin with two of them
 pygments_style, pygments_dark_style = "friendly", "monokai"
 
 # Markdown: definition lists, ::: fences, and links to headings.

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import sdfido
+from sdfido import models, runs
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -30,8 +32,9 @@ def run(page: Path) -> dict[str, Any]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Explains in two steps instead of many, in an empty folder."""
-    whole = sdfido.FIDO
-    monkeypatch.setattr(sdfido, "FIDO", lambda *args, **settings: whole(*args, **settings | {"steps": 2}))
+    for module, name in ((sdfido, "FIDO"), (runs, "PhotoExplainer")):
+        whole = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, whole=whole, **given: whole(*args, **given | {"steps": 2}))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -59,11 +62,8 @@ def test_the_code_of_the_quick_start_runs(quick: Path) -> None:
 )
 def test_the_code_of_a_guide_runs(page: Path, quick: Path) -> None:
     if page.stem == "folder":
-        from sdfido import models
-
         (quick / "birds").mkdir()
-        for name in ("robin", "wren"):
-            models.demo_photo().save(quick / "birds" / f"{name}.png")
+        models.demo_photo().save(quick / "birds/robin.png")
     run(page)
 
 

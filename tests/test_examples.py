@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import sdfido
 import torch
+
+import sdfido
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -34,10 +35,21 @@ def test_a_photo_is_explained(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_network_of_ones_own_is_explained(tmp_path: Path) -> None:
     printed = run("own_model.py", "--steps", "60", cwd=tmp_path)
-    overlaps = {line.split()[0]: float(line.split()[5].rstrip(",")) for line in printed.splitlines() if "overlap" in line}
+    overlaps = {
+        line.split()[0]: float(line.split()[5].rstrip(",")) for line in printed.splitlines() if "overlap" in line
+    }
     assert set(overlaps) == {"ssr", "sdr", "joint"}
     assert min(overlaps.values()) > 0.35  # a shape fills about a tenth of its picture
     assert (tmp_path / "out/own_model.png").exists()
+
+
+@pytest.mark.slow
+def test_a_folder_is_explained_and_resumed(tmp_path: Path) -> None:
+    printed = run("explain_folder.py", "--steps", "3", cwd=tmp_path)
+    assert "2 explained, 0 finished before, 0 failed" in printed
+    assert "cat.png" in printed.splitlines()[-3]
+    assert (tmp_path / "out/folder/results/mirrored/overview.png").exists()
+    assert "0 explained, 2 finished before, 0 failed" in run("explain_folder.py", "--steps", "3", cwd=tmp_path)
 
 
 @pytest.mark.slow
