@@ -24,7 +24,7 @@ from typing import Any
 from setuptools import setup
 
 CUDA_ARCHS = "75 80 86 89 90 100 120"
-SOURCES = ["csrc/ops.cpp", *sorted(str(path) for path in Path("csrc/cpu").glob("*.cpp"))]
+SOURCES = sorted(str(path) for folder in ("csrc", "csrc/cpu") for path in Path(folder).glob("*.cpp"))
 CUDA_SOURCES = sorted(str(path) for path in Path("csrc/cuda").glob("*.cu"))
 HEADERS = sorted(str(path) for pattern in ("*.h", "*.inl", "*.cuh", "*.map") for path in Path("csrc").rglob(pattern))
 WERROR = os.environ.get("SDFIDO_WERROR") == "1"

@@ -36,42 +36,60 @@ struct StridedInput {
   int64_t strides[4];
 };
 
-// Logits and penalties are float64 where composite_format is, float32 otherwise. Logits and both penalties,
-// and the gradients of all three, are contiguous; composites are [N, K, S, C, H, W] or, channels-last, [N, K,
-// S, H, W, C].
-struct CompositeForward {
-  Shape shape;
-  Sampling sampling;
-  Format image_format, composite_format;
-  bool channels_last;
-  const void* logits;
-  StridedInput image, infill;
-  void *composites, *sparsity, *smoothness;
+// The same for masks [N, K, S, h, w].
+struct StridedMasks {
+  const void* data;
+  int64_t strides[5];
 };
 
-// A null gradient is one that is zero (given) or not asked for (wanted). Gradients of image and infill are
-// [N, C, H, W], contiguous, in image_format.
-struct CompositeBackward {
+// What the four problems of composites have in common. Masks and logits are float64 where composite_format is, float32
+// otherwise. Composites and their gradient are [N, K, S, C, H, W] or, channels-last, [N, K, S, H, W, C]. Gradients of
+// image and infill are [N, C, H, W], contiguous, in image_format. A null gradient is one that is zero (given) or not
+// asked for (wanted).
+struct Blending {
   Shape shape;
-  Sampling sampling;
   Format image_format, composite_format;
   bool channels_last;
-  const void* logits;
   StridedInput image, infill;
+};
+
+// sample_composites: masks are sampled from logits. Logits and penalties, and their gradients, are contiguous.
+struct CompositesForward : Blending {
+  static constexpr bool kSampled = true;
+  Sampling sampling;
+  const void* logits;
+  void *composites, *sparsity, *smoothness;
+};
+struct CompositesBackward : Blending {
+  static constexpr bool kSampled = true;
+  Sampling sampling;
+  const void* logits;
   const void *grad_composites, *grad_sparsity, *grad_smoothness;
   void *grad_logits, *grad_image, *grad_infill;
 };
 
-// Masks are [N, K, S, h, w]; forward writes them, backward reads their gradient and writes that of the
-// logits.
-struct MaskForward {
+// blend: masks are given. Their gradient is contiguous.
+struct BlendForward : Blending {
+  static constexpr bool kSampled = false;
+  StridedMasks masks;
+  void* composites;
+};
+struct BlendBackward : Blending {
+  static constexpr bool kSampled = false;
+  StridedMasks masks;
+  const void* grad_composites;
+  void *grad_masks, *grad_image, *grad_infill;
+};
+
+// Masks are [N, K, S, h, w]; forward writes them, backward reads their gradient and writes that of the logits.
+struct MasksForward {
   Shape shape;
   Sampling sampling;
   bool float64;
   const void* logits;
   void* masks;
 };
-struct MaskBackward {
+struct MasksBackward {
   Shape shape;
   Sampling sampling;
   bool float64;

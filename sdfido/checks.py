@@ -58,7 +58,7 @@ def check_number(
         or (most is not None and not number <= most)
         or (above is not None and not number > above)
         or (below is not None and not number < below)
-        or (isinstance(number, float) and not math.isfinite(number))
+        or not -math.inf < number < math.inf
     ):
         raise ValueError(f"{name} must be {meaning or _range(kind, least, most, above, below)}, got {value!r}")
     return number
@@ -83,6 +83,16 @@ def check_seed(name: str, value: Any) -> int:
     """Check an integer of 64 bits, signed or not: -2**63 <= value < 2**64."""
     seed: int = check_number(name, value, int, -(2**63), 2**64 - 1, meaning="an integer of 64 bits")
     return seed
+
+
+def set_number(owner: object, name: str, *arguments: Any, **options: Any) -> None:
+    """Check a number of a frozen dataclass by ``check_number`` and store it as Python's."""
+    object.__setattr__(owner, name, check_number(name, getattr(owner, name), *arguments, **options))
+
+
+def set_seed(owner: Any) -> None:
+    """Check the ``seed`` of a frozen dataclass and store it as Python's integer."""
+    object.__setattr__(owner, "seed", check_seed("seed", owner.seed))
 
 
 def check_size(name: str, value: Any, axes: str = "(height, width)") -> tuple[int, int]:
@@ -155,7 +165,7 @@ def check_images(images: Any) -> Tensor:
     return copy
 
 
-def check_streams(streams: Sequence[int] | None, n: int, device: torch.device) -> Tensor:
+def check_streams(streams: Sequence[int] | Tensor | None, n: int, device: torch.device) -> Tensor:
     """The images' random streams [n], int64; 0, ..., n-1 where none are given."""
     if streams is None:
         return torch.arange(n, device=device)

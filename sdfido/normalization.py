@@ -1,24 +1,31 @@
-"""The affine map between pixel values in 0..1 and what a classifier is fed."""
+"""The affine map between pixel values in 0..1 and what a model takes."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from .checks import check_number
+
 __all__ = ["Normalization"]
 
 
 @dataclass(frozen=True)
 class Normalization:
-    """Per-channel normalisation of pixels in 0..1: image = (pixel − mean) / std.
+    """Normalisation of pixels in 0..1, channel by channel: ``image = (pixel - mean) / std``.
 
-    mean, std: one value per channel, in pixel units; a single value serves every channel.
-    `Normalization((0.0,), (1.0,))` is the identity, for classifiers that are fed pixels.
-    Raises ValueError for unequal lengths, non-finite values, or a standard deviation that is not positive.
+    ``Normalization((0.0,), (1.0,))`` is the identity, for models that take pixels.
+
+    Args:
+        mean: one value for each channel, in pixel units; a single value serves every channel.
+        std: likewise, positive.
+
+    Raises:
+        TypeError: an argument is no sequence of numbers.
+        ValueError: the lengths differ, a value is not finite, or a standard deviation is not positive.
     """
 
     mean: tuple[float, ...]
@@ -33,12 +40,12 @@ class Normalization:
             raise ValueError(f"std must be positive in every channel, got {self.std}")
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """Pixels [..., C, H, W] in 0..1 to the classifier's scale: (pixels − mean) / std, in the pixels' dtype."""
+        """Pixels [..., C, H, W] in 0..1 on the model's scale: ``(pixels - mean) / std``, in the pixels' dtype."""
         mean, std = self._columns(pixels, "pixels")
         return ((pixels - mean) / std).to(pixels.dtype)
 
     def pixels(self, images: Tensor) -> Tensor:
-        """Images [..., C, H, W] on the classifier's scale back to pixels: images · std + mean, in the images' dtype."""
+        """Pixels of images [..., C, H, W] on the model's scale: ``images * std + mean``, in the images' dtype."""
         mean, std = self._columns(images, "images")
         return (images * std + mean).to(images.dtype)
 
@@ -59,7 +66,6 @@ class Normalization:
 def _floats(name: str, values: Sequence[float]) -> tuple[float, ...]:
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise TypeError(f"{name} must be a tuple of numbers, one per channel, got {values!r}")
-    numbers = tuple(float(v) for v in values)
-    if not numbers or not all(math.isfinite(v) for v in numbers):
-        raise ValueError(f"{name} must hold at least one number, all finite, got {values!r}")
-    return numbers
+    if not values:
+        raise ValueError(f"{name} must hold at least one number, got {values!r}")
+    return tuple(check_number(name, value, meaning="a tuple of finite numbers, one per channel") for value in values)

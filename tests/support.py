@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +40,7 @@ def assert_near(actual: Tensor, expected: Tensor, what: str, dtype: torch.dtype 
 
 @dataclass
 class Case:
-    """One call of sample_composites: sizes, options and layouts."""
+    """One call of sample_composites or blend: sizes, options and layouts."""
 
     n: int = 2
     k: int = 2
@@ -47,7 +48,7 @@ class Case:
     c: int = 3
     size: tuple[int, int] = (9, 12)
     cells: tuple[int, int] | None = None
-    temperature: float = 0.1
+    temperature: float = 0.1  # this and the next of sample_composites alone
     antithetic: bool = False
     channels_last: bool = False
     dtype: torch.dtype = torch.float32
@@ -83,13 +84,25 @@ class Case:
         shape = {"full": (self.n, self.c, height, width), "pixel": (self.n, self.c, 1, 1), "scalar": ()}[self.infill]
         return logits, image, random(*shape).to(device, self.dtype)
 
+    def masks(self, device: str = "cpu") -> Tensor:
+        """Masks [N, K, S, h, w] for blend, of any values: some 0, some 1, others far outside 0..1."""
+        generator = torch.Generator().manual_seed(self.seed + 2)
+        h, w = self.cells or self.size
+        values = 3 * torch.randn(self.n, self.k, self.s, h, w, generator=generator, dtype=torch.float64)
+        values[torch.rand(values.shape, generator=generator) < 0.2] = 0
+        values[torch.rand(values.shape, generator=generator) < 0.2] = 1
+        masks = values.to(device, self.logits_dtype)
+        if self.layout == "sliced":
+            masks = torch.stack([masks, masks + 1], -1)[..., 0]
+        elif self.layout == "expanded":
+            masks = masks[:, :1, :, :, :1].expand(masks.shape)
+        return masks
+
     def run(self, backend: str, device: str = "cpu", image_gradients: bool = True) -> dict[str, Tensor]:
-        """Outputs, and the gradients of a random weighting of all of them, by name."""
-        logits, image, infill = (t.detach() for t in self.operands(device))
-        wanted = {"logits": logits} | ({"image": image, "infill": infill} if image_gradients else {})
-        for tensor in wanted.values():
-            tensor.requires_grad_()
-        with sdfido.backend(backend):  # type: ignore[arg-type]
+        """Outputs of sample_composites, and the gradients of a random weighting of all of them, by name."""
+        logits, image, infill = self.operands(device)
+
+        def sample(logits: Tensor, image: Tensor, infill: Tensor) -> dict[str, Tensor]:
             outputs = sdfido.sample_composites(
                 logits,
                 image,
@@ -102,16 +115,51 @@ class Case:
                 dtype=self.out_dtype,
                 **self.options,
             )
+            return outputs._asdict()
+
+        operands = {"logits": logits, "image": image, "infill": infill}
+        return self._run(sample, operands, backend, ("logits", "image", "infill") if image_gradients else ("logits",))
+
+    def blend(
+        self, backend: str, device: str = "cpu", wanted: tuple[str, ...] = ("masks", "image", "infill")
+    ) -> dict[str, Tensor]:
+        """Composites of blend, and the gradients of a random weighting of them, by name."""
+        _, image, infill = self.operands(device)
+
+        def blend(masks: Tensor, image: Tensor, infill: Tensor) -> dict[str, Tensor]:
+            composites = sdfido.blend(masks, image, infill, channels_last=self.channels_last, dtype=self.out_dtype)
+            return {"composites": composites}
+
+        return self._run(blend, {"masks": self.masks(device), "image": image, "infill": infill}, backend, wanted)
+
+    def _run(
+        self,
+        function: Callable[..., dict[str, Tensor]],
+        operands: dict[str, Tensor],
+        backend: str,
+        wanted: tuple[str, ...],
+    ) -> dict[str, Tensor]:
+        operands = {name: tensor.detach().requires_grad_(name in wanted) for name, tensor in operands.items()}
+        with sdfido.backend(backend):  # type: ignore[arg-type]
+            outputs = function(**operands)
             generator = torch.Generator().manual_seed(self.seed + 1)
-            weights = [torch.randn(o.shape, generator=generator).to(o) for o in outputs]
-            gradients = torch.autograd.grad(outputs, list(wanted.values()), weights)
-        named = dict(zip(outputs._fields, outputs, strict=True))
-        return named | {f"grad_{name}": g for name, g in zip(wanted, gradients, strict=True)}
+            weights = [torch.randn(o.shape, generator=generator).to(o) for o in outputs.values()]
+            leaves = [operands[name] for name in wanted]
+            gradients = torch.autograd.grad(list(outputs.values()), leaves, weights)
+        return outputs | {f"grad_{name}": g for name, g in zip(wanted, gradients, strict=True)}
 
 
 def compare(case: Case, device: str = "cpu") -> None:
-    """Compiled operator against the reference: every output and gradient."""
-    native, expected = case.run("native", device), case.run("reference", device)
+    """Compiled sample_composites against the reference: every output and gradient."""
+    _compare(case, case.run("native", device), case.run("reference", device))
+
+
+def compare_blend(case: Case, device: str = "cpu") -> None:
+    """Compiled blend against the reference: composites and every gradient."""
+    _compare(case, case.blend("native", device), case.blend("reference", device))
+
+
+def _compare(case: Case, native: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     for name, value in expected.items():
         # What a 16-bit gradient or composite is made of rounds in that format once.
         dtype = case.out_dtype if name != "sparsity" and case.out_dtype else None

@@ -185,7 +185,7 @@ def test_a_callable_is_called_with_images_only() -> None:
         ("", ValueError, "''"),
         ("blur:", ValueError, "'blur:'.*a number, in pixels"),
         ("blur:wide", ValueError, "'blur:wide'.*a number"),
-        ("blur:0", ValueError, "sigma .*positive.*0"),
+        ("blur:0", ValueError, "sigma must be .*got 0.0"),
         ("blur:nan", ValueError, "sigma .*nan"),
         ("local-mean:3.5", ValueError, "'local-mean:3.5'.*an integer"),
         ("local-mean:4", ValueError, "size .*odd.*4"),
@@ -193,7 +193,7 @@ def test_a_callable_is_called_with_images_only() -> None:
         ("mean:3", ValueError, "'mean' takes no value"),
         ("zeros", ValueError, "'zeros'.*normalization="),
         ("uniform", ValueError, "'uniform'.*normalization="),
-        (3, TypeError, "infill .*int 3"),
+        (3, TypeError, "infill .*got 3"),
         (torch.zeros(3, dtype=torch.int64), TypeError, "infill .*int64"),
     ],
 )
@@ -212,9 +212,9 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("function", "error", "says"),
     [
-        (lambda x: None, TypeError, "infill must return a floating-point tensor, got NoneType"),
+        (lambda x: None, TypeError, "infill must return a floating-point tensor, got None from"),
         (lambda x: x.int(), TypeError, "infill must return.*int32"),
-        (lambda x: x[..., :-1], ValueError, r"infill must be broadcastable.*\(2, 3, 8, 8\).*\(2, 3, 8, 7\)"),
+        (lambda x: x[..., :-1], ValueError, r"infill must be broadcastable.*\[2, 3, 8, 8\].*\[2, 3, 8, 7\]"),
         (lambda x: x[None], ValueError, "infill must be broadcastable"),
         (lambda x: x * math.nan, ValueError, "infill must be finite"),
         (lambda x: x.to("meta"), ValueError, "infill must be on the images' device cpu, got meta"),
@@ -226,12 +226,12 @@ def test_apply_checks_the_result(function, error: type[Exception], says: str) ->
 
 
 def test_apply_checks_the_images_and_streams() -> None:
-    with pytest.raises(TypeError, match=r"images must be a floating-point tensor, got a tensor of torch\.int64"):
+    with pytest.raises(TypeError, match=r"images must be a floating-point tensor .*got torch\.int64"):
         infills.apply(infills.Mean(), torch.zeros(1, 3, 8, 8, dtype=torch.int64))
-    with pytest.raises(ValueError, match=r"images must be \[N,C,H,W\].*\(3, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"images must be \[N, C, H, W\], got \[3, 8, 8\]"):
         infills.apply(infills.Mean(), torch.zeros(3, 8, 8))
-    for streams in ([1], torch.tensor([1, 2, 3]), [0.5, 1.5]):
-        with pytest.raises(ValueError, match="streams must hold one integer for each of the 2 images"):
+    for streams, error in (([1], ValueError), (torch.tensor([1, 2, 3]), ValueError), ([0.5, 1.5], TypeError)):
+        with pytest.raises(error, match="streams must be"):
             infills.apply(infills.PatchShuffle(4), images(2, 3, 8, 8), streams)
     with pytest.raises(ValueError, match="patch must be small enough for two in a 8x8 image, got 8"):
         infills.apply(infills.PatchShuffle(8), images(2, 3, 8, 8))
@@ -243,25 +243,25 @@ def test_apply_checks_the_images_and_streams() -> None:
         (
             lambda: infills.LocalMean(3.0),
             TypeError,
-            r"size must be an odd number .*got float 3\.0; convert it with int",
+            r"size must be an odd number .*got 3\.0",
         ),
-        (lambda: infills.PatchShuffle(4.0), TypeError, r"patch must be a whole number .*got float 4\.0; convert it"),
+        (lambda: infills.PatchShuffle(4.0), TypeError, r"patch must be an integer, got 4\.0"),
         (
             lambda: infills.Blur(1e-200),
             ValueError,
-            "sigma must be a positive number of pixels, at least 0.1, got 1e-200",
+            "sigma must be a finite number of pixels, at least 0.1, got 1e-200",
         ),
         (lambda: infills.Blur(10**400), ValueError, "sigma must be"),
-        (lambda: infills.Blur(True), TypeError, "sigma must be .*got bool True$"),
+        (lambda: infills.Blur(True), TypeError, "sigma must be .*got True$"),
         (
             lambda: infills.UniformNoise("x"),
             TypeError,
-            "normalization must be a sdfido Normalization, got str 'x'; where",
+            "normalization must be a sdfido Normalization, got 'x'; where",
         ),
         (lambda: infills.NormalNoise("x"), TypeError, "normalization must be"),
-        (lambda: infills.Zeros(None), TypeError, "normalization must be a sdfido Normalization, got NoneType None"),
-        (lambda: infills.UniformNoise(NORMALIZATION, seed=1.5), TypeError, r"seed must be an integer .*got float 1\.5"),
-        (lambda: infills.NormalNoise(NORMALIZATION, seed="1"), TypeError, "seed must be an integer .*got str '1'$"),
+        (lambda: infills.Zeros(None), TypeError, "normalization must be a sdfido Normalization, got None"),
+        (lambda: infills.UniformNoise(NORMALIZATION, seed=1.5), TypeError, r"seed must be an integer .*got 1\.5"),
+        (lambda: infills.NormalNoise(NORMALIZATION, seed="1"), TypeError, "seed must be an integer .*got '1'$"),
         (lambda: infills.PatchShuffle(4, seed=2**64), ValueError, "seed must be an integer of 64 bits, got 1844"),
         (lambda: infills.from_spec("shuffle", seed=None), TypeError, "seed must be"),
     ],
@@ -303,9 +303,9 @@ def test_torchs_defaults_do_not_count(spec: str) -> None:
 
 
 def test_bad_settings() -> None:
-    with pytest.raises(TypeError, match=r"sigma must be a positive number of pixels, at least 0\.1, got str '5'"):
+    with pytest.raises(TypeError, match=r"sigma must be a finite number of pixels, at least 0\.1, got '5'"):
         infills.Blur("5")  # type: ignore[arg-type]  # the mistake under test
-    with pytest.raises(ValueError, match="std must be a finite number, at least 0, got -1"):
+    with pytest.raises(ValueError, match="std must be finite and at least 0, got -1"):
         infills.NormalNoise(NORMALIZATION, std=-1)
     with pytest.raises(ValueError, match="mean must be"):
         infills.NormalNoise(NORMALIZATION, mean=math.inf)

@@ -5,25 +5,23 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "rows.h"
+#include "loops.h"
 
 namespace sdfido::cpu {
 namespace {
 
-const RowSet& choose() {
+const LoopSet& choose() {
   const char* wanted = std::getenv("SDFIDO_CPU_ISA");
-  const auto allows = [wanted](const char* level) {
-    return !wanted || !*wanted || !std::strcmp(wanted, level);
-  };
+  const auto allows = [wanted](const char* level) { return !wanted || !*wanted || !std::strcmp(wanted, level); };
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
-  if (avx512 && allows("avx512")) return avx512_rows();
-  if (__builtin_cpu_supports("avx2") && allows("avx2")) return avx2_rows();
+  if (avx512 && allows("avx512")) return avx512_loops();
+  if (__builtin_cpu_supports("avx2") && allows("avx2")) return avx2_loops();
 #endif
-  return baseline_rows();
+  return baseline_loops();
 }
 
 }  // namespace
@@ -34,8 +32,8 @@ void finish_streams() {
 #endif
 }
 
-const RowSet& row_set() {
-  static const RowSet& chosen = choose();
+const LoopSet& loop_set() {
+  static const LoopSet& chosen = choose();
   return chosen;
 }
 

@@ -1,13 +1,15 @@
 // Masks alone, and the elementwise operator.
+#include "bands.h"
 #include "sampler.h"
+#include "scratch.h"
 
 namespace sdfido::cpu {
 namespace {
 
 // The loops that know no images.
 template <typename T>
-Rows<T> mask_rows(double temperature) {
-  return choose_rows<T>({power_of(temperature), {}, {}, false, 0});
+Loops<T> mask_loops(double temperature) {
+  return choose_loops<T>({power_of(temperature), {}, {}, false, 0});
 }
 
 template <typename T>
@@ -15,9 +17,7 @@ struct MaskBuffers {
   uint32_t* words;
   T *prepared, *sum;
   explicit MaskBuffers(Scratch& scratch)
-      : words(scratch.take<uint32_t>(4 * kChunk)),
-        prepared(scratch.take<T>(kChunk)),
-        sum(scratch.take<T>(kChunk)) {}
+      : words(scratch.take<uint32_t>(4 * kChunk)), prepared(scratch.take<T>(kChunk)), sum(scratch.take<T>(kChunk)) {}
 };
 
 // Calls visit(image, mask, first cell, count) for each chunk of the worker's share.
@@ -26,50 +26,46 @@ void for_each_chunk(const Shape& shape, Worker worker, Visit visit) {
   for_each_band(shape, worker, [&](Band band) {
     const int64_t end = band.last * shape.cell_columns;
     for (int64_t first = band.first * shape.cell_columns; first < end; first += kChunk)
-      for (int64_t mask = 0; mask < shape.masks; ++mask)
-        visit(band.image, mask, first, std::min(kChunk, end - first));
+      for (int64_t mask = 0; mask < shape.masks; ++mask) visit(band.image, mask, first, std::min(kChunk, end - first));
   });
 }
 
 template <typename T>
-void forward(const MaskForward& p, Worker worker, void* memory) {
-  const auto rows = mask_rows<T>(p.sampling.temperature);
-  const Sampler<T> sampler(p.shape, p.sampling, rows);
+void forward(const MasksForward& p, Worker worker, void* memory) {
+  const auto loops = mask_loops<T>(p.sampling.temperature);
+  const Sampler<T> sampler(p.shape, p.sampling, loops);
   Scratch scratch(memory);
   const MaskBuffers<T> buffers(scratch);
   const int64_t cells = p.shape.cells();
   for_each_chunk(p.shape, worker, [&](int64_t image, int64_t mask, int64_t first, int64_t count) {
     const int64_t plane = image * p.shape.masks + mask;
-    rows.prepare(static_cast<const T*>(p.logits) + plane * cells + first, buffers.prepared, count);
-    sampler.for_each_sample(
-        image, mask, first, count, buffers.words, kChunk,
-        [&](int64_t sample, const uint32_t* words, uint32_t flip) {
-          T* out = static_cast<T*>(p.masks) + (plane * p.shape.samples + sample) * cells + first;
-          rows.masks(words, flip, buffers.prepared, sampler.inverse_temperature(), out, count);
-        });
+    loops.prepare(static_cast<const T*>(p.logits) + plane * cells + first, buffers.prepared, count);
+    sampler.for_each_sample(image, mask, first, count, buffers.words, kChunk,
+                            [&](int64_t sample, const uint32_t* words, uint32_t flip) {
+                              T* out = static_cast<T*>(p.masks) + (plane * p.shape.samples + sample) * cells + first;
+                              loops.masks(words, flip, buffers.prepared, sampler.inverse_temperature(), out, count);
+                            });
   });
 }
 
 template <typename T>
-void backward(const MaskBackward& p, Worker worker, void* memory) {
-  const auto rows = mask_rows<T>(p.sampling.temperature);
-  const Sampler<T> sampler(p.shape, p.sampling, rows);
+void backward(const MasksBackward& p, Worker worker, void* memory) {
+  const auto loops = mask_loops<T>(p.sampling.temperature);
+  const Sampler<T> sampler(p.shape, p.sampling, loops);
   Scratch scratch(memory);
   const MaskBuffers<T> buffers(scratch);
   const int64_t cells = p.shape.cells();
   for_each_chunk(p.shape, worker, [&](int64_t image, int64_t mask, int64_t first, int64_t count) {
     const int64_t plane = image * p.shape.masks + mask;
-    rows.prepare(static_cast<const T*>(p.logits) + plane * cells + first, buffers.prepared, count);
+    loops.prepare(static_cast<const T*>(p.logits) + plane * cells + first, buffers.prepared, count);
     T* sum = static_cast<T*>(p.grad_logits) + plane * cells + first;
     std::fill_n(sum, count, T(0));
     sampler.for_each_sample(
-        image, mask, first, count, buffers.words, kChunk,
-        [&](int64_t sample, const uint32_t* words, uint32_t flip) {
-          const T* grad =
-              static_cast<const T*>(p.grad_masks) + (plane * p.shape.samples + sample) * cells + first;
-          rows.add_slopes(words, flip, buffers.prepared, sampler.inverse_temperature(), grad, sum, count);
+        image, mask, first, count, buffers.words, kChunk, [&](int64_t sample, const uint32_t* words, uint32_t flip) {
+          const T* grad = static_cast<const T*>(p.grad_masks) + (plane * p.shape.samples + sample) * cells + first;
+          loops.add_slopes(words, flip, buffers.prepared, sampler.inverse_temperature(), grad, sum, count);
         });
-    rows.scale(sum, sampler.inverse_temperature(), count);
+    loops.scale(sum, sampler.inverse_temperature(), count);
   });
 }
 
@@ -89,35 +85,30 @@ struct Share {
 template <typename T>
 void concrete(const ConcreteForward& p, Worker worker) {
   const Share share(p.count, worker);
-  mask_rows<T>(p.temperature)
-      .concrete(static_cast<const T*>(p.logits) + share.first,
-                static_cast<const T*>(p.uniforms) + share.first, static_cast<T>(1.0 / p.temperature),
-                static_cast<T*>(p.masks) + share.first, share.size);
+  mask_loops<T>(p.temperature)
+      .concrete(static_cast<const T*>(p.logits) + share.first, static_cast<const T*>(p.uniforms) + share.first,
+                static_cast<T>(1.0 / p.temperature), static_cast<T*>(p.masks) + share.first, share.size);
 }
 
 template <typename T>
 void concrete_gradient(const ConcreteBackward& p, Worker worker) {
   const Share share(p.count, worker);
-  mask_rows<T>(p.temperature)
-      .concrete_gradient(
-          static_cast<const T*>(p.masks) + share.first, static_cast<const T*>(p.grad_masks) + share.first,
-          static_cast<T>(1.0 / p.temperature), static_cast<T*>(p.grad_logits) + share.first, share.size);
+  mask_loops<T>(p.temperature)
+      .concrete_gradient(static_cast<const T*>(p.masks) + share.first,
+                         static_cast<const T*>(p.grad_masks) + share.first, static_cast<T>(1.0 / p.temperature),
+                         static_cast<T*>(p.grad_logits) + share.first, share.size);
 }
 
 }  // namespace
 
-int64_t piece_count(const Shape& shape, int64_t threads) {
-  return shape.images * Bands(shape, threads).per_image;
-}
+size_t scratch_bytes(const MasksForward& problem) { return mask_bytes(problem.float64); }
+size_t scratch_bytes(const MasksBackward& problem) { return mask_bytes(problem.float64); }
 
-size_t scratch_bytes(const MaskForward& problem) { return mask_bytes(problem.float64); }
-size_t scratch_bytes(const MaskBackward& problem) { return mask_bytes(problem.float64); }
-
-void mask_forward(const MaskForward& problem, Worker worker, void* scratch) {
+void masks_forward(const MasksForward& problem, Worker worker, void* scratch) {
   problem.float64 ? forward<double>(problem, worker, scratch) : forward<float>(problem, worker, scratch);
 }
 
-void mask_backward(const MaskBackward& problem, Worker worker, void* scratch) {
+void masks_backward(const MasksBackward& problem, Worker worker, void* scratch) {
   problem.float64 ? backward<double>(problem, worker, scratch) : backward<float>(problem, worker, scratch);
 }
 

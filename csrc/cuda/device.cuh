@@ -36,8 +36,7 @@ __device__ __forceinline__ void load_vector(const float* p, float (&out)[4]) {
   out[0] = v.x, out[1] = v.y, out[2] = v.z, out[3] = v.w;
 }
 __device__ __forceinline__ void load_vector(const double* p, double (&out)[4]) {
-  const double2 a = __ldg(reinterpret_cast<const double2*>(p)),
-                b = __ldg(reinterpret_cast<const double2*>(p) + 1);
+  const double2 a = __ldg(reinterpret_cast<const double2*>(p)), b = __ldg(reinterpret_cast<const double2*>(p) + 1);
   out[0] = a.x, out[1] = a.y, out[2] = b.x, out[3] = b.y;
 }
 template <typename Stored>
@@ -85,8 +84,7 @@ __device__ __forceinline__ void store_shared(double* p, const double (&v)[4]) {
 
 // Elements `stride` apart; `vector` implies a stride of 1.
 template <typename Stored, typename T>
-__device__ __forceinline__ void load_four(const Stored* p, int64_t stride, bool vector, int valid,
-                                          T (&out)[4]) {
+__device__ __forceinline__ void load_four(const Stored* p, int64_t stride, bool vector, int valid, T (&out)[4]) {
   if (vector) {
     if (valid > 0) load_vector(p, out);
   } else {
@@ -95,8 +93,7 @@ __device__ __forceinline__ void load_four(const Stored* p, int64_t stride, bool 
   }
 }
 template <typename Stored, typename T>
-__device__ __forceinline__ void store_four(Stored* p, int64_t stride, bool vector, int valid,
-                                           const T (&v)[4]) {
+__device__ __forceinline__ void store_four(Stored* p, int64_t stride, bool vector, int valid, const T (&v)[4]) {
   if (vector) {
     if (valid > 0) store_vector(p, v);
   } else {
@@ -107,8 +104,8 @@ __device__ __forceinline__ void store_four(Stored* p, int64_t stride, bool vecto
 }
 
 // Four pixels in a row of one channel of an input of any layout and format.
-__device__ __forceinline__ void load_input(const StridedInput& input, Format format, int64_t offset,
-                                           bool vector, int valid, float (&out)[4]) {
+__device__ __forceinline__ void load_input(const StridedInput& input, Format format, int64_t offset, bool vector,
+                                           int valid, float (&out)[4]) {
   const int64_t stride = input.strides[3];
   if (format == Format::kFloat32) {
     load_four(static_cast<const float*>(input.data) + offset, stride, vector, valid, out);
@@ -118,8 +115,8 @@ __device__ __forceinline__ void load_input(const StridedInput& input, Format for
     load_four(static_cast<const Float16*>(input.data) + offset, stride, vector, valid, out);
   }
 }
-__device__ __forceinline__ void load_input(const StridedInput& input, Format, int64_t offset, bool vector,
-                                           int valid, double (&out)[4]) {
+__device__ __forceinline__ void load_input(const StridedInput& input, Format, int64_t offset, bool vector, int valid,
+                                           double (&out)[4]) {
   load_four(static_cast<const double*>(input.data) + offset, input.strides[3], vector, valid, out);
 }
 
@@ -144,12 +141,12 @@ __device__ __forceinline__ void store_output(void* out, Format, int64_t offset, 
 // Makes a value one that the compiler knows nothing about, at this point of the program. Left alone, it
 // computes ahead of all loops what it can (all addresses, all round keys) and keeps it, and registers limit
 // the number of threads.
-__device__ __forceinline__ void forget(uint32_t& value) { asm volatile("" : "+r"(value)); }
+__device__ __forceinline__ void opaque(uint32_t& value) { asm volatile("" : "+r"(value)); }
 
 // threadIdx.x; what is computed from it stays within the part of the kernel that asks.
 __device__ __forceinline__ int thread_index() {
   uint32_t index = threadIdx.x;
-  forget(index);
+  opaque(index);
   return static_cast<int>(index);
 }
 
@@ -208,10 +205,9 @@ struct RandomState {
 
   // The four words of a mask's cell from which the samples of a block come: four, or eight where two share
   // one.
-  __device__ __forceinline__ void words(uint32_t mask, uint32_t cell, uint32_t block,
-                                        uint32_t (&out)[4]) const {
+  __device__ __forceinline__ void words(uint32_t mask, uint32_t cell, uint32_t block, uint32_t (&out)[4]) const {
     PhiloxKey now = key;
-    forget(now.low), forget(now.high);
+    opaque(now.low), opaque(now.high);
     uint64_t c0 = cell, c1 = first_stream + mask, c2 = block, c3 = step;
     philox4x32_10(c0, c1, c2, c3, now, ScalarLanes{});
     out[0] = static_cast<uint32_t>(c0), out[1] = static_cast<uint32_t>(c1);
@@ -242,8 +238,7 @@ __device__ __forceinline__ T prepare(const Exponent& exponent, T logit) {
 
 template <typename T>
 __device__ __forceinline__ T mask_of_word(const Exponent& exponent, uint32_t word, T prepared) {
-  return mask_of_odds(odds_of_word<T>(word), prepared, static_cast<T>(exponent.inverse_temperature),
-                      exponent.power);
+  return mask_of_odds(odds_of_word<T>(word), prepared, static_cast<T>(exponent.inverse_temperature), exponent.power);
 }
 
 // ---- Sums over a warp and over the blocks, in a fixed order.

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "../ops.h"
+#include "../calls.h"
 #include "plan.h"
 
 // This one is in libtorch_cuda. Weak: under a CPU-only torch it is null, and no CUDA tensor comes here.
@@ -42,8 +42,7 @@ class Stream {
 // uninitialised memory, and after them one ticket of zero for each image.
 class Workspace {
  public:
-  Workspace(const Tensor& like, cudaStream_t stream, int64_t bytes, int64_t images)
-      : tickets_at_((bytes + 7) / 8 * 8) {
+  Workspace(const Tensor& like, cudaStream_t stream, int64_t bytes, int64_t images) : tickets_at_((bytes + 7) / 8 * 8) {
     const int64_t ticket_bytes = images * static_cast<int64_t>(sizeof(uint32_t));
     memory_ = torch::stable::new_empty(like, {tickets_at_ + ticket_bytes}, ScalarType::Byte);
     check(cudaMemsetAsync(tickets(), 0, static_cast<size_t>(ticket_bytes), stream), "clearing the workspace");
@@ -61,16 +60,16 @@ class Workspace {
 inline void check_counts(const Shape& s) {
   constexpr int64_t kLimit = int64_t{1} << 30;
   STD_TORCH_CHECK(s.masks < kLimit && s.samples < kLimit && s.channels < kLimit,
-                  "sdfido: on CUDA masks, samples and channels must each be fewer than 2^30, got ", s.masks,
-                  ", ", s.samples, " and ", s.channels, "; use several calls");
+                  "sdfido: on CUDA masks, samples and channels must each be fewer than 2^30, got ", s.masks, ", ",
+                  s.samples, " and ", s.channels, "; use several calls");
 }
 
 template <typename Problem>
-unsigned grid_of(const CompositePlan<Problem>& plan) {
+unsigned grid_of(const CompositesPlan<Problem>& plan) {
   const Shape& s = plan.problem.shape;
   check_counts(s);
-  STD_TORCH_CHECK(plan.blocks() < int64_t{1} << 31, "sdfido: a batch of ", s.images, " images of ", s.height,
-                  "x", s.width, " pixels is too large for one CUDA launch, at most ",
+  STD_TORCH_CHECK(plan.blocks() < int64_t{1} << 31, "sdfido: a batch of ", s.images, " images of ", s.height, "x",
+                  s.width, " pixels is too large for one CUDA launch, at most ",
                   ((int64_t{1} << 31) - 1) / plan.tiles.count(), " of them; split it and pass streams");
   return static_cast<unsigned>(plan.blocks());
 }

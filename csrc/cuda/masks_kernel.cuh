@@ -4,12 +4,12 @@
 
 namespace sdfido::cuda {
 
-struct MaskForwardPlan {
-  MaskForward problem;
+struct MasksForwardPlan {
+  MasksForward problem;
   Exponent exponent;
 };
-struct MaskBackwardPlan {
-  MaskBackward problem;
+struct MasksBackwardPlan {
+  MasksBackward problem;
   Exponent exponent;
 };
 
@@ -24,9 +24,8 @@ __device__ __forceinline__ void for_each_item(int64_t count, Visit visit) {
 
 // Calls visit(sample, mask) for all samples of one cell, in order.
 template <typename T, typename Visit>
-__device__ __forceinline__ void for_each_sample(const Shape& s, const Sampling& sampling,
-                                                const Exponent& exponent, const void* logits, int64_t item,
-                                                Visit visit) {
+__device__ __forceinline__ void for_each_sample(const Shape& s, const Sampling& sampling, const Exponent& exponent,
+                                                const void* logits, int64_t item, Visit visit) {
   const int64_t plane = item / s.cells(), cell = item % s.cells();
   const auto mask = static_cast<uint32_t>(plane % s.masks);
   RandomState random;
@@ -46,9 +45,8 @@ __device__ __forceinline__ void for_each_sample(const Shape& s, const Sampling& 
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kMaskThreads)
-    masks_forward_kernel(const __grid_constant__ MaskForwardPlan plan) {
-  const MaskForward& p = plan.problem;
+__global__ void __launch_bounds__(kMaskThreads) masks_forward_kernel(const __grid_constant__ MasksForwardPlan plan) {
+  const MasksForward& p = plan.problem;
   for_each_item(p.shape.images * p.shape.masks * p.shape.cells(), [&](int64_t item) {
     for_each_sample<T>(p.shape, p.sampling, plan.exponent, p.logits, item,
                        [&](int64_t at, T m) { store_one(static_cast<T*>(p.masks) + at, m); });
@@ -56,9 +54,8 @@ __global__ void __launch_bounds__(kMaskThreads)
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kMaskThreads)
-    masks_backward_kernel(const __grid_constant__ MaskBackwardPlan plan) {
-  const MaskBackward& p = plan.problem;
+__global__ void __launch_bounds__(kMaskThreads) masks_backward_kernel(const __grid_constant__ MasksBackwardPlan plan) {
+  const MasksBackward& p = plan.problem;
   for_each_item(p.shape.images * p.shape.masks * p.shape.cells(), [&](int64_t item) {
     T sum = T(0);
     for_each_sample<T>(p.shape, p.sampling, plan.exponent, p.logits, item, [&](int64_t at, T m) {
@@ -73,8 +70,7 @@ __global__ void __launch_bounds__(kMaskThreads)
     concrete_forward_kernel(const ConcreteForward p, const Exponent exponent) {
   const T inverse_temperature = static_cast<T>(exponent.inverse_temperature);
   for_each_item(p.count, [&](int64_t i) {
-    const T logit = load_one(static_cast<const T*>(p.logits) + i),
-            u = load_one(static_cast<const T*>(p.uniforms) + i);
+    const T logit = load_one(static_cast<const T*>(p.logits) + i), u = load_one(static_cast<const T*>(p.uniforms) + i);
     store_one(static_cast<T*>(p.masks) + i, mask_of_uniform(logit, u, inverse_temperature, exponent.power));
   });
 }
@@ -83,8 +79,7 @@ template <typename T>
 __global__ void __launch_bounds__(kMaskThreads) concrete_backward_kernel(const ConcreteBackward p) {
   const T inverse_temperature = static_cast<T>(1.0 / p.temperature);
   for_each_item(p.count, [&](int64_t i) {
-    const T m = load_one(static_cast<const T*>(p.masks) + i),
-            grad = load_one(static_cast<const T*>(p.grad_masks) + i);
+    const T m = load_one(static_cast<const T*>(p.masks) + i), grad = load_one(static_cast<const T*>(p.grad_masks) + i);
     store_one(static_cast<T*>(p.grad_logits) + i, grad * mask_slope(m) * inverse_temperature);
   });
 }

@@ -43,8 +43,7 @@ SDFIDO_INLINE Tiles tiles_of(int64_t height, int64_t width) {
 
 // Whether four elements in a row always lie in one piece of memory that one access may move.
 inline bool vector_access(const void* data, int64_t width, int64_t element) {
-  return reinterpret_cast<uintptr_t>(data) % (4 * static_cast<uintptr_t>(element)) == 0 &&
-         width % kVector == 0;
+  return reinterpret_cast<uintptr_t>(data) % (4 * static_cast<uintptr_t>(element)) == 0 && width % kVector == 0;
 }
 
 inline bool vector_access(const StridedInput& input, int64_t width, Format format) {
@@ -58,12 +57,11 @@ struct Exponent {
   double inverse_temperature;
   int32_t power;  // 1/temperature where that is a small integer, else 0
 
-  explicit Exponent(double temperature)
-      : inverse_temperature(1.0 / temperature), power(power_of(temperature)) {}
+  explicit Exponent(double temperature) : inverse_temperature(1.0 / temperature), power(power_of(temperature)) {}
 };
 
 template <typename Problem>
-struct CompositePlan {
+struct CompositesPlan {
   Problem problem;
   Tiles tiles;
   Exponent exponent;
@@ -72,16 +70,15 @@ struct CompositePlan {
   void* partial_gradients = nullptr;  // backward below full resolution: [images, masks, tiles, kTileCells]
   uint32_t* tickets = nullptr;        // [images], zero before and after
 
-  explicit CompositePlan(const Problem& p, const void* composites)
+  explicit CompositesPlan(const Problem& p, const void* composites)
       : problem(p), tiles(tiles_of(p.shape.height, p.shape.width)), exponent(p.sampling.temperature) {
     problem.channels_last = p.channels_last && p.shape.channels > 1;  // else the layouts are the same
     const int64_t width = p.shape.width, element = element_size(p.composite_format);
-    vector_logits =
-        vector_access(p.logits, p.shape.cell_columns, p.composite_format == Format::kFloat64 ? 8 : 4);
+    vector_logits = vector_access(p.logits, p.shape.cell_columns, p.composite_format == Format::kFloat64 ? 8 : 4);
     vector_image = vector_access(p.image, width, p.image_format);
     vector_infill = vector_access(p.infill, width, p.image_format);
     vector_composites = vector_access(composites, width, element);
-    if constexpr (std::is_same_v<Problem, CompositeBackward>) {
+    if constexpr (std::is_same_v<Problem, CompositesBackward>) {
       vector_image_gradients = vector_access(p.grad_image, width, element_size(p.image_format)) &&
                                vector_access(p.grad_infill, width, element_size(p.image_format));
     }

@@ -1,8 +1,8 @@
 // Which instance of a kernel a plan needs: visit(kernel) is called with it. Serves the launches and the
 // emulator alike.
 #pragma once
-#include "backward_kernel.cuh"
-#include "forward_kernel.cuh"
+#include "composites_backward_kernel.cuh"
+#include "composites_forward_kernel.cuh"
 #include "masks_kernel.cuh"
 
 namespace sdfido::cuda {
@@ -28,7 +28,7 @@ void visit_kind(Format format, Visit visit) {
 }
 
 template <typename Visit>
-void visit_kernel(const CompositePlan<CompositeForward>& plan, Visit visit) {
+void visit_kernel(const CompositesPlan<CompositesForward>& plan, Visit visit) {
   visit_kind(plan.problem.composite_format, [&](auto kind) {
     using K = decltype(kind);
     plan.problem.shape.full_resolution() ? visit(forward_full_kernel<typename K::T, typename K::Stored>)
@@ -37,7 +37,7 @@ void visit_kernel(const CompositePlan<CompositeForward>& plan, Visit visit) {
 }
 
 template <typename Visit>
-void visit_kernel(const CompositePlan<CompositeBackward>& plan, Visit visit) {
+void visit_kernel(const CompositesPlan<CompositesBackward>& plan, Visit visit) {
   const bool image = plan.problem.grad_image || plan.problem.grad_infill;
   visit_kind(plan.problem.composite_format, [&](auto kind) {
     using K = decltype(kind);

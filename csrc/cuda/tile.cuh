@@ -6,18 +6,18 @@
 namespace sdfido::cuda {
 
 // Where a thread's pixels are in the composites of a sample, one channel at a time.
-struct Channel {
+struct ChannelWalk {
   int64_t offset;        // of the first pixel in the first channel
   int64_t stride, next;  // from one pixel to the next, and from one channel to the next
   bool vector;
 
   template <typename Problem>
-  __device__ __forceinline__ Channel(const CompositePlan<Problem>& plan, const Pixels& pixels, int first) {
+  __device__ __forceinline__ ChannelWalk(const CompositesPlan<Problem>& plan, const Pixels& pixels, int first) {
     const Shape& s = plan.problem.shape;
     const bool last = plan.problem.channels_last;
     stride = last ? s.channels : 1, next = last ? 1 : s.pixels();
     auto channel = static_cast<uint32_t>(first);
-    forget(channel);
+    opaque(channel);
     offset = pixels.offset * stride + channel * next;
     vector = plan.vector_composites && !last;
   }
@@ -44,7 +44,7 @@ struct alignas(16) ThreadValues {
 // Infill, and image - infill, of the thread's pixels in channels [first, first + count). Both may be the same
 // memory where only the difference is wanted.
 template <typename Problem, typename T>
-__device__ __forceinline__ void load_images(const CompositePlan<Problem>& plan, const Place& place, int first,
+__device__ __forceinline__ void load_images(const CompositesPlan<Problem>& plan, const Place& place, int first,
                                             int count, ThreadValues<T>& infill, ThreadValues<T>& difference) {
   const Problem& p = plan.problem;
   // One body for all, as it has ways for every format and layout.
@@ -57,8 +57,7 @@ __device__ __forceinline__ void load_images(const CompositePlan<Problem>& plan, 
     const int64_t offset = place.image * from.strides[0] + (first + c) * from.strides[1] +
                            pixels.row * from.strides[2] + pixels.column * from.strides[3];
     T values[4];
-    load_input(from, p.image_format, offset, is_image ? plan.vector_image : plan.vector_infill, pixels.valid,
-               values);
+    load_input(from, p.image_format, offset, is_image ? plan.vector_image : plan.vector_infill, pixels.valid, values);
     if (is_image) {
       T before[4];
       load_shared(infill.at(c), before);
@@ -78,7 +77,7 @@ struct LogitsTile {
 
   // All threads; the caller synchronises. The cells above and to the left come only where `around`.
   template <typename Problem>
-  __device__ __forceinline__ void load(const CompositePlan<Problem>& plan, int64_t plane, int first_row,
+  __device__ __forceinline__ void load(const CompositesPlan<Problem>& plan, int64_t plane, int first_row,
                                        int first_column, bool around) {
     const Shape& s = plan.problem.shape;
     const T* const from = static_cast<const T*>(plan.problem.logits) + plane * s.cells();
@@ -103,8 +102,7 @@ struct LogitsTile {
       const int row = j >= kTileWidth ? j - kTileWidth : after ? kTileHeight : -1;
       const int column = j < kTileWidth ? j : after ? kTileWidth : -1;
       const int y = first_row + row, x = first_column + column;
-      if (y >= 0 && x >= 0 && y < rows && x < columns)
-        logits[row + 1][column + 1] = load_one(from + y * columns + x);
+      if (y >= 0 && x >= 0 && y < rows && x < columns) logits[row + 1][column + 1] = load_one(from + y * columns + x);
     }
   }
 };
@@ -121,8 +119,7 @@ struct CellWindow {
     first_row = source_cell<T>(pixel_row, s.cell_rows, s.height).first;
     first_column = source_cell<T>(pixel_column, s.cell_columns, s.width).first;
     const int64_t row_end = min(source_cell<T>(last_row, s.cell_rows, s.height).first + 2, s.cell_rows);
-    const int64_t column_end =
-        min(source_cell<T>(last_column, s.cell_columns, s.width).first + 2, s.cell_columns);
+    const int64_t column_end = min(source_cell<T>(last_column, s.cell_columns, s.width).first + 2, s.cell_columns);
     rows = static_cast<int>(row_end - first_row);
     columns = static_cast<int>(column_end - first_column);
   }
@@ -203,9 +200,8 @@ struct MaskWindow {
   // All threads: calls visit(sample, its mask of all cells) for all samples of one mask; cell i has the
   // number number(i) in its mask.
   template <typename Problem, typename Number, typename Visit>
-  __device__ __forceinline__ void for_each_sample(const CompositePlan<Problem>& plan,
-                                                  const RandomState& random, int count, int mask,
-                                                  Number number, Visit visit) {
+  __device__ __forceinline__ void for_each_sample(const CompositesPlan<Problem>& plan, const RandomState& random,
+                                                  int count, int mask, Number number, Visit visit) {
     const bool pairs = plan.problem.sampling.antithetic;
     const int samples = static_cast<int>(plan.problem.shape.samples);
 #pragma unroll 1
@@ -233,7 +229,7 @@ struct MaskWindow {
 template <typename T>
 struct TileMasks : MaskWindow<T, kTileWidth * kTileHeight, 4> {
   template <typename Problem, typename Visit>
-  __device__ __forceinline__ void for_each(const CompositePlan<Problem>& plan, const Place& place,
+  __device__ __forceinline__ void for_each(const CompositesPlan<Problem>& plan, const Place& place,
                                            const RandomState& random, int mask, const LogitsTile<T>& tile,
                                            Visit visit) {
     const int width = static_cast<int>(plan.problem.shape.width);
@@ -256,17 +252,14 @@ struct TileMasks : MaskWindow<T, kTileWidth * kTileHeight, 4> {
 template <typename T, int kDraws>
 struct CellMasks : MaskWindow<T, kTileCells, kDraws> {
   template <typename Problem, typename Visit>
-  __device__ __forceinline__ void for_each(const CompositePlan<Problem>& plan, const Place& place,
-                                           const RandomState& random, int mask, const CellWindow& window,
-                                           Visit visit) {
+  __device__ __forceinline__ void for_each(const CompositesPlan<Problem>& plan, const Place& place,
+                                           const RandomState& random, int mask, const CellWindow& window, Visit visit) {
     const Shape& s = plan.problem.shape;
-    const T* const logits =
-        static_cast<const T*>(plan.problem.logits) + (place.image * s.masks + mask) * s.cells();
+    const T* const logits = static_cast<const T*>(plan.problem.logits) + (place.image * s.masks + mask) * s.cells();
 #pragma unroll 1
     for (int i = thread_index(); i < window.count(); i += kThreads)
       this->prepared[i] = prepare(plan.exponent, load_one(logits + window.cell(s, i)));
-    this->for_each_sample(
-        plan, random, window.count(), mask, [&](int i) { return window.cell(s, i); }, visit);
+    this->for_each_sample(plan, random, window.count(), mask, [&](int i) { return window.cell(s, i); }, visit);
   }
 };
 

@@ -46,8 +46,7 @@ SDFIDO_INLINE void store(float value, Float16& out) {
   const uint32_t bits = float_to_bits(value);
   const uint32_t magnitude = bits & 0x7FFFFFFFu;
   const uint32_t normal = (magnitude - (112u << 23) + 0xFFFu + ((magnitude >> 13) & 1u)) >> 13;
-  const uint32_t denormal =
-      float_to_bits(bits_to_float(magnitude) + 0.5f) - 0x3F000000u;  // in units of 2^-24
+  const uint32_t denormal = float_to_bits(bits_to_float(magnitude) + 0.5f) - 0x3F000000u;  // in units of 2^-24
   uint32_t rounded = magnitude < (113u << 23) ? denormal : normal;
   rounded = magnitude >= (143u << 23) ? 0x7C00u : rounded;
   rounded = magnitude > 0x7F800000u ? 0x7E00u : rounded;

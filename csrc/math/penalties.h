@@ -27,8 +27,8 @@ SDFIDO_INLINE T rate_slope(T rate) {
 // where there is none).
 template <typename T>
 SDFIDO_INLINE T penalty_gradient(T here, T left, T right, T up, T down, T sparsity, T smoothness) {
-  const int32_t slopes = variation_slope(here, left) + variation_slope(here, right) +
-                         variation_slope(here, up) + variation_slope(here, down);
+  const int32_t slopes = variation_slope(here, left) + variation_slope(here, right) + variation_slope(here, up) +
+                         variation_slope(here, down);
   return rate_slope(here) * (sparsity + smoothness * static_cast<T>(slopes));
 }
 

@@ -19,12 +19,8 @@ SDFIDO_INLINE uint32_t stream_word(int64_t stream, int64_t masks, int64_t mask) 
 
 // Arithmetic on 64-bit values of which the low 32 bits count.
 struct ScalarLanes {
-  SDFIDO_INLINE uint64_t product(uint64_t a, uint32_t b) const {
-    return uint64_t{static_cast<uint32_t>(a)} * b;
-  }
-  SDFIDO_INLINE uint64_t high_xor(uint64_t product, uint64_t b, uint32_t c) const {
-    return (product >> 32) ^ b ^ c;
-  }
+  SDFIDO_INLINE uint64_t product(uint64_t a, uint32_t b) const { return uint64_t{static_cast<uint32_t>(a)} * b; }
+  SDFIDO_INLINE uint64_t high_xor(uint64_t product, uint64_t b, uint32_t c) const { return (product >> 32) ^ b ^ c; }
 };
 
 // Replaces a counter by its four random words. Only the low 32 bits of each Lane count, on the way in and

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checks import check_number, check_tensor
+from ..checks import check_number, check_tensor
 
 _EPSILON = 1e-7  # inside both logarithms of the simplified form
 
@@ -28,8 +28,8 @@ def concrete_dropout(dropout_rate: Tensor, temp: float = 0.1, eps: float = 2.2e-
 
     Source: Gal, Hron, Kendall, "Concrete dropout", NeurIPS 2017, arXiv 1705.07832.
     """
-    check_tensor("dropout_rate", dropout_rate)
-    temp, eps = check_number("temp", temp, positive=True), check_number("eps", eps, positive=True)
+    check_tensor("dropout_rate", dropout_rate, floating=True)
+    temp, eps = check_number("temp", temp, above=0), check_number("eps", eps, above=0)
     u = torch.rand_like(dropout_rate)
     logit = torch.log(dropout_rate + eps) - torch.log(1 - dropout_rate + eps)
     noise = torch.log(u + eps) - torch.log(1 - u + eps)
@@ -55,11 +55,11 @@ def sigmoid_concrete_dropout(X: Tensor, temp: float = 1.0, u: Tensor | None = No
 
     Source: Korsch, Shadaydeh, Denzler, "Simplified concrete dropout", GCPR 2023, arXiv 2307.14825.
     """
-    check_tensor("X", X)
-    temp = check_number("temp", temp, positive=True)
+    check_tensor("X", X, floating=True)
+    temp = check_number("temp", temp, above=0)
     if u is None:
         u = torch.rand_like(X)
-    check_tensor("u", u)
+    check_tensor("u", u, floating=True)
     if (u.shape, u.dtype, u.device) != (X.shape, X.dtype, X.device):
         raise ValueError(
             f"u must be like X, {X.dtype} {list(X.shape)} on {X.device}, got {u.dtype} {list(u.shape)} on {u.device}; "
@@ -70,7 +70,7 @@ def sigmoid_concrete_dropout(X: Tensor, temp: float = 1.0, u: Tensor | None = No
 
 
 class SigmoidConcreteDropout(torch.autograd.Function):
-    """The autograd function of :func:`sigmoid_concrete_dropout`: ``apply(X, temp, u)``, differentiable in X alone.
+    """The autograd function of ``sigmoid_concrete_dropout``: ``apply(X, temp, u)``, differentiable in X alone.
 
     Only the masks are kept for the backward pass. The gradient can be differentiated again.
     """

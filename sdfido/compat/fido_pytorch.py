@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from .. import infills, ops
+from ..checks import check_flag, check_number, check_size, check_tensor
 from ..explanation import SSR_AND_SDR, Explanation
 from ..normalization import Normalization
 from ..ops import functional, make_rng
-from .checks import check_count, check_number, check_tensor
 from .concrete import SigmoidConcreteDropout, concrete_dropout, sigmoid_concrete_dropout
 
 if TYPE_CHECKING:
@@ -71,11 +71,13 @@ class FIDOConfig:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("batch_size", "iterations") or (name == "approx_steps" and value is not None):
-            check_count(name, value)
+            check_number(name, value, int, 1)
         elif name == "reg_warmup":
-            check_count(name, value, least=0)
-        elif name in ("learning_rate", "l1", "l2", "tv", "thresh"):
-            check_number(name, value, positive=name == "learning_rate")
+            check_number(name, value, int, 0)
+        elif name in ("l1", "l2", "tv", "thresh"):
+            check_number(name, value, float, 0)
+        elif name == "learning_rate":
+            check_number(name, value, float, above=0)
         super().__setattr__(name, value)
 
     @property
@@ -126,10 +128,9 @@ class FIDO(nn.Module):
         self, size: Size, *, infill: Tensor, optimized: bool = True, device: torch.device | str | None = None
     ) -> None:
         super().__init__()
-        cells = _check_size("size", size)
-        check_tensor("infill", infill)
-        if not isinstance(optimized, bool):
-            raise TypeError(f"optimized must be True or False, got {optimized!r}")
+        cells = check_size("size", size, "(rows, columns)")
+        check_tensor("infill", infill, floating=True)
+        check_flag("optimized", optimized)
         self.optimized = optimized
         with torch.inference_mode(False):
             self.register_buffer("infill", infill.detach().to(device, torch.float32, copy=True))
@@ -145,7 +146,7 @@ class FIDO(nn.Module):
         height, width = im.shape[-2:]
         cells = (height, width)
         if mask_config.mask_size is not None:
-            cells = _check_size("mask_size", mask_config.mask_size)
+            cells = check_size("mask_size", mask_config.mask_size, "(rows, columns)")
             if cells[0] > height or cells[1] > width:
                 raise ValueError(
                     f"mask_size must not exceed the image, {height}x{width} pixels, got {cells[0]}x{cells[1]}"
@@ -308,7 +309,7 @@ class FIDO(nn.Module):
     def _composites(self, X: Tensor, logit_p: Tensor, batch_size: int, deterministic: bool) -> Tensor:
         """Composites by samples of a mask, or by its keep rates [batch_size, C, H, W]."""
         X = self._image("X", X)
-        check_count("batch_size", batch_size)
+        check_number("batch_size", batch_size, int, 1)
         if not deterministic:
             return self._samples(X, logit_p, batch_size).composites.flatten(0, 2)
         return self._blend(X, torch.sigmoid(-logit_p)).repeat(batch_size, 1, 1, 1)
@@ -395,15 +396,4 @@ def _log_odds(clf: Classifier, x: Tensor, y: Any) -> tuple[Tensor, Tensor]:
 
 
 def _check_image(name: str, value: Tensor) -> None:
-    check_tensor(name, value)
-    if value.dim() != 3 or 0 in value.shape:
-        raise ValueError(f"{name} must be one image [C, H, W], got {list(value.shape)}")
-    if not value.isfinite().all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity; check the preprocessing")
-
-
-def _check_size(name: str, size: Size) -> tuple[int, int]:
-    pair = size if isinstance(size, tuple | list) else (size, size)
-    if len(pair) != 2:
-        raise ValueError(f"{name} must be one number of cells or two (rows, columns), got {size!r}")
-    return check_count(name, pair[0]), check_count(name, pair[1])
+    check_tensor(name, value, "[C, H, W]", 3, floating=True, finite=True, filled=0)

@@ -20,7 +20,8 @@ def blend(
     ``composites = infill + U(masks) * (image - infill)`` with ``U`` the bilinear interpolation to the image's size: 1
     keeps a cell, 0 infills it, and any other value goes as far along or beyond the line between both. ``U(a + b*m) =
     a + b*U(m)``, so paths from infill to image, and exchanged roles of both, are masks that the caller scales.
-    Differentiable in masks, image and infill; the backward pass is one more pass. All backends give the same bits.
+    Differentiable in masks, image and infill; the backward pass is one more pass. All compiled kernels give the same
+    bits.
 
     Args:
         masks: [N, K, S, h, w], float32, of any values; h <= H and w <= W.
@@ -43,7 +44,7 @@ def blend(
     """
     check_masks("masks", masks, "[N, K, S, h, w]", 5)
     infill, dtype = check_operands("masks", masks, image, infill, dtype)
-    if not use_native(masks.device) or not hasattr(torch.ops.sdfido, "blend"):
+    if not use_native(masks.device):
         return reference.blend(masks, image, infill, dtype, channels_last)
     refuse_tangents(masks, image, infill)
     composites: Tensor = torch.ops.sdfido.blend(masks, image, infill, dtype, channels_last)
@@ -59,7 +60,7 @@ def check_masks(name: str, value: Any, form: str, dims: int | None) -> None:
     if value.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"{name} must be float32 or float64, got {value.dtype}; use {name}.float()")
     if dims is not None and 0 in value.shape[1:]:
-        raise ValueError(f"{name} must have at least one mask and one cell, got {list(value.shape)}")
+        raise ValueError(f"{name} must have no empty axis but the first, got {list(value.shape)}")
 
 
 def check_operands(
@@ -151,5 +152,4 @@ def _autograd(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return *(gradient if w else None for gradient, w in zip(gradients, wanted, strict=True)), None, None
 
 
-if hasattr(torch.ops.sdfido, "blend"):
-    register("blend", fake=_fake, backward_fake=_backward_fake, setup=_setup, backward=_autograd)
+register("blend", fake=_fake, backward_fake=_backward_fake, setup=_setup, backward=_autograd)

@@ -21,7 +21,7 @@ def upsample(masks: Tensor, size: tuple[int, int]) -> Tensor:
     if masks.shape[-2:] == size:
         return masks
     if masks.numel() == 0:
-        return masks.new_empty(*masks.shape[:-2], *size)
+        return masks[..., :1, :1].expand(*masks.shape[:-2], *size)
     flat = masks.reshape(-1, 1, *masks.shape[-2:])
     return F.interpolate(flat, size=size, mode="bilinear", align_corners=False).view(*masks.shape[:-2], *size)
 

@@ -605,13 +605,17 @@ def test_plot_shows_regions_and_probabilities():
         (
             lambda: FIDO.new(image()[None], MaskConfig(), device=None),
             ValueError,
-            r"im must be one image \[C, H, W\], got \[",
+            r"im must be \[C, H, W\], got \[",
         ),
-        (lambda: FIDO.new(image().numpy(), MaskConfig(), device=None), TypeError, "im must be a tensor, got ndarray"),
+        (
+            lambda: FIDO.new(image().numpy(), MaskConfig(), device=None),
+            TypeError,
+            r"im must be a floating-point tensor \[C, H, W\], got ndarray",
+        ),
         (
             lambda: FIDO.new(image().long(), MaskConfig(), device=None),
             TypeError,
-            r"im must be a floating-point tensor, got",
+            r"im must be a floating-point tensor .*got torch\.int64",
         ),
         (lambda: FIDO.new(image() / 0, MaskConfig(), device=None), ValueError, "im must be finite"),
         (lambda: FIDO.new(image(), {}, device=None), TypeError, "mask_config must be a MaskConfig, got dict"),
@@ -623,12 +627,12 @@ def test_plot_shows_regions_and_probabilities():
         (
             lambda: FIDO.new(image(), MaskConfig(mask_size=(1, 2, 3)), device=None),
             ValueError,
-            "mask_size must be one number",
+            "mask_size must be an integer or a pair",
         ),
         (lambda: FIDO.new(image(), MaskConfig(infill_strategy="x"), device=None), ValueError, "infill must be one of"),
         (lambda: FIDO(0, infill=image()), ValueError, "size must be at least 1, got 0"),
         (lambda: FIDO("8", infill=image()), TypeError, "size must be an integer, got '8'"),
-        (lambda: FIDO(8, infill=0.5), TypeError, "infill must be a tensor, got float"),
+        (lambda: FIDO(8, infill=0.5), TypeError, "infill must be a floating-point tensor, got float"),
         (lambda: FIDO(8, infill=image(), optimized=1), TypeError, "optimized must be True or False, got 1"),
         (lambda: FIDO(8, infill=image()).ssr(image(), 0), ValueError, "batch_size must be at least 1, got 0"),
         (
@@ -641,7 +645,7 @@ def test_plot_shows_regions_and_probabilities():
             ValueError,
             "X must have a pixel for each .* 8x8 cells",
         ),
-        (lambda: compat.sigmoid_concrete_dropout(1.0), TypeError, "X must be a tensor, got float"),
+        (lambda: compat.sigmoid_concrete_dropout(1.0), TypeError, "X must be a floating-point tensor, got float"),
         (
             lambda: compat.sigmoid_concrete_dropout(torch.ones(2), 0),
             ValueError,

@@ -28,8 +28,7 @@ inline pybind11::dict as_dict(const Traffic& traffic) {
 
 inline void bind_emulator(pybind11::module_& module) {
   pybind11::register_local_exception<Error>(module, "Error", PyExc_RuntimeError);
-  module.def("set_order", &set_order,
-             "Order of threads and blocks: 0 ascending, 1 descending, others random.");
+  module.def("set_order", &set_order, "Order of threads and blocks: 0 ascending, 1 descending, others random.");
   module.def(
       "counters",
       [] {

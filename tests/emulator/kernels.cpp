@@ -15,9 +15,7 @@ using OptionalArray = std::optional<py::array>;
 
 Format format_of(const py::array& array) {
   if (array.dtype().kind() == 'u') return Format::kBFloat16;
-  return array.itemsize() == 8   ? Format::kFloat64
-         : array.itemsize() == 4 ? Format::kFloat32
-                                 : Format::kFloat16;
+  return array.itemsize() == 8 ? Format::kFloat64 : array.itemsize() == 4 ? Format::kFloat32 : Format::kFloat16;
 }
 
 // What one launch may touch, from here to the end of its scope.
@@ -47,8 +45,7 @@ class Memory {
     return result;
   }
 
-  Sampling sampling(Array<int64_t>& rng, std::optional<Array<int64_t>>& streams, double temperature,
-                    bool antithetic) {
+  Sampling sampling(Array<int64_t>& rng, std::optional<Array<int64_t>>& streams, double temperature, bool antithetic) {
     return {static_cast<int64_t*>(pointer(rng)), streams ? static_cast<int64_t*>(pointer(*streams)) : nullptr,
             temperature, antithetic};
   }
@@ -63,12 +60,11 @@ Shape shape_of(const py::array& logits, const py::array& image, py::ssize_t samp
   return shape;
 }
 
-void composite_forward(const py::array& logits, const py::array& image, const py::array& infill,
-                       Array<int64_t> rng, std::optional<Array<int64_t>> streams, double temperature,
-                       bool antithetic, bool channels_last, py::array composites, py::array sparsity,
-                       py::array smoothness) {
+void composite_forward(const py::array& logits, const py::array& image, const py::array& infill, Array<int64_t> rng,
+                       std::optional<Array<int64_t>> streams, double temperature, bool antithetic, bool channels_last,
+                       py::array composites, py::array sparsity, py::array smoothness) {
   Memory memory;
-  CompositeForward p{};
+  CompositesForward p{};
   p.shape = shape_of(logits, image, composites.shape(2));
   p.sampling = memory.sampling(rng, streams, temperature, antithetic);
   p.image_format = format_of(image), p.composite_format = format_of(composites);
@@ -86,7 +82,7 @@ void composite_backward(const OptionalArray& grad_composites, const OptionalArra
                         py::ssize_t samples, double temperature, bool antithetic, bool channels_last,
                         py::array grad_logits, OptionalArray grad_image, OptionalArray grad_infill) {
   Memory memory;
-  CompositeBackward p{};
+  CompositesBackward p{};
   p.shape = shape_of(logits, image, samples);
   p.sampling = memory.sampling(rng, streams, temperature, antithetic);
   p.image_format = format_of(image), p.composite_format = format_of(grad_composites.value_or(image));
@@ -103,38 +99,35 @@ void composite_backward(const OptionalArray& grad_composites, const OptionalArra
 void masks_forward(const py::array& logits, Array<int64_t> rng, std::optional<Array<int64_t>> streams,
                    double temperature, bool antithetic, py::array masks, unsigned blocks) {
   Memory memory;
-  MaskForward p{shape_of(logits, masks.shape(2)), memory.sampling(rng, streams, temperature, antithetic),
-                logits.itemsize() == 8, memory.pointer(logits), memory.pointer(masks)};
+  MasksForward p{shape_of(logits, masks.shape(2)), memory.sampling(rng, streams, temperature, antithetic),
+                 logits.itemsize() == 8, memory.pointer(logits), memory.pointer(masks)};
   launch(p, blocks);
 }
 
 void masks_backward(const py::array& grad_masks, const py::array& logits, Array<int64_t> rng,
-                    std::optional<Array<int64_t>> streams, double temperature, bool antithetic,
-                    py::array grad_logits, unsigned blocks) {
+                    std::optional<Array<int64_t>> streams, double temperature, bool antithetic, py::array grad_logits,
+                    unsigned blocks) {
   Memory memory;
-  MaskBackward p{shape_of(logits, grad_masks.shape(2)),
-                 memory.sampling(rng, streams, temperature, antithetic),
-                 logits.itemsize() == 8,
-                 memory.pointer(logits),
-                 memory.pointer(grad_masks),
-                 memory.pointer(grad_logits)};
+  MasksBackward p{shape_of(logits, grad_masks.shape(2)),
+                  memory.sampling(rng, streams, temperature, antithetic),
+                  logits.itemsize() == 8,
+                  memory.pointer(logits),
+                  memory.pointer(grad_masks),
+                  memory.pointer(grad_logits)};
   launch(p, blocks);
 }
 
 void concrete_forward(const py::array& logits, const py::array& uniforms, double temperature, py::array masks,
                       unsigned blocks) {
   Memory memory;
-  ConcreteForward p{logits.size(),
-                    temperature,
-                    logits.itemsize() == 8,
-                    memory.pointer(logits),
-                    memory.pointer(uniforms),
-                    memory.pointer(masks)};
+  ConcreteForward p{
+      logits.size(),        temperature, logits.itemsize() == 8, memory.pointer(logits), memory.pointer(uniforms),
+      memory.pointer(masks)};
   launch(p, blocks);
 }
 
-void concrete_backward(const py::array& grad_masks, const py::array& masks, double temperature,
-                       py::array grad_logits, unsigned blocks) {
+void concrete_backward(const py::array& grad_masks, const py::array& masks, double temperature, py::array grad_logits,
+                       unsigned blocks) {
   Memory memory;
   ConcreteBackward p{masks.size(),
                      temperature,

@@ -5,11 +5,11 @@
 namespace sdfido::cuda {
 
 // Workspace is their own: it starts full of NaN, with tickets at zero, to which they must return.
-void launch(const CompositeForward& problem);
-void launch(const CompositeBackward& problem);
+void launch(const CompositesForward& problem);
+void launch(const CompositesBackward& problem);
 // `blocks` stride over the items.
-void launch(const MaskForward& problem, unsigned blocks);
-void launch(const MaskBackward& problem, unsigned blocks);
+void launch(const MasksForward& problem, unsigned blocks);
+void launch(const MasksBackward& problem, unsigned blocks);
 void launch(const ConcreteForward& problem, unsigned blocks);
 void launch(const ConcreteBackward& problem, unsigned blocks);
 

@@ -32,7 +32,7 @@ FORK = multiprocessing.get_context("fork")
 BARRIER = "__syncthreads();"
 TIME_LIMIT = 60  # seconds; a mutant that runs for longer is found, too
 DEVICE, TILE, MASKS = "cuda/device.cuh", "cuda/tile.cuh", "cuda/masks_kernel.cuh"
-FORWARD, BACKWARD = "cuda/forward_kernel.cuh", "cuda/backward_kernel.cuh"
+FORWARD, BACKWARD = "cuda/composites_forward_kernel.cuh", "cuda/backward_kernel.cuh"
 
 
 @dataclass

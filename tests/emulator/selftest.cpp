@@ -19,8 +19,7 @@ void bind_types(py::module_& module) {
     const dim3 grid(ceil_div(width, 32), ceil_div(height, 32));
     SIMT_LAUNCH(transpose<T>, grid, dim3(32, 8), in.pointer(), out.pointer(), height, width);
   });
-  module.def("uninitialised_shared",
-             [](Array<T> out) { SIMT_LAUNCH(uninitialised_shared<T>, 2, 64, out.pointer()); });
+  module.def("uninitialised_shared", [](Array<T> out) { SIMT_LAUNCH(uninitialised_shared<T>, 2, 64, out.pointer()); });
 }
 
 }  // namespace
@@ -29,28 +28,23 @@ PYBIND11_MODULE(emulator_selftest, module) {
   simt::bind_emulator(module);
   bind_types<float>(module);
   bind_types<double>(module);
-  module.def("last_block_sum",
-             [](Array<float> in, Array<float> partials, Array<unsigned> finished, Array<float> out) {
-               const Sum sum{in.pointer(), partials.pointer(), finished.pointer(), out.pointer(),
-                             static_cast<int>(in.size())};
-               SIMT_LAUNCH(last_block_sum<64>, static_cast<unsigned>(partials.size()), 64, sum);
-             });
+  module.def("last_block_sum", [](Array<float> in, Array<float> partials, Array<unsigned> finished, Array<float> out) {
+    const Sum sum{in.pointer(), partials.pointer(), finished.pointer(), out.pointer(), static_cast<int>(in.size())};
+    SIMT_LAUNCH(last_block_sum<64>, static_cast<unsigned>(partials.size()), 64, sum);
+  });
   module.def("segmented_scan", [](Array<int> in, Array<int> out, int width) {
     SIMT_LAUNCH(segmented_scan, 1, 32, in.pointer(), out.pointer(), width);
   });
-  module.def("shuffles", [](int amount, int width, Array<int> out) {
-    SIMT_LAUNCH(shuffles, 1, 32, amount, width, out.pointer());
-  });
+  module.def("shuffles",
+             [](int amount, int width, Array<int> out) { SIMT_LAUNCH(shuffles, 1, 32, amount, width, out.pointer()); });
   module.def("votes", [](Array<int> in, Array<unsigned> out) {
     SIMT_LAUNCH(votes, 1, static_cast<unsigned>(in.size()), in.pointer(), out.pointer());
   });
   module.def("copy", [](Array<float> in, Array<float> out) {
-    SIMT_LAUNCH(copy, ceil_div(in.size(), 4 * 64), 64, in.pointer(), out.pointer(),
-                static_cast<int>(in.size()));
+    SIMT_LAUNCH(copy, ceil_div(in.size(), 4 * 64), 64, in.pointer(), out.pointer(), static_cast<int>(in.size()));
   });
   module.def("tally", [](Array<int> in, int limit, Array<int> totals, Array<float> sum) {
-    SIMT_LAUNCH(tally, 1, static_cast<unsigned>(in.size()), in.pointer(), limit, totals.pointer(),
-                sum.pointer());
+    SIMT_LAUNCH(tally, 1, static_cast<unsigned>(in.size()), in.pointer(), limit, totals.pointer(), sum.pointer());
   });
   module.def("indices", [](std::array<unsigned, 3> grid, std::array<unsigned, 3> block, Array<unsigned> out) {
     SIMT_LAUNCH(indices, dim3(grid[0], grid[1], grid[2]), dim3(block[0], block[1], block[2]), out.pointer());
@@ -58,8 +52,7 @@ PYBIND11_MODULE(emulator_selftest, module) {
 
   // Faulty kernels that take one array: (threads, array).
 #define BIND_FAULTY(kernel) \
-  module.def(#kernel,       \
-             [](unsigned threads, Array<float> out) { SIMT_LAUNCH(kernel, 1, threads, out.pointer()); })
+  module.def(#kernel, [](unsigned threads, Array<float> out) { SIMT_LAUNCH(kernel, 1, threads, out.pointer()); })
   BIND_FAULTY(different_barriers);
   BIND_FAULTY(barrier_after_exit);
   BIND_FAULTY(barrier_against_shuffle);

@@ -20,7 +20,7 @@ WRONG = [
     ({"logits": [[0.0]]}, TypeError, r"logits must be a tensor \[N, K, h, w\], got list"),
     ({"logits": torch.zeros(2, 4, 4)}, ValueError, r"logits must be \[N, K, h, w\], got \[2, 4, 4\]"),
     ({"logits": torch.zeros(2, 2, 4, 4).half()}, TypeError, "logits must be float32 or float64, got torch.float16"),
-    ({"logits": torch.zeros(2, 0, 4, 4)}, ValueError, "logits must have at least one mask and one cell"),
+    ({"logits": torch.zeros(2, 0, 4, 4)}, ValueError, "logits must have no empty axis but the first"),
     (
         {"logits": torch.zeros(2, 2, 9, 4)},
         ValueError,

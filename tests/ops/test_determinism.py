@@ -27,6 +27,7 @@ import sdfido
 print(sdfido.build_info()["cpu_isa"])
 for case in CASES:
     results = case.run("native")
+    results |= {f"blend {name}": value for name, value in case.blend("native").items()}
     logits = case.operands()[0]
     results["masks"] = sdfido.sample_masks(logits, sdfido.make_rng(1), num_samples=5, temperature=case.temperature)
     results["concrete"] = sdfido.simplified_concrete(logits, torch.sigmoid(-logits), case.temperature)
@@ -71,7 +72,7 @@ def test_same_bits_at_every_instruction_set_level():
         assert found == level
     assert "baseline" in outputs
     assert all(lines == outputs["baseline"] for lines in outputs.values())
-    assert len(outputs["baseline"]) == 8 * len(CASES)
+    assert len(outputs["baseline"]) == 12 * len(CASES)
 
 
 def test_unknown_instruction_set_is_refused():
@@ -94,7 +95,7 @@ def test_same_bits_for_every_number_of_threads(case):
         results = []
         for threads in (1, 2, 3, 7):
             torch.set_num_threads(threads)
-            results.append(big.run("native"))
+            results.append(big.run("native") | {f"blend {k}": v for k, v in big.blend("native").items()})
     finally:
         torch.set_num_threads(before)
     for other in results[1:]:
@@ -114,6 +115,24 @@ def test_same_bits_alone_and_in_a_batch(device, cells):
         outputs = sdfido.sample_composites(leaf, image[part], infill[part], rng, num_samples=5, streams=streams[part])
         total = outputs.composites.square().sum() + (3 * outputs.sparsity + outputs.smoothness).sum()
         return *outputs, *torch.autograd.grad(total, leaf)
+
+    batch = run(slice(None))
+    for i in range(4):
+        for whole, alone in zip(batch, run(slice(i, i + 1)), strict=True):
+            assert torch.equal(whole[i : i + 1], alone)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("cells", [None, (7, 10)])
+def test_blended_same_bits_alone_and_in_a_batch(device, cells):
+    case = Case(4, 2, 5, 3, (30, 41), cells)
+    _, image, infill = case.operands(device)
+    masks = case.masks(device)
+
+    def run(part):
+        leaves = [t[part].clone().requires_grad_() for t in (masks, image, infill)]
+        composites = sdfido.blend(*leaves)
+        return composites, *torch.autograd.grad(composites.square().sum(), leaves)
 
     batch = run(slice(None))
     for i in range(4):

@@ -72,9 +72,7 @@ inline unsigned vote(const char* function, unsigned mask, bool predicate, const 
 
 }  // namespace simt
 
-inline void __syncwarp(unsigned mask = 0xFFFFFFFF, SIMT_WHERE) {
-  simt::vote("__syncwarp", mask, false, where);
-}
+inline void __syncwarp(unsigned mask = 0xFFFFFFFF, SIMT_WHERE) { simt::vote("__syncwarp", mask, false, where); }
 inline unsigned __ballot_sync(unsigned mask, int predicate, SIMT_WHERE) {
   return simt::vote("__ballot_sync", mask, predicate != 0, where);
 }
@@ -105,16 +103,13 @@ T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, SIMT_
 }
 template <typename T>
 T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32, SIMT_WHERE) {
-  const auto source = [=](int self, int, int end) {
-    return (self ^ (bits & 31)) < end ? self ^ (bits & 31) : self;
-  };
+  const auto source = [=](int self, int, int end) { return (self ^ (bits & 31)) < end ? self ^ (bits & 31) : self; };
   return simt::shuffle("__shfl_xor_sync", mask, value, width, source, where);
 }
 
 template <bool provided = false>
 unsigned __activemask() {
-  static_assert(provided,
-                "__activemask() depends on how the hardware happens to diverge: pass a known mask on");
+  static_assert(provided, "__activemask() depends on how the hardware happens to diverge: pass a known mask on");
   return 0;
 }
 

@@ -35,8 +35,7 @@ inline void prepare_context(Context* context, std::byte* stack, size_t size, voi
 using Context = void*;
 
 // noipa: the compiler must expect any memory to change during this call, for the other threads run in it.
-[[gnu::naked, gnu::noipa]] inline void switch_context([[maybe_unused]] Context* from,
-                                                      [[maybe_unused]] Context* to) {
+[[gnu::naked, gnu::noipa]] inline void switch_context([[maybe_unused]] Context* from, [[maybe_unused]] Context* to) {
   asm("push %rbp; push %rbx; push %r12; push %r13; push %r14; push %r15\n"
       "mov %rsp, (%rdi)\n"
       "mov (%rsi), %rsp\n"

@@ -85,9 +85,7 @@ std::string text(const Parts&... parts) {
   return stream.str();
 }
 
-inline std::string describe(const uint3& index) {
-  return text('(', index.x, ',', index.y, ',', index.z, ')');
-}
+inline std::string describe(const uint3& index) { return text('(', index.x, ',', index.y, ',', index.z, ')'); }
 
 inline std::string describe(const Where& where) {
   const std::string file = where.file_name();
@@ -117,8 +115,7 @@ inline uint64_t requested_order() {
   if (machine.requested_order || variable == nullptr) return machine.requested_order.value_or(0);
   char* end = nullptr;
   const uint64_t order = std::strtoull(variable, &end, 10);
-  if (end == variable || *end != '\0')
-    throw Error(text("SIMT_ORDER is '", variable, "'; it must be a number"));
+  if (end == variable || *end != '\0') throw Error(text("SIMT_ORDER is '", variable, "'; it must be a number"));
   return order;
 }
 

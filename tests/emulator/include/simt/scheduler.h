@@ -29,8 +29,7 @@ inline uint64_t meet_block(const char* function, bool value, const Where& where)
 }
 
 // Returns the value of lane `source`, or without one the lanes whose value is not 0.
-inline uint64_t meet_warp(const char* function, unsigned mask, uint64_t value, int source,
-                          const Where& where) {
+inline uint64_t meet_warp(const char* function, unsigned mask, uint64_t value, int source, const Where& where) {
   Thread& self = *machine.current;
   const size_t lanes = std::min<size_t>(warpSize, machine.threads.size() - (self.rank - self.lane()));
   const auto refuse = [&](const auto&... what) {

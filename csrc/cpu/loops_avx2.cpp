@@ -16,9 +16,9 @@
 
 #define SDFIDO_ISA avx2
 #define SDFIDO_LANES 4
-#include "rows.inl"
+#include "loops.inl"
 
-const sdfido::cpu::RowSet& sdfido::cpu::avx2_rows() { return avx2::row_set; }
+const sdfido::cpu::LoopSet& sdfido::cpu::avx2_loops() { return avx2::loop_set; }
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -18,9 +18,9 @@
 
 #define SDFIDO_ISA avx512
 #define SDFIDO_LANES 8
-#include "rows.inl"
+#include "loops.inl"
 
-const sdfido::cpu::RowSet& sdfido::cpu::avx512_rows() { return avx512::row_set; }
+const sdfido::cpu::LoopSet& sdfido::cpu::avx512_loops() { return avx512::loop_set; }
 
 #if defined(__clang__)
 #pragma clang attribute pop

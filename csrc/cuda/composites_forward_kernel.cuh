@@ -11,10 +11,10 @@ namespace sdfido::cuda {
 
 // Writes one sample's composite of the thread's pixels in channels [first, first + count).
 template <typename Stored, typename T>
-__device__ __forceinline__ void write_composite(const CompositePlan<CompositeForward>& plan,
-                                                const Place& place, int mask, int sample, int first,
-                                                int count, const T (&infill)[kChannels][4],
-                                                const T (&difference)[kChannels][4], const T (&m)[4]) {
+__device__ __forceinline__ void write_composite(const CompositesPlan<CompositesForward>& plan, const Place& place,
+                                                int mask, int sample, int first, int count,
+                                                const T (&infill)[kChannels][4], const T (&difference)[kChannels][4],
+                                                const T (&m)[4]) {
   const Shape& s = plan.problem.shape;
   const Pixels pixels = place.pixels(s);
   const int64_t number = (place.image * s.masks + mask) * s.samples + sample;
@@ -33,15 +33,15 @@ __device__ __forceinline__ void write_composite(const CompositePlan<CompositeFor
       store_vector(out + int64_t{pixels.offset} * kChannels + part * 4, values);
     }
   } else {
-    const Channel channel(plan, pixels, first);
-    Stored* to = out + channel.offset;
+    const ChannelWalk walk(plan, pixels, first);
+    Stored* to = out + walk.offset;
 #pragma unroll
-    for (int c = 0; c < kChannels; ++c, to += channel.next) {
+    for (int c = 0; c < kChannels; ++c, to += walk.next) {
       if (c >= count) continue;
       T values[4];
 #pragma unroll
       for (int i = 0; i < 4; ++i) values[i] = composite(infill[c][i], difference[c][i], m[i]);
-      store_four(to, channel.stride, channel.vector, pixels.valid, values);
+      store_four(to, walk.stride, walk.vector, pixels.valid, values);
     }
   }
 }
@@ -54,8 +54,8 @@ struct BlockSums {
   // All threads; when it returns, none of them reads the tile any more. The sums of one mask go to the
   // block's place.
   template <typename T>
-  __device__ __forceinline__ void add(const CompositePlan<CompositeForward>& plan, const Place& place,
-                                      int mask, const LogitsTile<T>& tile, int first_row, int first_column) {
+  __device__ __forceinline__ void add(const CompositesPlan<CompositesForward>& plan, const Place& place, int mask,
+                                      const LogitsTile<T>& tile, int first_row, int first_column) {
     const Shape& s = plan.problem.shape;
     const int thread = thread_index();
     const int row = thread / kThreadColumns, column = thread % kThreadColumns * kVector;
@@ -67,8 +67,7 @@ struct BlockSums {
 #pragma unroll 1
       for (int i = 0; i < min(kVector, left); ++i) {
         area += static_cast<double>(here);
-        if (below > 0)
-          change += static_cast<double>(variation(keep_rate(tile.at(row + 1, column + i)), here));
+        if (below > 0) change += static_cast<double>(variation(keep_rate(tile.at(row + 1, column + i)), here));
         if (i + 1 == left) break;
         const T right = keep_rate(tile.at(row, column + i + 1));
         change += static_cast<double>(variation(right, here));
@@ -91,8 +90,7 @@ struct BlockSums {
 
 // The last block of an image adds up all blocks' sums, in the order of the tiles.
 template <typename T>
-__device__ __forceinline__ void finish_penalties(const CompositePlan<CompositeForward>& plan,
-                                                 const Place& place) {
+__device__ __forceinline__ void finish_penalties(const CompositesPlan<CompositesForward>& plan, const Place& place) {
   const Shape& s = plan.problem.shape;
   if (!last_block(plan.tickets + place.image, static_cast<uint32_t>(plan.tiles.count()))) return;
   for (int64_t i = threadIdx.x; i < 2 * s.masks; i += kThreads) {
@@ -116,7 +114,7 @@ union ForwardMemory {
 
 template <typename T, typename Stored>
 __global__ void __launch_bounds__(kThreads, kBlocks<T>)
-    forward_full_kernel(const __grid_constant__ CompositePlan<CompositeForward> plan) {
+    forward_full_kernel(const __grid_constant__ CompositesPlan<CompositesForward> plan) {
   __shared__ Place place;
   __shared__ RandomState random;
   __shared__ LogitsTile<T> tile;
@@ -148,7 +146,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
 
 template <typename T, typename Stored>
 __global__ void __launch_bounds__(kThreads, kBlocks<T>)
-    forward_low_kernel(const __grid_constant__ CompositePlan<CompositeForward> plan) {
+    forward_low_kernel(const __grid_constant__ CompositesPlan<CompositesForward> plan) {
   __shared__ Place place;
   __shared__ RandomState random;
   __shared__ LogitsTile<T> tile;
@@ -178,12 +176,11 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
       if (first == 0) {
         // Tiles of cells are at most as many as tiles of pixels: the first blocks take one each.
         auto number = static_cast<uint32_t>(place.tile);
-        forget(number);
+        opaque(number);
         const auto columns = static_cast<uint32_t>(tiles_of(s.cell_rows, s.cell_columns).columns);
         const int first_row = static_cast<int>(number / columns) * kTileHeight;
         const int first_column = static_cast<int>(number % columns) * kTileWidth;
-        if (first_row < s.cell_rows)
-          tile.load(plan, place.image * s.masks + mask, first_row, first_column, false);
+        if (first_row < s.cell_rows) tile.load(plan, place.image * s.masks + mask, first_row, first_column, false);
         __syncthreads();  // before others read the logits
         sums.add(plan, place, mask, tile, first_row, first_column);
       }

@@ -1,10 +1,10 @@
-// The loops behind rows.h. Included by rows_<isa>.cpp, with its instruction set switched on, and with
+// The loops behind loops.h. Included by loops_<isa>.cpp, with its instruction set switched on, and with
 // SDFIDO_ISA, the level's name, and SDFIDO_LANES, the number of 64-bit lanes of its vectors.
 #include "../math/composite.h"
 #include "../math/concrete.h"
 #include "../math/penalties.h"
 #include "../math/upsample.h"
-#include "rows.h"
+#include "loops.h"
 
 #if defined(__clang__)
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
@@ -40,15 +40,12 @@ struct VectorLanes {
   }
   SDFIDO_INLINE Lanes high_xor(const Lanes& product, const Lanes& b, uint32_t c) const {
 #if SDFIDO_LANES == 8
-    return (Lanes)_mm512_ternarylogic_epi64((__m512i)(product >> 32), (__m512i)b, (__m512i)(Lanes{} + c),
-                                            0x96);
+    return (Lanes)_mm512_ternarylogic_epi64((__m512i)(product >> 32), (__m512i)b, (__m512i)(Lanes{} + c), 0x96);
 #else
     return (product >> 32) ^ b ^ uint64_t{c};
 #endif
   }
-  SDFIDO_INLINE Pair product(const Pair& a, uint32_t b) const {
-    return {product(a.first, b), product(a.second, b)};
-  }
+  SDFIDO_INLINE Pair product(const Pair& a, uint32_t b) const { return {product(a.first, b), product(a.second, b)}; }
   SDFIDO_INLINE Pair high_xor(const Pair& product, const Pair& b, uint32_t c) const {
     return {high_xor(product.first, b.first, c), high_xor(product.second, b.second, c)};
   }
@@ -89,16 +86,16 @@ void prepare(const T* __restrict logits, T* __restrict prepared, int64_t n) {
 }
 
 template <typename T, int kPower>
-void masks(const uint32_t* __restrict words, uint32_t flip, const T* __restrict prepared,
-           T inverse_temperature, T* __restrict masks, int64_t n) {
+void masks(const uint32_t* __restrict words, uint32_t flip, const T* __restrict prepared, T inverse_temperature,
+           T* __restrict masks, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i)
     masks[i] = mask_of_odds<kPower>(odds_of_word<T>(words[i] ^ flip), prepared[i], inverse_temperature);
 }
 
 template <typename T, int kPower>
-void add_slopes(const uint32_t* __restrict words, uint32_t flip, const T* __restrict prepared,
-                T inverse_temperature, const T* __restrict grad, T* __restrict sum, int64_t n) {
+void add_slopes(const uint32_t* __restrict words, uint32_t flip, const T* __restrict prepared, T inverse_temperature,
+                const T* __restrict grad, T* __restrict sum, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) {
     const T m = mask_of_odds<kPower>(odds_of_word<T>(words[i] ^ flip), prepared[i], inverse_temperature);
@@ -107,8 +104,7 @@ void add_slopes(const uint32_t* __restrict words, uint32_t flip, const T* __rest
 }
 
 template <typename T, typename Stored>
-void load_image(const void* image, int64_t offset, int64_t stride, T* __restrict out, int64_t out_stride,
-                int64_t n) {
+void load_image(const void* image, int64_t offset, int64_t stride, T* __restrict out, int64_t out_stride, int64_t n) {
   const Stored* __restrict in = static_cast<const Stored*>(image) + offset;
   if (stride == 1 && out_stride == 1) {
     INDEPENDENT
@@ -171,8 +167,7 @@ void stream(const void* from, void* to, int64_t bytes) {
                           _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + j)));
 #else
     for (int64_t j = i; j < i + kLine; j += 16)
-      _mm_stream_si128(reinterpret_cast<__m128i*>(out + j),
-                       _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + j)));
+      _mm_stream_si128(reinterpret_cast<__m128i*>(out + j), _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + j)));
 #endif
   }
   in += i, out += i, bytes -= i;
@@ -202,8 +197,8 @@ void project_planes(const void* grad, int64_t offset, int64_t channel_stride, co
 }
 
 template <typename T, typename Stored, int kChannels>
-void project_pixels(const void* grad, int64_t offset, int64_t, const T* __restrict difference,
-                    T* __restrict out, int64_t channels, int64_t n) {
+void project_pixels(const void* grad, int64_t offset, int64_t, const T* __restrict difference, T* __restrict out,
+                    int64_t channels, int64_t n) {
   const int64_t count = kChannels ? kChannels : channels;
   const Stored* __restrict in = static_cast<const Stored*>(grad) + offset;
   INDEPENDENT
@@ -232,16 +227,14 @@ void add_image_gradients(const void* grad, int64_t offset, int64_t channel_strid
 }
 
 template <typename T>
-void interpolate_columns(const T* __restrict cells, const int32_t* __restrict first,
-                         const int32_t* __restrict second, const T* __restrict weight, T* __restrict out,
-                         int64_t n) {
+void interpolate_columns(const T* __restrict cells, const int32_t* __restrict first, const int32_t* __restrict second,
+                         const T* __restrict weight, T* __restrict out, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) out[i] = interpolate(cells[first[i]], cells[second[i]], weight[i]);
 }
 
 template <typename T>
-void interpolate_rows(const T* __restrict first, const T* __restrict second, T weight, T* __restrict out,
-                      int64_t n) {
+void interpolate_rows(const T* __restrict first, const T* __restrict second, T weight, T* __restrict out, int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) out[i] = interpolate(first[i], second[i], weight);
 }
@@ -302,8 +295,8 @@ void penalties(const T* __restrict rates, const T* __restrict below, double* __r
 }
 
 template <typename T>
-void add_penalty_gradient(const T* __restrict above, const T* __restrict rates, const T* __restrict below,
-                          T sparsity, T smoothness, T* __restrict grad, int64_t n) {
+void add_penalty_gradient(const T* __restrict above, const T* __restrict rates, const T* __restrict below, T sparsity,
+                          T smoothness, T* __restrict grad, int64_t n) {
   // A neighbour that is not there stands in for itself: its slope is 0.
   const T *up = above ? above : rates, *down = below ? below : rates;
   for (int64_t i = 0; i < n; i += n > 1 ? n - 1 : 1) {  // first and last cell
@@ -316,8 +309,8 @@ void add_penalty_gradient(const T* __restrict above, const T* __restrict rates, 
 }
 
 template <typename T, int kPower>
-void concrete(const T* __restrict logits, const T* __restrict uniforms, T inverse_temperature,
-              T* __restrict masks, int64_t n) {
+void concrete(const T* __restrict logits, const T* __restrict uniforms, T inverse_temperature, T* __restrict masks,
+              int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) {
     masks[i] = mask_of_uniform<kPower>(logits[i], uniforms[i], inverse_temperature);
@@ -325,109 +318,110 @@ void concrete(const T* __restrict logits, const T* __restrict uniforms, T invers
 }
 
 template <typename T>
-void concrete_gradient(const T* __restrict masks, const T* __restrict grad, T inverse_temperature,
-                       T* __restrict out, int64_t n) {
+void concrete_gradient(const T* __restrict masks, const T* __restrict grad, T inverse_temperature, T* __restrict out,
+                       int64_t n) {
   INDEPENDENT
   for (int64_t i = 0; i < n; ++i) out[i] = grad[i] * mask_slope(masks[i]) * inverse_temperature;
 }
 
 template <typename T, int... kPowers>
-void choose_power(Rows<T>& rows, int power, std::integer_sequence<int, kPowers...>) {
+void choose_power(Loops<T>& loops, int power, std::integer_sequence<int, kPowers...>) {
   const auto choose = [&](auto constant) {
     constexpr int kPower = decltype(constant)::value;
     if (power != kPower) return;
-    rows.prepare = prepare<T, kPower>;
-    rows.masks = masks<T, kPower>;
-    rows.add_slopes = add_slopes<T, kPower>;
-    rows.concrete = concrete<T, kPower>;
+    loops.prepare = prepare<T, kPower>;
+    loops.masks = masks<T, kPower>;
+    loops.add_slopes = add_slopes<T, kPower>;
+    loops.concrete = concrete<T, kPower>;
   };
   (choose(std::integral_constant<int, kPowers>{}), ...);
 }
 
 template <typename T, typename Stored>
-void choose_image(Rows<T>& rows) {
-  rows.load_image = load_image<T, Stored>;
-  rows.store_image = store_image<T, Stored>;
+void choose_image(Loops<T>& loops) {
+  loops.load_image = load_image<T, Stored>;
+  loops.store_image = store_image<T, Stored>;
 }
 
 template <typename T, typename Stored, int kChannels>
-void choose_channels(Rows<T>& rows, bool channels_last) {
-  rows.blend = channels_last ? blend_pixels<T, Stored, kChannels> : blend_planes<T, Stored>;
-  rows.project = channels_last ? project_pixels<T, Stored, kChannels> : project_planes<T, Stored, kChannels>;
+void choose_channels(Loops<T>& loops, bool channels_last) {
+  loops.blend = channels_last ? blend_pixels<T, Stored, kChannels> : blend_planes<T, Stored>;
+  loops.project = channels_last ? project_pixels<T, Stored, kChannels> : project_planes<T, Stored, kChannels>;
 }
 
 template <typename T, typename Stored>
-void choose_composite(Rows<T>& rows, const RowChoice& choice) {
+void choose_composite(Loops<T>& loops, const LoopChoice& choice) {
   switch (choice.channels) {
     case 1:
-      choose_channels<T, Stored, 1>(rows, choice.channels_last);
+      choose_channels<T, Stored, 1>(loops, choice.channels_last);
       break;
     case 3:
-      choose_channels<T, Stored, 3>(rows, choice.channels_last);
+      choose_channels<T, Stored, 3>(loops, choice.channels_last);
       break;
     default:
-      choose_channels<T, Stored, 0>(rows, choice.channels_last);
+      choose_channels<T, Stored, 0>(loops, choice.channels_last);
   }
-  rows.add_image_gradients =
+  loops.add_image_gradients =
       choice.channels_last ? add_image_gradients<T, Stored, true> : add_image_gradients<T, Stored, false>;
 }
 
 template <typename T>
-Rows<T> common_rows(const RowChoice& choice) {
-  Rows<T> rows{};
-  rows.words = words;
-  rows.subtract = subtract<T>;
-  rows.stream = stream;
-  rows.interpolate_columns = interpolate_columns<T>;
-  rows.interpolate_rows = interpolate_rows<T>;
-  rows.add_scaled = add_scaled<T>;
-  rows.gather_columns = gather_columns<T>;
-  rows.scale = scale<T>;
-  rows.rates = cpu::SDFIDO_ISA::rates<T>;
-  rows.penalties = penalties<T>;
-  rows.add_penalty_gradient = add_penalty_gradient<T>;
-  rows.concrete_gradient = concrete_gradient<T>;
-  choose_power(rows, choice.power, std::integer_sequence<int, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20>{});
-  return rows;
+Loops<T> common_loops(const LoopChoice& choice) {
+  Loops<T> loops{};
+  loops.words = words;
+  loops.load_masks = load_image<T, T>;
+  loops.subtract = subtract<T>;
+  loops.stream = stream;
+  loops.interpolate_columns = interpolate_columns<T>;
+  loops.interpolate_rows = interpolate_rows<T>;
+  loops.add_scaled = add_scaled<T>;
+  loops.gather_columns = gather_columns<T>;
+  loops.scale = scale<T>;
+  loops.rates = cpu::SDFIDO_ISA::rates<T>;
+  loops.penalties = penalties<T>;
+  loops.add_penalty_gradient = add_penalty_gradient<T>;
+  loops.concrete_gradient = concrete_gradient<T>;
+  choose_power(loops, choice.power, std::integer_sequence<int, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20>{});
+  return loops;
 }
 
-Rows<float> float32_rows(const RowChoice& choice) {
-  auto rows = common_rows<float>(choice);
+Loops<float> float32_loops(const LoopChoice& choice) {
+  auto loops = common_loops<float>(choice);
   switch (choice.image_format) {
     case Format::kBFloat16:
-      choose_image<float, BFloat16>(rows);
+      choose_image<float, BFloat16>(loops);
       break;
     case Format::kFloat16:
-      choose_image<float, Float16>(rows);
+      choose_image<float, Float16>(loops);
       break;
     default:
-      choose_image<float, float>(rows);
+      choose_image<float, float>(loops);
   }
   switch (choice.composite_format) {
     case Format::kBFloat16:
-      choose_composite<float, BFloat16>(rows, choice);
+      choose_composite<float, BFloat16>(loops, choice);
       break;
     case Format::kFloat16:
-      choose_composite<float, Float16>(rows, choice);
+      choose_composite<float, Float16>(loops, choice);
       break;
     default:
-      choose_composite<float, float>(rows, choice);
+      choose_composite<float, float>(loops, choice);
   }
-  return rows;
+  return loops;
 }
 
-Rows<double> float64_rows(const RowChoice& choice) {
-  auto rows = common_rows<double>(choice);
-  choose_image<double, double>(rows);
-  choose_composite<double, double>(rows, choice);
-  return rows;
+Loops<double> float64_loops(const LoopChoice& choice) {
+  auto loops = common_loops<double>(choice);
+  choose_image<double, double>(loops);
+  choose_composite<double, double>(loops, choice);
+  return loops;
 }
 
 }  // namespace
 
 #define SDFIDO_STRING(x) #x
 #define SDFIDO_NAME(x) SDFIDO_STRING(x)
-const RowSet row_set{SDFIDO_NAME(SDFIDO_ISA), float32_rows, float64_rows};
+const LoopSet loop_set{SDFIDO_NAME(SDFIDO_ISA), float32_loops, float64_loops};
 
 }  // namespace sdfido::cpu::SDFIDO_ISA
 

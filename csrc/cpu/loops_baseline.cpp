@@ -10,6 +10,6 @@
 
 #define SDFIDO_ISA baseline
 #define SDFIDO_LANES 2
-#include "rows.inl"
+#include "loops.inl"
 
-const sdfido::cpu::RowSet& sdfido::cpu::baseline_rows() { return baseline::row_set; }
+const sdfido::cpu::LoopSet& sdfido::cpu::baseline_loops() { return baseline::loop_set; }

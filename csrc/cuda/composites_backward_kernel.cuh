@@ -9,19 +9,18 @@
 
 namespace sdfido::cuda {
 
-using BackwardPlan = CompositePlan<CompositeBackward>;
+using BackwardPlan = CompositesPlan<CompositesBackward>;
 
 // Calls visit(c, i, g) for the gradients g of one sample's composite at the thread's pixels i, channels first
 // + c for c in [0, count): for each pixel in the order of the channels.
 template <typename Stored, typename T, typename Visit>
-__device__ __forceinline__ void for_each_gradient(const BackwardPlan& plan, const Place& place, int mask,
-                                                  int sample, int first, int count, Visit visit) {
+__device__ __forceinline__ void for_each_gradient(const BackwardPlan& plan, const Place& place, int mask, int sample,
+                                                  int first, int count, Visit visit) {
   const Shape& s = plan.problem.shape;
   const Pixels pixels = place.pixels(s);
   if (pixels.valid <= 0) return;
   const int64_t number = (place.image * s.masks + mask) * s.samples + sample;
-  const Stored* const in =
-      static_cast<const Stored*>(plan.problem.grad_composites) + number * s.channels * s.pixels();
+  const Stored* const in = static_cast<const Stored*>(plan.problem.grad_composites) + number * s.channels * s.pixels();
   if (plan.problem.channels_last && kChannels == s.channels && plan.vector_composites) {
     // Four pixels of all channels are 4 * kChannels elements in a row.
 #pragma unroll
@@ -32,13 +31,13 @@ __device__ __forceinline__ void for_each_gradient(const BackwardPlan& plan, cons
       for (int i = 0; i < 4; ++i) visit((part * 4 + i) % kChannels, (part * 4 + i) / kChannels, values[i]);
     }
   } else {
-    const Channel channel(plan, pixels, first);
-    const Stored* from = in + channel.offset;
+    const ChannelWalk walk(plan, pixels, first);
+    const Stored* from = in + walk.offset;
 #pragma unroll
-    for (int c = 0; c < kChannels; ++c, from += channel.next) {
+    for (int c = 0; c < kChannels; ++c, from += walk.next) {
       if (c >= count) continue;
       T values[4];
-      load_four(from, channel.stride, channel.vector, pixels.valid, values);
+      load_four(from, walk.stride, walk.vector, pixels.valid, values);
 #pragma unroll
       for (int i = 0; i < 4; ++i) visit(c, i, values[i]);
     }
@@ -131,8 +130,7 @@ struct PenaltyWeights {
 
   __device__ __forceinline__ void load(const BackwardPlan& plan, int64_t plane) {
     const auto share = [&](const void* grad) {
-      return grad ? load_one(static_cast<const T*>(grad) + plane) / static_cast<T>(plan.problem.shape.cells())
-                  : T(0);
+      return grad ? load_one(static_cast<const T*>(grad) + plane) / static_cast<T>(plan.problem.shape.cells()) : T(0);
     };
     sparsity = share(plan.problem.grad_sparsity);
     smoothness = share(plan.problem.grad_smoothness);
@@ -141,9 +139,8 @@ struct PenaltyWeights {
 
 // The penalties' gradient at pixel i of the thread, at full resolution.
 template <typename T>
-__device__ __forceinline__ T penalty_gradient_at(const LogitsTile<T>& tile, const Shape& s,
-                                                 const Place& place, const Pixels& pixels, int i,
-                                                 const PenaltyWeights<T>& weights) {
+__device__ __forceinline__ T penalty_gradient_at(const LogitsTile<T>& tile, const Shape& s, const Place& place,
+                                                 const Pixels& pixels, int i, const PenaltyWeights<T>& weights) {
   const int x = pixels.column + i, y = pixels.row, column = x - place.first_column, row = y - place.first_row;
   const T here = keep_rate(tile.at(row, column));
   return penalty_gradient(here, x > 0 ? keep_rate(tile.at(row, column - 1)) : here,
@@ -243,10 +240,9 @@ __device__ __forceinline__ void combine_tiles(const BackwardPlan& plan, int64_t 
     PenaltyWeights<T> weights;
     weights.load(plan, plane);
     const T here = rate(y, x);
-    sum +=
-        penalty_gradient(here, x > 0 ? rate(y, x - 1) : here, x + 1 < s.cell_columns ? rate(y, x + 1) : here,
-                         y > 0 ? rate(y - 1, x) : here, y + 1 < s.cell_rows ? rate(y + 1, x) : here,
-                         weights.sparsity, weights.smoothness);
+    sum += penalty_gradient(here, x > 0 ? rate(y, x - 1) : here, x + 1 < s.cell_columns ? rate(y, x + 1) : here,
+                            y > 0 ? rate(y - 1, x) : here, y + 1 < s.cell_rows ? rate(y + 1, x) : here,
+                            weights.sparsity, weights.smoothness);
     store_one(static_cast<T*>(plan.problem.grad_logits) + plane * s.cells() + cell, sum);
   }
 }

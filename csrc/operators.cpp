@@ -1,27 +1,30 @@
-// Every operator's schema. Backends are in cpu/ and cuda/, fake kernels and autograd in sdfido/ops.py.
-#include "ops.h"
-
+// Every operator's schema. Backends are in cpu/ and cuda/, fake kernels and autograd in sdfido/ops.
 #include <Python.h>
+
+#include <string>
+
+#include "checks.h"
 
 STABLE_TORCH_LIBRARY(sdfido, m) {
   m.def(
-      "sample_masks(Tensor logits, Tensor rng, Tensor? streams, int num_samples, float temperature, bool "
-      "antithetic)"
+      "sample_masks(Tensor logits, Tensor rng, Tensor? streams, int num_samples, float temperature, bool antithetic)"
       " -> Tensor");
   m.def(
       "sample_masks_backward(Tensor grad, Tensor logits, Tensor rng, Tensor? streams, int num_samples,"
       " float temperature, bool antithetic) -> Tensor");
   m.def(
-      "sample_composites(Tensor logits, Tensor image, Tensor infill, Tensor rng, Tensor? streams, int "
-      "num_samples,"
+      "sample_composites(Tensor logits, Tensor image, Tensor infill, Tensor rng, Tensor? streams, int num_samples,"
       " float temperature, bool antithetic, ScalarType dtype, bool channels_last)"
       " -> (Tensor composites, Tensor sparsity, Tensor smoothness)");
   m.def(
       "sample_composites_backward(Tensor? grad_composites, Tensor? grad_sparsity, Tensor? grad_smoothness,"
-      " Tensor logits, Tensor image, Tensor infill, Tensor rng, Tensor? streams, int num_samples, float "
-      "temperature,"
+      " Tensor logits, Tensor image, Tensor infill, Tensor rng, Tensor? streams, int num_samples, float temperature,"
       " bool antithetic, bool image_gradient, bool infill_gradient)"
       " -> (Tensor grad_logits, Tensor grad_image, Tensor grad_infill)");
+  m.def("blend(Tensor masks, Tensor image, Tensor infill, ScalarType dtype, bool channels_last) -> Tensor");
+  m.def(
+      "blend_backward(Tensor grad, Tensor masks, Tensor image, Tensor infill, bool masks_gradient,"
+      " bool image_gradient, bool infill_gradient) -> (Tensor grad_masks, Tensor grad_image, Tensor grad_infill)");
   m.def("simplified_concrete(Tensor logits, Tensor u, float temperature) -> Tensor");
   m.def("simplified_concrete_backward(Tensor grad, Tensor masks, float temperature) -> Tensor");
   m.def("cpu_isa() -> str");
@@ -34,13 +37,10 @@ STABLE_TORCH_LIBRARY(sdfido, m) {
 
 static std::string cuda_archs() { return SDFIDO_CUDA_ARCHS; }
 
-STABLE_TORCH_LIBRARY_IMPL(sdfido, CompositeExplicitAutograd, m) {
-  m.impl("cuda_archs", TORCH_BOX(&cuda_archs));
-}
+STABLE_TORCH_LIBRARY_IMPL(sdfido, CompositeExplicitAutograd, m) { m.impl("cuda_archs", TORCH_BOX(&cuda_archs)); }
 
 // `import sdfido._C` loads this library; loading it registers the operators.
 PyMODINIT_FUNC PyInit__C() {
-  static PyModuleDef module = {
-      PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
+  static PyModuleDef module = {PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
   return PyModule_Create(&module);
 }
