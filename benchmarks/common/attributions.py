@@ -11,8 +11,8 @@ import torch
 from captum.attr import IntegratedGradients, LayerGradCam, Occlusion, Saliency
 from torch import Tensor, nn
 
-from sdfido import reference
-from sdfido.infill import Blur
+from sdfido.infills import Blur
+from sdfido.ops.functional import upsample
 
 Maps = dict[str, Tensor]
 """Importance [N, H, W] by the map's name, high where important."""
@@ -62,4 +62,4 @@ def grad_cam(
         layer = model[-4]
     method = LayerGradCam(model, layer)
     found = method.attribute(images, targets, attribute_to_layer_input=of_input, relu_attributions=True)
-    return {"map": reference.upsample(found.detach()[:, 0], images.shape[-2:])}
+    return {"map": upsample(found.detach()[:, 0], (images.shape[2], images.shape[3]))}

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.common import drawing
-from benchmarks.common.paths import BUILD
 from benchmarks.common.drawing import Drawings
+from benchmarks.common.paths import BUILD
 from sdfido.files import replacing
 from sdfido.models import Classifier
 from sdfido.normalization import Normalization

@@ -61,9 +61,12 @@ class Drawings:
     pixels: Tensor  #: [N, 3, H, W], 0..1
     labels: Tensor  #: species [N], int64
     truth: Tensor  #: where the species shows [N, H, W], bool
-    boxes: (
-        Tensor  #: of the truth: first row, first column, last row + 1, last column + 1 [N, 4]; zeros where it is empty
-    )
+    #: of the truth: first row, first column, last row + 1, last column + 1 [N, 4]; zeros where it is empty
+    boxes: Tensor
+
+    def some(self, index: Tensor | slice) -> Drawings:
+        """The drawings at these places."""
+        return Drawings(self.pixels[index], self.labels[index], self.truth[index], self.boxes[index])
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-import sdfido
-from sdfido.objectives import log_odds, probability
+from sdfido.infills import Blur
+from sdfido.ops.functional import blend
+from sdfido.scores import log_odds, probability
 
 
 @dataclass
@@ -48,8 +48,8 @@ class ScoredClassifier:
 
 
 def sample(logit_p: Tensor, batch_size: int, temperature: float = 0.1) -> Tensor:
-    """Keep masks [B, 1, h, w]; sigmoid(logit_p) is a dropout rate."""
-    u = torch.rand(batch_size, 1, *logit_p.shape, device=logit_p.device)
+    """Keep masks [B, h, w]; sigmoid(logit_p) is a dropout rate."""
+    u = torch.rand(batch_size, *logit_p.shape, device=logit_p.device)
     return 1 - torch.sigmoid((logit_p + torch.log((u + 1e-7) / (1 - u + 1e-7))) / temperature)
 
 
@@ -68,13 +68,10 @@ class FIDO(nn.Module):
     @classmethod
     def new(cls, im: Tensor, mask_config: MaskConfig, *, device: torch.device | str) -> "FIDO":
         size = (mask_config.mask_size,) * 2 if mask_config.mask_size else im.shape[-2:]
-        return cls(size, infill=sdfido.infill.Blur()(im[None])[0]).to(device)
+        return cls(size, infill=Blur()(im[None])[0]).to(device)
 
     def composites(self, X: Tensor, logit_p: Tensor, batch_size: int) -> Tensor:
-        masks = sample(logit_p, batch_size)
-        if masks.shape[-2:] != X.shape[-2:]:
-            masks = F.interpolate(masks, size=X.shape[-2:], mode="bilinear")
-        return self.infill + masks * (X - self.infill)
+        return blend(sample(logit_p, batch_size), X, self.infill)
 
     def fit(self, im: Tensor, y: int, clf: Any, config: FIDOConfig) -> None:
         optimizer = torch.optim.AdamW(self.parameters(), lr=config.learning_rate, eps=0.1, weight_decay=0)

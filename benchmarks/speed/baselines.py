@@ -6,15 +6,10 @@ from torch.rand. None keeps what it does not need, and all leave gradients to au
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from sdfido.ops.functional import blend, penalties
 
 Result = tuple[list[Tensor], Tensor, Tensor]
-
-
-def penalties(logits: Tensor) -> tuple[Tensor, Tensor]:
-    rates = torch.sigmoid(logits)
-    variation = rates.diff(dim=-1).abs().sum((-2, -1)) + rates.diff(dim=-2).abs().sum((-2, -1))
-    return rates.mean((-2, -1)), variation / (logits.shape[-2] * logits.shape[-1])
 
 
 def uniform(like: Tensor) -> Tensor:
@@ -26,10 +21,8 @@ def _noise(like: Tensor) -> Tensor:
     return torch.log(u) - torch.log1p(-u)
 
 
-def _blend(masks: Tensor, image: Tensor, infill: Tensor, dtype: torch.dtype | None, channels_last: bool) -> Tensor:
-    if masks.shape[-2:] != image.shape[-2:]:
-        masks = F.interpolate(masks, size=image.shape[-2:], mode="bilinear", align_corners=False)
-    composites = infill + masks * (image - infill)
+def stored(composites: Tensor, image: Tensor, dtype: torch.dtype | None, channels_last: bool) -> Tensor:
+    """Composites as the classifier is given them."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     return composites.to(dtype or image.dtype, memory_format=layout)
 
@@ -54,8 +47,8 @@ def loop(
                 noise = _noise(keep)
             else:
                 noise.neg_()
-            masks = torch.sigmoid((keep + noise) / temperature)
-            composites.append(_blend(masks, image, infill, dtype, channels_last))
+            masks = torch.sigmoid((keep + noise) / temperature)[:, 0]
+            composites.append(stored(blend(masks, image, infill), image, dtype, channels_last))
     return (composites, *penalties(logits))
 
 
@@ -76,6 +69,6 @@ def vectorised(
     noise = _noise(logits[:, :, None].expand(n, k, draws, h, w))
     if antithetic:
         noise = torch.stack([noise, -noise], dim=3).flatten(2, 3)[:, :, :num_samples]
-    masks = torch.sigmoid((logits[:, :, None] + noise) / temperature).reshape(-1, 1, h, w)
+    masks = torch.sigmoid((logits[:, :, None] + noise) / temperature).reshape(-1, h, w)
     expanded = [t[:, None].expand(n, k * num_samples, *t.shape[1:]).flatten(0, 1) for t in (image, infill)]
-    return ([_blend(masks, *expanded, dtype, channels_last)], *penalties(logits))
+    return ([stored(blend(masks, *expanded), image, dtype, channels_last)], *penalties(logits))

@@ -25,6 +25,7 @@ from benchmarks.common.measuring import machine, measure
 from benchmarks.common.report import machine as machine_line
 from benchmarks.common.report import table
 from sdfido import models
+from sdfido.infills import Blur
 
 PAGE = paths.DOCS / "guides/migration.md"
 # What the code of a change computes, which is differentiated in the logits; none: the code has its own backward pass.
@@ -55,7 +56,7 @@ def setting(size: int, samples: int, cells: int, clf: Any, iterations: int) -> d
     return {
         "logits": torch.randn(1, 2, cells, cells, generator=generator).requires_grad_(),
         "image": image,
-        "infill": sdfido.infill.Blur()(image),
+        "infill": Blur()(image),
         "num_samples": samples,
         "temperature": 0.1,
         "im": image[0],

@@ -16,7 +16,7 @@ import sdfido
 from benchmarks.common.measuring import Step
 from benchmarks.speed import baselines
 from sdfido import models
-from sdfido.objectives import log_odds
+from sdfido.scores import log_odds
 
 STAGES = ("mask samples", "classifier forward", "classifier backward", "mask gradient", "optimiser")
 FORMS = {"float32": "float32, channels-first", "bfloat16": "bfloat16, channels-last"}

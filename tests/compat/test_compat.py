@@ -1,8 +1,6 @@
-"""The drop-ins of sdfido.compat: held against plain PyTorch written here, and against what their page promises."""
+"""The drop-ins of sdfido.compat: held against plain PyTorch written here."""
 
-import ast
 import inspect
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -707,66 +705,3 @@ def test_fit_refuses_before_it_changes_anything(arguments, kind, says):
     assert torch.equal(torch.stack(fido.params), before)
     assert not calls
     assert not clf.batches
-
-
-# The page
-
-
-@pytest.fixture
-def page(monkeypatch):
-    """The benchmark that runs the page's code."""
-    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-    import swap_in
-
-    return swap_in
-
-
-def run(page, swap, side, **sizes):
-    names = page.setting(**{"size": SIZE, "samples": 6, "cells": CELLS, "clf": Net(), "iterations": 10} | sizes)
-    page.runner(page.code()[swap, side], names, page.OUTPUTS[swap])()
-    return names
-
-
-@pytest.mark.parametrize("swap", ["sampling", "blending"])
-def test_swapped_calls_have_the_same_distribution(page, swap):
-    n = 4000
-    torch.manual_seed(0)
-    before, after = (run(page, swap, side, samples=n)[page.OUTPUTS[swap][0]].detach() for side in page.SIDES)
-    assert before.shape == after.shape
-    for a, b in ((before, after), (before.square(), after.square())):
-        error = ((a.var(2) + b.var(2)) / n).sqrt()
-        assert ((a.mean(2) - b.mean(2)).abs() <= 5 * error + 1e-6).all()
-
-
-def test_swapped_penalties_are_the_same(page):
-    results = []
-    for side in page.SIDES:
-        names = page.setting(SIZE, 6, CELLS, Net(), 0)
-        torch.manual_seed(0)
-        exec(page.code()["penalties", side], names)
-        (gradient,) = torch.autograd.grad(names["l1"].sum() + 3 * names["tv"].sum(), names["logits"])
-        results.append([names[output] for output in page.OUTPUTS["penalties"]] + [gradient])
-    for before, after in zip(*results, strict=True):
-        torch.testing.assert_close(before, after)
-
-
-def test_the_swapped_class_differs_by_its_import_and_learns_the_same(page):
-    blocks = [page.code()["class", side].splitlines() for side in page.SIDES]
-    different = [pair for pair in zip(*blocks, strict=True) if pair[0] != pair[1]]
-    assert len(different) == 1
-    assert all(isinstance(ast.parse(line).body[0], ast.ImportFrom) for line in different[0])
-    torch.manual_seed(0)
-    learned = [
-        torch.stack(
-            [torch.stack([n["sufficient"], n["destroying"]]) for n in (run(page, "class", side) for _ in range(8))]
-        )
-        for side in page.SIDES
-    ]
-    for a, b in zip(*(runs.detach().mean(0) for runs in learned), strict=True):
-        assert np.corrcoef(a.flatten(), b.flatten())[0, 1] > 0.95
-
-
-def test_every_swap_is_on_the_page_with_its_gain(page):
-    assert set(page.code()) == {(swap, side) for swap in page.OUTPUTS for side in page.SIDES}
-    for swap in (*page.OUTPUTS, "class_network", "machine"):
-        assert f"<!-- swap:{swap} -->" in page.PAGE.read_text()

@@ -1,23 +1,25 @@
-"""FIDO's optimisation with every switch that was tried; `sdfido.FIDO` is one of its settings (tests hold them equal).
+"""FIDO with every switch that was tried: by default it computes what ``sdfido.FIDO`` does, and tests check that.
 
-Written for trials: one image at a time, nothing checked. What was learned with it is in docs/choices.md.
+It runs sdfido's own loop. What was learned with it is in docs/studies/ablation.md.
 """
+
+from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 import sdfido
-from sdfido import reference
-from sdfido.descent import gaussian
-from sdfido.infill import smooth
-from sdfido.objectives import log_odds
+from sdfido import ClassScore, Scene
+from sdfido.methods.descent import Descent
+from sdfido.methods.learner import Drawn
+from sdfido.ops.functional import upsample
+from sdfido.smoothing import gaussian_weights, smooth
 
-SIGNS = (-1.0, 1.0)
 _DEFAULT = sdfido.Settings()
 
 
@@ -28,15 +30,15 @@ class Trial:
     steps: int = _DEFAULT.steps
     samples: int = _DEFAULT.num_samples
     antithetic: bool = _DEFAULT.antithetic
-    cells: tuple[tuple[float, int], ...] = ((0.0, int(_DEFAULT.mask_size or 0)),)  #: (from which part of steps, cells)
+    cells: tuple[tuple[float, int], ...] = ((0.0, 28),)  #: (from which part of the steps, cells of a side)
     temperature: float | tuple[float, float] = _DEFAULT.temperature  #: first and last, geometric between
-    rule: Literal["mask", "cell"] = "mask"  #: what the momentum is divided by: see `_Rule`
+    rule: Literal["mask", "cell"] = "mask"  #: what has a step size of its own: each mask, or each cell (Adam)
     learning_rate: float = _DEFAULT.learning_rate
     schedule: Literal["cosine", "constant"] = "cosine"
     momentum: float = 0.9
     memory: float = 0.99
     spread: float = _DEFAULT.spread  #: of the gradient's smoothing, in cells
-    sparsity: tuple[float, float] = (_DEFAULT.sparsity_weight,) * 2  #: weight, first and last, geometric between
+    sparsity: float = _DEFAULT.sparsity_weight
     smoothness: float = _DEFAULT.smoothness_weight
     warmup: float = _DEFAULT.warmup
     emphasis: float = 1.0  #: how keep rates are averaged into the maps: the t-th step's count by t to this power
@@ -44,84 +46,89 @@ class Trial:
     cap: bool = False  #: whether an SSR's score above the image's own is not rewarded
     seed: int = 0
 
+    def settings(self) -> dict[str, Any]:
+        """Those of ``sdfido.FIDO``, without an early stop."""
+        return {
+            "mask_size": self.cells[-1][1],
+            "steps": self.steps,
+            "num_samples": self.samples,
+            "learning_rate": self.learning_rate,
+            "spread": self.spread,
+            "temperature": self.temperature,
+            "sparsity_weight": self.sparsity,
+            "smoothness_weight": self.smoothness,
+            "warmup": self.warmup,
+            "antithetic": self.antithetic,
+            "tolerance": 0.0,
+            "seed": self.seed,
+        }
 
-class _Rule:
-    """Momentum over the root of a running mean square: of each cell ("cell": Adam) or of each mask."""
+    @property
+    def composites(self) -> int:
+        """Images that the classifier sees, forward and backward."""
+        return 2 * self.samples * self.steps
 
-    def __init__(self, trial: Trial, logits: Tensor) -> None:
-        self.trial, self.logits, self.count = trial, logits, 0
-        self.mean, self.square = torch.zeros_like(logits), torch.zeros_like(logits)
-        self.weights = gaussian(trial.spread)
 
-    def step(self, gradient: Tensor, rate: float) -> None:
+class TrialDescent(Descent):
+    """The descent with a step size for each mask or for each cell, and with masks whose cells become finer."""
+
+    def __init__(self, parameters: Tensor, rate: Callable[[int], float], trial: Trial) -> None:
+        self.trial = trial
+        super().__init__(parameters, rate, spread=trial.spread, momentum=trial.momentum, memory=trial.memory)
+
+    def squared(self, gradient: Tensor) -> Tensor:
+        return gradient * gradient if self.trial.rule == "cell" else super().squared(gradient)
+
+    def step(self, gradient: Tensor, step: int) -> None:
+        super().step(gradient, step)
+        for begin, cells in self.trial.cells:
+            if step < begin * self.trial.steps <= step + 1:
+                self.resize((cells, cells))
+
+
+class CappedScore(ClassScore):
+    """Log-odds that count up to a limit: targets are class indices [B], or classes and limits [B, 2]."""
+
+    def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
+        if targets.dim() == 1:
+            return super().__call__(images, targets)
+        return super().__call__(images, targets[:, 0].long()).minimum(targets[:, 1].float())
+
+
+class TrialFIDO(sdfido.FIDO):
+    """FIDO with the switches of a trial."""
+
+    def __init__(self, model: Callable[[Tensor], Tensor], trial: Trial, **options: Any) -> None:
+        super().__init__(CappedScore(model), **trial.settings(), **options)
+        self.trial = trial
+
+    def start(self, scene: Scene) -> Tensor:
+        cells = self.trial.cells[0][1]
+        return super().start(scene).new_zeros(len(scene), 2, cells, cells)
+
+    def draw(self, parameters: Tensor, scene: Scene, step: int) -> Drawn:
+        drawn = super().draw(parameters, scene, step)
+        if not self.trial.cap:
+            return drawn
+        limits = torch.logit(scene.confidence.double(), eps=1e-12)
+        views = torch.stack([limits, torch.full_like(limits, math.inf)], dim=1)
+        classes = scene.targets[:, None].expand_as(views).double()
+        return drawn._replace(targets=torch.stack([classes, views], dim=2))
+
+    def updater(self, parameters: Tensor) -> TrialDescent:
         trial = self.trial
-        self.count += 1
-        gradient = smooth(gradient, self.weights)
-        square = gradient * gradient
-        if trial.rule == "mask":
-            square = square.mean((2, 3), keepdim=True).expand_as(square)
-        self.mean = trial.momentum * self.mean + (1 - trial.momentum) * gradient
-        self.square = trial.memory * self.square + (1 - trial.memory) * square
-        scale = (self.square / (1 - trial.memory**self.count)).sqrt() + 1e-12
-        self.logits = self.logits - rate * (self.mean / (1 - trial.momentum**self.count) / scale)
+        rate = self.settings.learning_rate_at if trial.schedule == "cosine" else lambda _: trial.learning_rate
+        return TrialDescent(parameters, rate, trial)
 
-    def resize(self, cells: int) -> None:
-        self.logits, self.mean, self.square = (
-            reference.upsample(t, (cells, cells)) for t in (self.logits, self.mean, self.square)
-        )
+    def keep_rates(self, parameters: Tensor) -> Tensor:
+        finest = self.trial.cells[-1][1]
+        rates = super().keep_rates(parameters)
+        return rates if rates.shape[-1] >= finest else upsample(rates, (finest, finest))
 
+    def emphasis(self, step: int) -> float:
+        power = self.trial.emphasis
+        return super().emphasis(step) if power == 1 else ((step + 1) / self.trial.steps) ** power
 
-@dataclass(frozen=True)
-class Outcome:
-    """Keep rates and logits [1, 2, h, w], SSR first, and what they took."""
-
-    rates: Tensor
-    logits: Tensor
-    composites: int
-
-
-def run(trial: Trial, model: Callable[[Tensor], Tensor], image: Tensor, infill: Tensor, target: Tensor) -> Outcome:
-    """Learn both masks of one image [1, C, H, W] of a convolutional model, for its class target [1]."""
-    stages, finest = list(trial.cells), trial.cells[-1][1]
-    cells = stages.pop(0)[1]
-    rule = _Rule(trial, torch.zeros(1, 2, cells, cells))
-    signs = torch.tensor(SIGNS)
-    settings = sdfido.Settings(steps=trial.steps, temperature=trial.temperature, warmup=trial.warmup)
-    with torch.no_grad():
-        best = log_odds(model(image.contiguous(memory_format=torch.channels_last)), target)
-    summed, total = torch.zeros(1, 2, finest, finest), 0.0
-    for step in range(trial.steps):
-        done = step / trial.steps
-        if stages and done >= stages[0][0]:
-            rule.resize(stages.pop(0)[1])
-        logits = rule.logits.detach().requires_grad_()
-        samples = sdfido.sample_composites(
-            logits,
-            image,
-            infill,
-            sdfido.make_rng(trial.seed, step=step),
-            num_samples=trial.samples,
-            temperature=settings.heat(step),
-            antithetic=trial.antithetic,
-            channels_last=True,
-        )
-        batch = samples.composites.detach().flatten(0, 2).requires_grad_()
-        scores = log_odds(model(batch), target.expand(len(batch))).view(2, trial.samples)
-        if trial.cap:
-            scores = torch.stack([scores[0].minimum(best), scores[1]])
-        (gradient,) = torch.autograd.grad((signs[:, None] / trial.samples * scores).sum(), [batch])
-        area = torch.stack([samples.sparsity[:, 0], 1 - samples.sparsity[:, 1]], dim=1)
-        first, last = trial.sparsity
-        penalty = settings.weight(step) * (
-            first * (last / first) ** done * area + trial.smoothness * samples.smoothness
-        )
-        (slope,) = torch.autograd.grad(
-            [samples.composites, penalty], [logits], [gradient.view_as(samples.composites), torch.ones_like(penalty)]
-        )
-        fall = 0.5 * (1 + math.cos(math.pi * done)) if trial.schedule == "cosine" else 1.0
-        rule.step(slope, trial.learning_rate * fall)
-        counts = ((step + 1) / trial.steps) ** trial.emphasis
-        summed += counts * reference.upsample(torch.sigmoid(rule.logits), (finest, finest))
-        total += counts
-    rates = smooth(summed / total, gaussian(trial.blur))
-    return Outcome(rates, rule.logits, 2 * trial.samples * trial.steps)
+    def readout(self, scene: Scene, parameters: Tensor, rates: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        blur = self.trial.blur
+        return super().readout(scene, parameters, smooth(rates, gaussian_weights(blur, math.ceil(3 * blur))))

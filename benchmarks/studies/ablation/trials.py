@@ -41,7 +41,7 @@ TRIALS: dict[str, tuple[str, str, Trial]] = {
     "cells-56": ("masks", "56 cells, gradient smoothed by 2", Trial(cells=((0.0, 56),), spread=2.0)),
     "coarse": ("masks", "14 cells, from 40% of the steps 28", Trial(cells=_COARSE)),
     # Penalties.
-    "sparsity-15": ("penalties", "sparsity 15", Trial(sparsity=(15.0, 15.0))),
+    "sparsity-15": ("penalties", "sparsity 15", Trial(sparsity=15.0)),
     "smoothness-50": ("penalties", "smoothness 50", Trial(smoothness=50.0)),
     "warmup-0.2": ("penalties", "full after 20% of the steps", Trial(warmup=0.2)),
     "warmup-0.75": ("penalties", "full after 75% of the steps", Trial(warmup=0.75)),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.common.drawing import SPECIES, Drawings
 from benchmarks.common.pictures import INK, OURS, OUTLINE, save
-from sdfido.plot import heatmap
+from sdfido.reports import heatmap
 
 COLUMNS = {
     "fido ssr": "SSR",

@@ -1,10 +1,10 @@
 """Whether a second look makes a classifier better: on drawn birds, where the truth is known, and on real photos.
 
-    python benchmarks/enhancement/study.py
+    python -m benchmarks.studies.enhance
 
-takes some minutes (more where the classifier has to be trained first) and writes benchmarks/results/enhancement.json,
-docs/enhancement.md, docs/enhancement.png and docs/enhancement-photos.png. A trial with fewer images writes to
-out/enhancement-trial instead.
+takes some minutes (more where the classifier has to be trained first) and writes benchmarks/results/enhance.json and
+the pictures in docs/img. A trial with fewer images writes to out/enhance-trial instead. ``python -m benchmarks.pages``
+puts the tables into docs/studies/enhance.md.
 """
 
 from __future__ import annotations
@@ -12,32 +12,26 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.common import records, report
-from benchmarks.common.measuring import machine
-from benchmarks.common import photos
-from benchmarks.common import classifiers
-from benchmarks.common import baselines, drawing
-from benchmarks.common.drawing import Drawings
-
 import sdfido
-from benchmarks.studies.enhance import picture, report as page
+from benchmarks.common import attributions, classifiers, drawing, paths, photos, records
+from benchmarks.common.attributions import BLUR
+from benchmarks.common.drawing import Drawings
+from benchmarks.common.measuring import machine
+from benchmarks.common.records import Results
+from benchmarks.studies.enhance import picture, report
 from benchmarks.studies.enhance.paired import change
-from sdfido import models
-from sdfido.enhancement import Enhancement, enhance
-from sdfido.explanation import Explanation
+from sdfido import Enhancement, Explanation, enhance, models
 
-TRIAL = ROOT / "out/enhancement-trial"
+TRIAL = paths.OUT / "enhance-trial"
 TEST, VALIDATION, PHOTOS = 504, 98, 6
 VALIDATION_SEED = 2  # of drawings; that of training is 1, that of tests 0
 STEPS = 60  # of the optimisation: half of the default
@@ -62,7 +56,7 @@ class Sample:
     def map(self, name: str) -> Tensor:
         if name == "part":
             return self.truth.float()
-        return self.grad_cam if name == "grad-cam" else getattr(self.explanation, name)
+        return self.grad_cam if name == "grad-cam" else self.explanation[name]
 
 
 def sample(model: nn.Sequential, kind: str, count: int, seed: int) -> Sample:
@@ -75,17 +69,15 @@ def sample(model: nn.Sequential, kind: str, count: int, seed: int) -> Sample:
         drawn: Drawings = (drawing.scenes if kind == "scenes" else drawing.birds)(indices, seed=seed)
         pixels, truth = drawn.pixels, drawn.truth
         if kind == "scenes":
-            pixels, truth = birds.thumbnails(pixels), F.max_pool2d(truth[:, None].float(), 2)[:, 0] > 0
-        images = birds.NORMALIZATION.normalize(pixels)
-        explanation = sdfido.FIDO(model, infill=methods.BLUR, steps=STEPS, max_batch=32).explain(
-            images, streams=list(indices)
-        )
-        heat = methods.grad_cam(model, images, explanation.targets)["map"]
+            pixels, truth = classifiers.thumbnails(pixels), F.max_pool2d(truth[:, None].float(), 2)[:, 0] > 0
+        images = classifiers.NORMALIZATION.normalize(pixels)
+        explanation = sdfido.FIDO(model, infill=BLUR, steps=STEPS, max_batch=32).explain(images, streams=list(indices))
+        heat = attributions.grad_cam(model, images, explanation.targets)["map"]
         parts.append(
             {
                 "images": images,
-                "infill": methods.BLUR(images),
-                "originals": birds.NORMALIZATION.normalize(drawn.pixels),
+                "infill": BLUR(images),
+                "originals": classifiers.NORMALIZATION.normalize(drawn.pixels),
                 "labels": drawn.labels,
                 "truth": truth,
                 "grad_cam": heat / heat.amax((1, 2), keepdim=True).clamp(min=1e-12),
@@ -159,8 +151,8 @@ def inside(given: Sample, boxes: Tensor, chosen: Tensor) -> float | None:
 
 def compare(model: nn.Sequential, validation: Sample, test: Sample, details: Sequence[bool]) -> list[dict[str, Any]]:
     """All methods on the test images, with and without detail, by what is best on the validation images with it."""
-    chosen = {method: choose(model, validation, method) for method in page.MAPS}
-    best = max(page.OWN, key=lambda method: chosen[method][0])
+    chosen = {method: choose(model, validation, method) for method in report.MAPS}
+    best = max(report.OWN, key=lambda method: chosen[method][0])
     print(f"chosen: {best}, {chosen}", flush=True)
     squares = look(model, test, best, chosen[best][1], detail=False).boxes
     arms = []
@@ -169,7 +161,7 @@ def compare(model: nn.Sequential, validation: Sample, test: Sample, details: Seq
         for method, (_, options) in chosen.items():
             result = look(model, test, method, options, detail=detail)
             of[method], right[method] = measured(test, result, options, detail=detail), right_ones(test, result)
-        for where in page.BLIND:
+        for where in report.BLIND:
             result = blind(model, test, squares[:, 2] - squares[:, 0], where, detail=detail)
             of[where], right[where] = measured(test, result, {}, detail=detail), right_ones(test, result)
         arms.append(
@@ -178,7 +170,7 @@ def compare(model: nn.Sequential, validation: Sample, test: Sample, details: Seq
                 "before": round(float((result.predictions_image == test.labels).float().mean()), 5),
                 "best": best,
                 "methods": of,
-                "ahead": {name: change(right[name], right[best]) for name in page.OTHERS},
+                "ahead": {name: change(right[name], right[best]) for name in report.OTHERS},
             }
         )
     return arms
@@ -205,7 +197,7 @@ def whole(model: nn.Sequential, test: Sample) -> dict[str, Any]:
 def look_at_photos(count: int) -> tuple[list[dict[str, Any]], list[picture.Example]]:
     """First and second predictions of photos, cropped out of all the pixels that they have."""
     classifier = models.load(models.DEMO)
-    explainer = sdfido.FIDO(classifier.model, infill=methods.BLUR, steps=STEPS)
+    explainer = sdfido.FIDO(classifier.model, infill=BLUR, steps=STEPS)
     rows, shown = [], []
     for photo in photos.load(count):
         image = classifier.preprocess(photo.image)
@@ -234,20 +226,20 @@ def _says(classifier: models.Classifier, probabilities: Tensor) -> dict[str, Any
     return {"label": classifier.label(best), "probability": round(float(probabilities[best]), 5)}
 
 
-def run(tests: int, validations: int, photo_count: int) -> tuple[page.Results, dict[str, list[picture.Example]]]:
+def run(tests: int, validations: int, photo_count: int) -> tuple[Results, dict[str, list[picture.Example]]]:
     load, start = os.getloadavg()[0], time.perf_counter()
-    model = birds.load("weak").model
+    model = classifiers.load("weak").model
     assert isinstance(model, nn.Sequential)
     trained = time.perf_counter()
     print(f"classifier: {trained - start:.0f} s", flush=True)
-    splits = ((validations, VALIDATION_SEED), (tests, birds.TEST_SEED))
+    splits = ((validations, VALIDATION_SEED), (tests, classifiers.TEST_SEED))
     validation, test = (sample(model, "scenes", *of) for of in splits)
     arms = compare(model, validation, test, details=(True, False))
     best = arms[0]["best"]
     arms[0]["methods"]["whole"] = whole(model, test)
     options = {name: arms[0]["methods"][best][name] for name in ("threshold", "min_size")}
     looked = look(model, test, best, options, detail=True)
-    shown = {"scenes": picture.examples(test.originals, test.labels, looked, birds.NORMALIZATION)}
+    shown = {"scenes": picture.examples(test.originals, test.labels, looked, classifiers.NORMALIZATION)}
     explaining = test.explanation.seconds / tests
     del validation, test, looked  # a few hundred megabytes
     arms += compare(model, *(sample(model, "close-ups", *of) for of in splits), details=(True,))
@@ -262,7 +254,7 @@ def run(tests: int, validations: int, photo_count: int) -> tuple[page.Results, d
         "validation": validations,
         "grid": len(GRID),
         "padding": PADDING,
-        "arms": dict(zip(page.ARMS, arms, strict=True)),
+        "arms": dict(zip(report.ARMS, arms, strict=True)),
         "photos": photo_rows,
     }, shown
 
@@ -271,17 +263,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trial", type=int, help="a trial with so many test images, a third as many to choose by")
     arguments = parser.parse_args()
-    file, folder = page.RESULTS, page.PAGE.parent
+    file, folder = report.RESULTS, paths.IMAGES
     counts = (TEST, VALIDATION, PHOTOS)
     if arguments.trial is not None:
-        file, folder, counts = TRIAL / "enhancement.json", TRIAL, (arguments.trial, max(1, arguments.trial // 3), 1)
-        folder.mkdir(parents=True, exist_ok=True)
+        file, folder, counts = TRIAL / report.RESULTS.name, TRIAL, (arguments.trial, max(1, arguments.trial // 3), 1)
     results, shown = run(*counts)
-    results = report.record(file, results)
-    (folder / page.PAGE.name).write_text(page.page(results))
-    picture.draw(results, shown["scenes"], folder / page.PICTURE.name)
-    picture.draw_photos(shown["photos"], folder / page.PHOTOS.name)
-    print(f"\n{page.arm_table(results, 'scenes')}\n\n{page.verdict(results)}\n\n{file}")
+    results = records.write(file, results)
+    picture.draw(results, shown["scenes"], folder / report.PICTURE.name)
+    picture.draw_photos(shown["photos"], folder / report.PHOTOS.name)
+    print(f"\n{report.arm_table(results, 'scenes')}\n\n{report.summary_table(results)}\n\nwrote {file}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from benchmarks.common.drawing import SPECIES
 from benchmarks.common.pictures import INK, MUTED, save
 from benchmarks.common.records import Results
 from benchmarks.studies.enhance.report import ARMS, LABELS, best
-from sdfido.enhancement import Enhancement
+from sdfido import Enhancement
 from sdfido.models import Classifier
 
 RIGHT, WRONG = "#2a7f4f", "#c8102e"

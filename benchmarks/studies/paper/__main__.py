@@ -1,36 +1,32 @@
 """Measures again what the paper on simplified concrete dropout claims, on drawn birds.
 
-    python benchmarks/paper/claims.py
+    python -m benchmarks.studies.paper
 
 takes a quarter of an hour (more where the classifiers have to be trained first) and writes
-benchmarks/results/paper.json, docs/paper.md and its pictures. The times need a machine with nothing else running; they
-can be taken again alone (--times). A trial of everything with very few images (--trial) goes to out/paper-trial.
+benchmarks/results/paper.json and the pictures in docs/img. The times need a machine with nothing else running; they can
+be taken again alone (--times). A trial of everything with very few images (--trial) goes to out/paper-trial. ``python
+-m benchmarks.pages`` puts the tables into docs/studies/paper.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.common import records, report
+from benchmarks.common import classifiers, drawing, paths, records
 from benchmarks.common.measuring import machine
-from benchmarks.common import classifiers, drawing
-
-from benchmarks.studies.paper import classification, elementwise, gradients, masks, page, picture, timing
-from sdfido.files import replacing
+from benchmarks.common.records import Results
+from benchmarks.studies.paper import classification, elementwise, gradients, masks, picture, report, timing
 from sdfido.models import Classifier
 
-TRIAL = ROOT / "out/paper-trial"
+TRIAL = paths.OUT / "paper-trial"
 SHOWN = 3  # birds in the picture
 
 
@@ -67,8 +63,8 @@ class Birds:
 
 def birds(model: Classifier, count: int) -> Birds:
     """The first test drawings that have a part of their own and are classified correctly."""
-    drawn = drawing.birds(range(2 * count), seed=classifier.TEST_SEED)
-    right = (classifier.predictions(model, drawn.pixels) == drawn.labels) & (drawn.labels > 0)
+    drawn = drawing.birds(range(2 * count), seed=classifiers.TEST_SEED)
+    right = (classifiers.predictions(model, drawn.pixels) == drawn.labels) & (drawn.labels > 0)
     index = right.nonzero()[:count, 0]
     if len(index) < count:
         raise SystemExit(f"the classifier has only {len(index)} of {2 * count} birds right, {count} are needed")
@@ -76,7 +72,7 @@ def birds(model: Classifier, count: int) -> Birds:
     return Birds(model.normalization.normalize(pixels), pixels, drawn.labels[index], drawn.truth[index])
 
 
-def run(plan: Plan, strong: Classifier, weak: Classifier) -> tuple[page.Results, picture.Maps]:
+def run(plan: Plan, strong: Classifier, weak: Classifier) -> tuple[Results, picture.Maps]:
     """All studies, and the maps of the first birds."""
     load, start = os.getloadavg()[0], time.perf_counter()
     of = birds(strong, plan.birds)
@@ -114,7 +110,7 @@ def run(plan: Plan, strong: Classifier, weak: Classifier) -> tuple[page.Results,
     return about | found, {"": of.pixels[:SHOWN], "truth": of.truth[:SHOWN].float()} | shown
 
 
-def times_anew(results: page.Results, plan: Plan, model: Classifier) -> None:
+def times_anew(results: Results, plan: Plan, model: Classifier) -> None:
     """Takes the times again, into results that are there."""
     load, begin = os.getloadavg()[0], time.perf_counter()
     of = birds(model, plan.timed_birds)
@@ -128,20 +124,18 @@ def main() -> None:
     parser.add_argument("--trial", action="store_true", help="very few images")
     parser.add_argument("--times", action="store_true", help="only the times, into the results that are there")
     arguments = parser.parse_args()
-    trial = arguments.trial
-    data, text = (TRIAL / page.RESULTS.name, TRIAL / page.PAGE.name) if trial else (page.RESULTS, page.PAGE)
-    text.parent.mkdir(parents=True, exist_ok=True)
-    plan, strong = FEW if trial else FULL, classifier.load("strong")
+    file, folder, plan = report.RESULTS, paths.IMAGES, FULL
+    if arguments.trial:
+        file, folder, plan = TRIAL / file.name, TRIAL, FEW
+    strong = classifiers.load("strong")
     if arguments.times:
-        results = json.loads(data.read_text())
+        results = records.read(file)
         times_anew(results, plan, strong)
     else:
-        results, maps = run(plan, strong, classifier.load("weak"))
-        picture.draw(results, maps, text.parent)
-    results = report.record(data, results)
-    with replacing(text) as part:
-        part.write_text(page.page(results))
-    print(f"\n{page.claims_table(results)}\n\n{results['seconds']} s, {data}")
+        results, maps = run(plan, strong, classifiers.load("weak"))
+        picture.draw(results, maps, folder)
+    results = records.write(file, results)
+    print(f"\n{report.claims_table(results)}\n\n{results['seconds']} s, wrote {file}")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from benchmarks.common import drawing
-from benchmarks.common.classifiers import NORMALIZATION, TEST_SEED, thumbnails
 from torch import Tensor, nn
 
+from benchmarks.common import drawing
+from benchmarks.common.classifiers import NORMALIZATION, TEST_SEED, thumbnails
+from benchmarks.common.concrete import AT_CELLS
 from benchmarks.common.statistics import interval
-from benchmarks.common.concrete import AT_CELLS, EagerFIDO
-from sdfido.enhancement import enhance
+from benchmarks.common.variants import SampledFIDO
+from sdfido import enhance
 
 BLENDS = ("infill", "original")
 ALONE = "image alone"
@@ -29,7 +30,7 @@ def study(model: nn.Module, scenes: int, steps: int) -> dict[str, Any]:
         originals = NORMALIZATION.normalize(drawn.pixels)
         images = thumbnails(originals)
         for formula, sampler in AT_CELLS.items():
-            explanation = EagerFIDO(model, sampler, steps=steps, max_batch=64).explain(images)
+            explanation = SampledFIDO(model, sampler, steps=steps, max_batch=64).explain(images)
             for blend in BLENDS:
                 looks = enhance(model, images, explanation, originals=originals, blend=blend)
                 right.setdefault(f"{formula}, {blend}", []).append(looks.predictions == drawn.labels)

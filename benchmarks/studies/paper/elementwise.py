@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.common.concrete import SIMPLIFIED_EPSILON, STANDARD_EPSILON, simplified, standard
-from sdfido import reference
+from sdfido.ops.reference import odds
 
 TEMPERATURES = (0.1, 0.2, 0.5, 1.0)
 BITS = {torch.float32: 24, torch.bfloat16: 8, torch.float16: 11}  # of torch.rand's uniform numbers
@@ -34,7 +34,7 @@ def _simplified(logits: Tensor, k: Tensor, temperature: float) -> Tensor:
 
 def _fused(logits: Tensor, k: Tensor, temperature: float) -> Tensor:
     """As sdfido samples: odds of (k + 1/2) / 2**24, which are never 0 or infinite."""
-    noise = -reference.odds(k << 8, logits.dtype).log()
+    noise = -odds(k << 8, logits.dtype).log()
     return torch.sigmoid((logits + noise) / temperature)
 
 
@@ -53,7 +53,7 @@ def study(step: float) -> dict[str, Any]:
     step: between the logits -30, ..., 30.
     """
     logits = torch.arange(-30, 30 + step / 2, step, dtype=torch.float64)
-    exact = {temperature: _exact(logits, temperature) for temperature in TEMPERATURES}
+    exact = {temperature: exact_moments(logits, temperature) for temperature in TEMPERATURES}
     cases = [(torch.float32, temperature) for temperature in TEMPERATURES]
     cases += [(torch.bfloat16, 0.1), (torch.float16, 0.1)]
     ratios: dict[str, Any] = {}
@@ -61,7 +61,7 @@ def study(step: float) -> dict[str, Any]:
         for name, variant in VARIANTS.items():
             if variant is _fused and dtype != torch.float32:  # sdfido computes masks in float32
                 continue
-            mean, variance = _moments(variant, logits.to(dtype), temperature)
+            mean, variance = moments(variant, logits.to(dtype), temperature)
             expected_mean, expected_variance = exact[temperature]
             place = ratios.setdefault(str(dtype).removeprefix("torch."), {}).setdefault(f"{temperature:g}", {})
             place[name] = {"mean": _list(mean / expected_mean), "variance": _list(variance / expected_variance)}
@@ -79,7 +79,7 @@ def _u(k: Tensor, dtype: torch.dtype) -> Tensor:
     return (k.double() / 2.0 ** BITS[dtype]).to(dtype)
 
 
-def _exact(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def exact_moments(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Mean and variance of z(1 - z)/t over logistic noise, by the trapezoidal rule in float64."""
     x = torch.linspace(-60, 60, 24001, dtype=torch.float64)  # argument of the outer sigmoid
     width = temperature * float(x[1] - x[0])
@@ -90,7 +90,7 @@ def _exact(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     return mean, square - mean**2
 
 
-def _moments(variant: Variant, logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def moments(variant: Variant, logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Mean and variance of the gradient by autograd in the logits' dtype, over the grid of uniform numbers."""
     k, weights = _grid(BITS[logits.dtype])
     means, squares = [], []

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 import sdfido
+from benchmarks.common.concrete import AT_CELLS, AT_PIXELS, Sampler, places, uniform
 from benchmarks.common.statistics import digits, interval
-from benchmarks.common.concrete import AT_CELLS, AT_PIXELS, Sampler, composites, uniform
-from sdfido import infill
-from sdfido.objectives import log_odds
+from sdfido.infills import Blur
+from sdfido.scores import log_odds
 
 TEMPERATURE = 0.1  # of existing code
 TEMPERATURES = (0.1, 0.5, 1.0)
@@ -29,7 +29,7 @@ def study(model: nn.Module, images: Tensor, targets: Tensor, samples: int, **set
     """
     arms = {f"{name}, t = {t:g}": (sampler, t) for t in TEMPERATURES for name, sampler in AT_CELLS.items()}
     arms |= {f"{name}, pixels, t = {TEMPERATURE:g}": (s, TEMPERATURE) for name, s in AT_PIXELS.items()}
-    states = _logits(model, images, targets, **settings)
+    states = logits_of_a_run(model, images, targets, **settings)
     reach, beyond = (
         {state: digits(float(of(logits.abs()))) for state, logits in zip(STATES, states, strict=True)}
         for of in (Tensor.max, lambda size: (size > FAR).double().mean())
@@ -44,7 +44,7 @@ def study(model: nn.Module, images: Tensor, targets: Tensor, samples: int, **set
                 sampled_gradients(model, images[i], logits[i], targets[i], sampler, temperature, samples, stream=i)
                 for i in range(len(images))
             ]
-            found["arms"][name][state], noise[name][state] = _summary(torch.stack(gradients))
+            found["arms"][name][state], noise[name][state] = summary(torch.stack(gradients))
     for name in (name for name in arms if name.startswith("simplified")):
         other = noise[name.replace("simplified", "standard")]
         found["ratios"][name.removeprefix("simplified, ")] = {s: interval(v, other[s]) for s, v in noise[name].items()}
@@ -70,32 +70,31 @@ def sampled_gradients(
     image: [C, H, W]. logits: [K, h, w]. stream: which uniform numbers. opposite: 1 - u in place of u.
     """
     size = (image.shape[-2], image.shape[-1])
-    places = size if sampler in AT_PIXELS.values() else (logits.shape[-2], logits.shape[-1])
-    replacement = infill.apply(infill.Blur(), image[None].float()).to(image)
+    infill = Blur()(image[None].float()).to(image)
     parts = []
     for begin in range(0, samples, 32):
         count = min(32, samples - begin)
-        u = uniform((len(logits), count, *places), 0, begin, [stream])[0].to(logits)
+        u = uniform((len(logits), count, *places(sampler, logits, size)), 0, begin, [stream])[0].to(logits)
         if opposite:
             u = 1 - u - 2.0**-24
         own = logits[:, None].expand(-1, count, -1, -1).clone().requires_grad_()  # each sample has its gradient
         masks = sampler(own, u, temperature, size)
-        batch = composites(masks[None], image[None], replacement).flatten(0, 2)
+        batch = sdfido.blend(masks[None], image[None], infill).flatten(0, 2)
         scores = log_odds(model(batch), target.expand(len(batch))).view(len(logits), count)
         (gradient,) = torch.autograd.grad((_SIGNS[:, None].to(scores) * scores).sum(), [own])
         parts.append(gradient.transpose(0, 1))
     return torch.cat(parts)
 
 
-def _logits(model: nn.Module, images: Tensor, targets: Tensor, **settings: Any) -> list[Tensor]:
+def logits_of_a_run(model: nn.Module, images: Tensor, targets: Tensor, **settings: Any) -> list[Tensor]:
     """Of a run's start, middle and end, each [N, 2, h, w]."""
     kept: list[Tensor] = []
     explainer = sdfido.FIDO(model, max_batch=64, tolerance=0.0, **settings)
-    explainer.explain(images, targets, callback=lambda progress: kept.append(progress.logits))
+    explainer.explain(images, targets, on_step=lambda progress: kept.append(progress.parameters))
     return [torch.zeros_like(kept[0]), kept[len(kept) // 2], kept[-1]]
 
 
-def _summary(gradients: Tensor) -> tuple[dict[str, Any], Tensor]:
+def summary(gradients: Tensor) -> tuple[dict[str, Any], Tensor]:
     """Of gradients [N, R, K, h, w]: noise (trace of the covariance) against signal (square of the mean); noise [N].
 
     The signal is unbiased. ``batches`` are variances of means over mini-batches as measured, means over the images.

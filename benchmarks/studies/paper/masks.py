@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 
 import sdfido
+from benchmarks.common.concrete import Sampler, simplified_at_cells, standard_at_cells, standard_at_pixels
 from benchmarks.common.statistics import interval
-from benchmarks.common.concrete import EagerFIDO, Sampler, simplified_at_cells, standard_at_cells, standard_at_pixels
-from sdfido import evaluate, infill, reference
-from sdfido.explanation import Explanation
-from sdfido.objectives import log_odds
+from benchmarks.common.variants import SampledFIDO
+from sdfido import Explanation, evaluate
+from sdfido.infills import Blur
+from sdfido.ops.functional import penalties
+from sdfido.scores import log_odds
 
 SIZES = (1, 2, 4, 8, 16, 32)
 FEW = (1, 2, 4, 8)  # sizes at equal numbers of steps
@@ -68,7 +70,7 @@ def study(
             steps = steps_of(series, size, budget)
             values: dict[str, Values] = {}
             for arm, (sampler, temperature) in ARMS.items():
-                explainer = EagerFIDO(model, sampler, temperature=temperature, **settings(size, steps))
+                explainer = SampledFIDO(model, sampler, temperature=temperature, **settings(size, steps))
                 explanation = explainer.explain(images, targets)
                 values[arm] = measured(model, images, truth, explanation)
                 if series == "equal calls":
@@ -90,14 +92,14 @@ def study(
 def measured(model: nn.Module, images: Tensor, truth: Tensor, explanation: Explanation) -> Values:
     """All measures of the masks at the end of one run, for each image."""
     chosen = sdfido.Settings()
-    sparsity, smoothness = reference.penalties(explanation.logits)
+    sparsity, smoothness = penalties(explanation.mask_logits)
     area = sparsity[:, 0] + 1 - sparsity[:, 1]
     penalty = chosen.sparsity_weight * area + chosen.smoothness_weight * smoothness.sum(1)
     kept, destroyed = (
         torch.cat(
             [log_odds(model(part), t) for part, t in zip(c.split(16), explanation.targets.split(16), strict=True)]
         )
-        for c in explanation.composites(images, infill.apply(infill.Blur(), images))
+        for c in explanation.composites(images, Blur()(images))
     )
     return {
         "iou": evaluate.intersection_over_union(_joint(explanation), truth),

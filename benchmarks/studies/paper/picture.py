@@ -20,7 +20,7 @@ from benchmarks.common.pictures import INK, MUTED, OUTLINE, save
 from benchmarks.common.records import Results
 from benchmarks.studies.paper.masks import SHOWN
 from benchmarks.studies.paper.report import ARMS, MEASURES, RESULTS
-from sdfido.plot import heatmap
+from sdfido.reports import heatmap
 
 Maps = dict[str, Tensor]
 """Of the first birds [N, H, W]: joint masks by "arm, size", "truth"; and pixels [N, 3, H, W] as ""."""

@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from benchmarks.common.measuring import TOTAL, Step, alternate, measure
 from torch import Tensor, nn
 
 import sdfido
 from benchmarks.common.concrete import (
-    EagerFIDO,
     Sampler,
-    composites,
+    places,
     simplified_at_cells,
     standard_at_cells,
     standard_at_pixels,
 )
-from sdfido import reference
+from benchmarks.common.measuring import TOTAL, Step, alternate, measure
+from benchmarks.common.variants import SampledFIDO
+from sdfido.ops.functional import blend, penalties
 
 SIZE, SAMPLES, TEMPERATURE = 224, 8, 0.1
 EAGER: dict[str, Sampler] = {
@@ -52,12 +52,12 @@ def _steps(size: int, cells: int, rounds: int) -> dict[str, float]:
     gradients = torch.randn(1, 2, SAMPLES, 3, size, size, generator=generator), torch.ones(1, 2), torch.ones(1, 2)
 
     def eager(sampler: Sampler) -> Callable[[], object]:
-        places = size if sampler is standard_at_pixels else cells
+        rows, columns = places(sampler, logits, (size, size))
 
         def run() -> object:
-            u = torch.rand(1, 2, SAMPLES, places, places)
+            u = torch.rand(1, 2, SAMPLES, rows, columns)
             masks = sampler(logits[:, :, None], u, TEMPERATURE, (size, size))
-            outputs = composites(masks, image, infill), *reference.penalties(logits)
+            outputs = blend(masks, image[:, None, None], infill[:, None, None]), *penalties(logits)
             return torch.autograd.grad(outputs, [logits], gradients)
 
         return run
@@ -82,7 +82,7 @@ def _explanations(model: nn.Module, images: Tensor, targets: Tensor, rounds: int
 
         return step
 
-    explainers: dict[str, sdfido.FIDO] = {n: EagerFIDO(model, sampler, tolerance=0.0) for n, sampler in EAGER.items()}
+    explainers: dict[str, sdfido.FIDO] = {n: SampledFIDO(model, sampler, tolerance=0.0) for n, sampler in EAGER.items()}
     explainers[FUSED] = sdfido.FIDO(model, antithetic=False, tolerance=0.0)
     steps = {name: explaining(explainer) for name, explainer in explainers.items()}
     times = alternate(steps, rounds=rounds, untimed=0, timed=1)

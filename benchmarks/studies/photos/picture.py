@@ -21,7 +21,8 @@ from benchmarks.common.pictures import save
 from benchmarks.common.records import Results
 from benchmarks.common.report import percent
 from benchmarks.studies.photos.report import ATTRIBUTIONS, RESULTS
-from sdfido import plot
+from sdfido.reports import heatmap
+from sdfido.reports.style import INK, MUTED, OWN
 
 MAPS = paths.OUT / "photos/maps.npz"
 FEW = ("cheetah", "photographer", "pagoda")  # that show at a glance what the maps are
@@ -37,7 +38,7 @@ class Cell:
     picture: NDArray[np.float64]
     lines: tuple[str, ...] = ()
     bold: tuple[bool, ...] = (False, True)
-    colour: str = plot._INK
+    colour: str = INK
 
 
 def draw(results: Results, arrays: Arrays, folder: Path) -> None:
@@ -52,12 +53,12 @@ def draw(results: Results, arrays: Arrays, folder: Path) -> None:
 def gallery(results: Results, arrays: Arrays, names: Sequence[str]) -> Figure:
     """A row for each of these photos: photo, SSR, SDR and joint map, what the SSR keeps, what the SDR leaves."""
     columns = [
-        ("Photo", "and its class", plot._INK),
-        ("SSR", "smallest sufficient region", plot._SSR),
-        ("SDR", "smallest destroying region", plot._SDR),
-        ("Joint", "√(SSR · SDR)", plot._INK),
-        ("Only the SSR", "all else blurred", plot._SSR),
-        ("Without the SDR", "that blurred", plot._SDR),
+        ("Photo", "and its class", INK),
+        ("SSR", "smallest sufficient region", OWN["ssr"]),
+        ("SDR", "smallest destroying region", OWN["sdr"]),
+        ("Joint", "√(SSR · SDR)", INK),
+        ("Only the SSR", "all else blurred", OWN["ssr"]),
+        ("Without the SDR", "that blurred", OWN["sdr"]),
     ]
 
     every = list(results["photos"])
@@ -73,9 +74,9 @@ def gallery(results: Results, arrays: Arrays, names: Sequence[str]) -> Figure:
 
         return [
             _original(results, arrays, index, name),
-            *(Cell(plot.heatmap(arrays[method][index], pixels)) for method in ("ssr", "sdr", "joint")),
-            composite("ssr", "kept", plot._SSR),
-            composite("sdr", "blurred", plot._SDR),
+            *(Cell(heatmap(arrays[method][index], pixels)) for method in ("ssr", "sdr", "joint")),
+            composite("ssr", "kept", OWN["ssr"]),
+            composite("sdr", "blurred", OWN["sdr"]),
         ]
 
     return _rows("What is enough, and what is needed?", columns, names, cells)
@@ -85,12 +86,12 @@ def methods(results: Results, arrays: Arrays) -> Figure:
     """A row for each photo: photo, joint map, that of existing FIDO, and the maps of other methods."""
     shown = ("joint", "existing joint", *ATTRIBUTIONS)
     columns = [
-        ("Photo", "and its class", plot._INK),
-        ("sdfido", "joint map", plot._SSR),
-        ("Existing FIDO", "joint map", plot._INK),
-        ("Integrated Gradients", "absolute values", plot._INK),
-        ("Occlusion", "positive part", plot._INK),
-        ("Grad-CAM", "positive part", plot._INK),
+        ("Photo", "and its class", INK),
+        ("sdfido", "joint map", OWN["ssr"]),
+        ("Existing FIDO", "joint map", INK),
+        ("Integrated Gradients", "absolute values", INK),
+        ("Occlusion", "positive part", INK),
+        ("Grad-CAM", "positive part", INK),
     ]
 
     def cells(index: int, name: str) -> list[Cell]:
@@ -101,7 +102,7 @@ def methods(results: Results, arrays: Arrays) -> Figure:
             values = areas["insertion"][method], areas["deletion"][method]
             importance = arrays[method][index]
             return Cell(
-                plot.heatmap(_scaled(importance) if method in ATTRIBUTIONS else importance, arrays["pixels"][index]),
+                heatmap(_scaled(importance) if method in ATTRIBUTIONS else importance, arrays["pixels"][index]),
                 (f"insertion {values[0]:.2f}", f"deletion {values[1]:.2f}"),
                 (values[0] == best[0], values[1] == best[1]),
             )
@@ -134,11 +135,11 @@ def _rows(
     width = 2 * margin + len(columns) * (side + gap) - gap
     height = top + len(names) * (side + caption)
     figure = Figure(figsize=(width, height), dpi=96, facecolor="white")
-    figure.text(margin / width, 1 - 0.38 / height, title, size=18, weight="bold", color=plot._INK)
+    figure.text(margin / width, 1 - 0.38 / height, title, size=18, weight="bold", color=INK)
     for column, (head, below, colour) in enumerate(columns):
         x = (margin + column * (side + gap)) / width
         figure.text(x, 1 - (top - 0.27) / height, head, size=10.5, weight="bold", color=colour)
-        figure.text(x, 1 - (top - 0.09) / height, below, size=9, color=plot._MUTED)
+        figure.text(x, 1 - (top - 0.09) / height, below, size=9, color=MUTED)
     _scale(figure, width - margin - side, height - 0.42, side)
     for row, name in enumerate(names):
         bottom = height - top - row * (side + caption) - side
@@ -157,10 +158,10 @@ def _scale(figure: Figure, x: float, y: float, length: float) -> None:
     """What the maps' colours mean, drawn as they are drawn, over a mid-grey photo; in inches."""
     width, height = figure.get_size_inches()
     axes = figure.add_axes((x / width, y / height, length / width, 0.11 / height))
-    axes.imshow(plot.heatmap(np.linspace(0, 1, 256)[None], np.full((1, 1, 256), 0.5)), aspect="auto")
+    axes.imshow(heatmap(np.linspace(0, 1, 256)[None], np.full((1, 1, 256), 0.5)), aspect="auto")
     axes.set_axis_off()
     for text, place, side in (("0", 0.0, "left"), ("importance", 0.5, "center"), ("1", 1.0, "right")):
-        figure.text((x + place * length) / width, (y + 0.16) / height, text, size=9.5, color=plot._MUTED, ha=side)
+        figure.text((x + place * length) / width, (y + 0.16) / height, text, size=9.5, color=MUTED, ha=side)
 
 
 def main() -> None:
