@@ -32,6 +32,11 @@ class MapInfo:
         if self.role not in ("keep", "remove", "both"):
             raise ValueError(f"role must be 'keep', 'remove' or 'both', got {self.role!r}")
 
+    @property
+    def heading(self) -> str:
+        """What the map is called where there is little room: "SSR" of "SSR: smallest sufficient"."""
+        return self.title.partition(":")[0]
+
 
 SSR_AND_SDR = {
     "ssr": MapInfo("SSR: smallest sufficient", "enough on its own", "keep"),

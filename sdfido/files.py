@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["remove_leftovers", "replacing"]
+__all__ = ["printable", "remove_leftovers", "replacing"]
 
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _DAY = 24 * 60 * 60
@@ -20,7 +20,7 @@ _DAY = 24 * 60 * 60
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside `path` to write to: renamed to `path` at the end, removed if anything fails."""
+    """A temporary path beside ``path`` to write to: renamed to ``path`` at the end, removed if anything fails."""
     path = Path(path)
     part = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}.part")
     try:
@@ -32,8 +32,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def printable(path: str | os.PathLike[str]) -> str:
+    """A path as text that can be printed and written as UTF-8, whatever bytes it consists of."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
-    """Remove what killed processes left of `replacing` in a folder; what a running one is writing stays.
+    """Remove the temporary files that killed processes left in a folder; files still being written stay.
 
     A file counts as left over if its process is gone, or, where that cannot be told (another machine's), after a day.
     """

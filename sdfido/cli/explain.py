@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import time
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
 
-from .. import models
+from .. import methods, models, runs
 from ..execution import Execution
+from ..files import printable
 from ..methods.settings import Settings
-from . import photos as places
-from . import results
-from .common import complain, fail, find_own_modules, interruptible, printable, reason, say
-from .work import Work, prepare, unfinished
+from ..runs import events, layout
+from ..runs.items import SUFFIXES
+from ..runs.summary import regions
+from .console import Bar, complain, fail, find_own_modules, interruptible, say
 
 _DTYPE = str(Execution.dtype).removeprefix("torch.")
 _DTYPES = {None: Execution.dtype, False: torch.float32, True: torch.bfloat16}
-_MASK_SIZE = Settings.mask_size if isinstance(Settings.mask_size, int) else None
+_OPTIONS = {"steps": "--steps", "num_samples": "--samples", "mask_size": "--mask-size", "seed": "--seed"}
+_SHOWN = {
+    **{"model_spec": "model", "model_sha256": "model", "photo_sha256": "photo", "target_is_predicted": "target"},
+    **{"num_samples": "samples", "mask_size": "mask size", "dtype": "precision"},
+}
 
 HELP = f"""Explain the classifier's decision on each photo: files, folders (with their sub-folders), or both.
 
@@ -31,14 +37,14 @@ Writes into OUT, for one file, or into OUT/NAME, for several or a folder, where 
 
 * summary.json: the numbers
 
-and for several {results.TABLE}, one row a photo, for spreadsheets, and {results.PAGE}, which shows all pictures.
+and for several {layout.TABLE}, one row a photo, for spreadsheets, and {layout.PAGE}, which shows all pictures.
 
-Each photo's results are written as soon as it is done, whole or not at all. Run again, the command goes on where it was
-stopped: a photo with complete results, of the same content, model, target, infill and settings (--max-batch,
+Each photo's results are written as soon as it is done, all files or none. Run again, the command resumes where it
+stopped: a photo with complete results, of the same content, model, method, target, infill and settings (--max-batch,
 --channels-last, --batch and --device do not count), is left as it is; --again explains it anew.
 
-In a folder, photos are what ends in {", ".join(places.SUFFIXES)}. Hidden names, OUT,
-and what sdfido itself has drawn are left out; links to folders are not followed.
+In a folder, photos are the files that end in {", ".join(SUFFIXES)}. Hidden names, OUT,
+and pictures that sdfido has drawn are left out; links to folders are not followed.
 
 Examples:
 
@@ -50,16 +56,29 @@ Examples:
 
     sdfido explain *.jpg --target "tiger cat" --infill local-mean:31 --steps 200
 
-    sdfido explain cat.jpg --model mypackage.nets:make
+    sdfido explain cat.jpg --model mypackage.nets:make --method mypackage.methods:Mine
 
 Exit code: 0 if every photo is explained; 1 if one could not be read or explained, or its results not be written (the
 others are explained); 2 if an argument is wrong, a package is missing, the model cannot be made or the results have no
 place (nothing is explained, nothing written); 130 if interrupted (what is finished stays).
 """
 
-Steps = Annotated[int, typer.Option(min=1, help="Optimisation steps.")]
-Samples = Annotated[int, typer.Option(min=1, help="Samples of each mask in a step.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random: the same seed, the same maps.")]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help=f"Optimisation steps. [default of fido: {Settings.steps}]", show_default=False)
+]
+Samples = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help=f"Samples of each mask in a step. [default of fido: {Settings.num_samples}]", show_default=False
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        help=f"Seed of everything random: the same seed, the same maps. [default of fido: {Settings.seed}]",
+        show_default=False,
+    ),
+]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")]
 Out = Annotated[Path, typer.Option(help="Folder for the results, made if it is not there.")]
 
@@ -69,6 +88,9 @@ def explain(
     model: Annotated[
         str, typer.Option(help="efficientnet-lite0, timm:NAME, torchvision:NAME, or package.module:callable.")
     ] = models.DEMO,
+    method: Annotated[
+        str, typer.Option(help=f"How to explain: {', '.join(methods.METHODS)}, or package.module:Class.")
+    ] = "fido",
     target: Annotated[
         str | None, typer.Option(help="Class to explain, an id or a name; if not given, the one predicted.")
     ] = None,
@@ -79,9 +101,14 @@ def explain(
             "shuffle, shuffle:PATCH (in pixels)."
         ),
     ] = "blur",
-    steps: Steps = Settings.steps,
-    samples: Samples = Settings.num_samples,
-    mask_size: Annotated[int | None, typer.Option(min=1, help="Cells along each side of a mask.")] = _MASK_SIZE,
+    steps: Steps = None,
+    samples: Samples = None,
+    mask_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help=f"Cells along each side of a mask. [default of fido: {Settings.mask_size}]", show_default=False
+        ),
+    ] = None,
     batch: Annotated[
         int,
         typer.Option(min=1, help="Photos explained at once: faster on GPUs, and the maps stay the same."),
@@ -94,7 +121,7 @@ def explain(
             "CPUs, 64 elsewhere.",
         ),
     ] = Execution.max_batch,
-    seed: Seed = Settings.seed,
+    seed: Seed = None,
     device: Device = "cpu",
     channels_last: Annotated[
         bool | None,
@@ -111,66 +138,132 @@ def explain(
     settings: dict[str, Any] = {"steps": steps, "num_samples": samples, "mask_size": mask_size, "seed": seed}
     settings |= {"max_batch": max_batch, "channels_last": channels_last, "dtype": _DTYPES[bfloat16]}
     find_own_modules()
-    count = already = 0
-    work: Work | None = None
-
-    def state() -> str:
-        explained = already + (work.explained if work else 0)
-        return f"{explained} of {count} photos are explained, and their results complete; run it again to go on"
-
-    with interruptible(state):
+    teller = _Teller()
+    with interruptible(teller.state):
         try:
-            chosen = places.choose(photos, out)
-            alone = chosen[0].folder == out
-            if not alone:
-                results.check_index(out)
-        except ValueError as error:
+            items, store = runs.choose(photos, out), runs.Store(out)
+            teller.photos = len(items)
+            run = _run(
+                items,
+                store,
+                settings,
+                batch,
+                again,
+                model=model,
+                method=method,
+                target=target,
+                infill=infill,
+                device=device,
+            )
+        except Exception as error:  # a user's own model can raise anything
             fail(error)
-        count = len(chosen)
-        run = prepare(model, target, infill, device, out, chosen, settings)
-        left = chosen if again else unfinished(run, chosen)
-        already = count - len(left)
-        work = Work(run)
-        begin = time.monotonic()
-        try:
-            work.explain(left, batch)
-        finally:
-            indexed = alone or _write_index(out)
-        if work.explained and not alone:
-            minutes = (time.monotonic() - begin) / 60
-            number = f"{work.explained} photo{'s' if work.explained > 1 else ''}"
-            say(f"{number} explained in {minutes:.1f} minutes, {work.explained / minutes:.1f} a minute")
-    if already + work.explained and indexed:
-        written = ["overview.png"] if alone else [results.PAGE, results.TABLE]
+        outcome = teller.follow(run)
+    several, done = store.has_index(items), outcome.finished + outcome.explained
+    if outcome.explained and several:
+        minutes = outcome.seconds / 60
+        number = f"{outcome.explained} photo{'s' if outcome.explained > 1 else ''}"
+        say(f"{number} explained in {minutes:.1f} minutes, {outcome.explained / minutes:.1f} a minute")
+    if done and outcome.indexed:
+        written = [layout.PAGE, layout.TABLE] if several else [layout.OVERVIEW]
         say(f"See {' and '.join(printable(out / name) for name in written)}")
-    if already + work.explained < count:
-        complain(f"{count - already - work.explained} of {count} photos could not be explained")
-    if already + work.explained < count or not indexed:
+    if outcome.failed:
+        complain(f"{outcome.failed} of {outcome.photos} photos could not be explained")
+    if outcome.failed or not outcome.indexed:
         raise typer.Exit(1)
-
-
-def _write_index(out: Path) -> bool:
-    """Write the table and the page of all results in OUT, if there are any; whether that went well."""
-    try:
-        results.write_index(out)
-    except (OSError, ValueError) as error:  # ValueError: a foreign summary's text that UTF-8 does not have
-        complain(f"Error: {out / results.TABLE} and {out / results.PAGE} could not be written: {reason(error)}")
-        return False
-    return True
 
 
 def demo(
-    out: Out = Path("out"),
-    steps: Steps = Settings.steps,
-    samples: Samples = Settings.num_samples,
-    seed: Seed = Settings.seed,
-    device: Device = "cpu",
+    out: Out = Path("out"), steps: Steps = None, samples: Samples = None, seed: Seed = None, device: Device = "cpu"
 ) -> None:
     """Explain what EfficientNet-Lite0 sees in scikit-image's photo of a cat."""
-    settings = {"steps": steps, "num_samples": samples, "seed": seed}
+    teller = _Teller()
     with interruptible(lambda: "nothing is explained"):
-        photos = [places.Photo(None, out)]
-        work = Work(prepare(models.DEMO, None, "blur", device, out, photos, settings))
-        work.explain(photos, 1)
-    if not work.explained:
+        settings = {"steps": steps, "num_samples": samples, "seed": seed}
+        try:
+            run = _run([runs.Item(None, out)], runs.Store(out), settings, 1, True, device=device)
+        except Exception as error:
+            fail(error)
+        outcome = teller.follow(run)
+    if outcome.failed:
         raise typer.Exit(1)
+
+
+def _run(
+    items: list[runs.Item], store: runs.Store, settings: Mapping[str, Any], batch: int, again: bool, **recipe: Any
+) -> runs.Run:
+    """The run, with everything checked that can be before a photo is explained."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    method = recipe.get("method", "fido")
+    known = methods.load(method).setting_names()
+    if unknown := [option for name, option in _OPTIONS.items() if name in given and name not in known]:
+        raise ValueError(f"method {method!r} has no {', '.join(unknown)}; its settings are {', '.join(sorted(known))}")
+    store.check(items)
+    return runs.Run(runs.PhotoExplainer(**recipe, **given), items, store, batch=batch, again=again)
+
+
+class _Teller:
+    """Prints what a run tells, and moves the bar."""
+
+    def __init__(self) -> None:
+        self.photos = self._done = 0
+
+    def state(self) -> str:
+        """What is done, for an interrupt."""
+        done = f"{self._done} of {self.photos} photos are explained"
+        return f"{done}, and their results complete; run it again to go on"
+
+    def follow(self, run: runs.Run) -> runs.Outcome:
+        """Execute a run under a bar; exit code 2 where something is missing that it needs."""
+        with Bar(len(run.items)) as self._bar:
+            try:
+                return run.execute(on_event=self._tell)
+            except (ImportError, ValueError) as error:
+                fail(error)
+
+    def _tell(self, event: events.Event) -> None:
+        match event:
+            case events.Resumed():
+                self._done = event.finished
+                self._bar.expect(event.photos - event.finished)
+                _tell_resumed(event)
+            case events.Started():
+                self._bar.begin(event.names)
+            case events.Stepped():
+                self._bar.step(event.step, event.steps, event.photos)
+            case events.Explained():
+                self._done += 1
+                say(_line(event))
+                self._bar.finish()
+            case events.Failed():
+                complain(f"Error: {event.message}")
+                self._bar.finish()
+            case events.Retried():
+                complain(f"Note: {event.photos} photos together failed, and are tried in halves: {event.message}")
+            case events.WriterLost():
+                complain("Note: a process that writes results has ended before its time; they are written without it")
+            case events.IndexFailed():
+                files = " and ".join(printable(event.out / name) for name in (layout.TABLE, layout.PAGE))
+                complain(f"Error: {files} could not be written: {event.message}")
+
+
+def _tell_resumed(event: events.Resumed) -> None:
+    if event.finished == event.photos == 1:
+        say("the photo is explained already (--again explains it anew)")
+    elif event.finished:
+        say(f"{event.finished} of {event.photos} photos are explained already (--again explains them anew)")
+    older: Counter[str] = Counter()
+    for names, count in event.older.items():
+        older[", ".join(sorted({_SHOWN.get(name, name) for name in names}))] += count
+    for shown, count in older.items():
+        say(f"{count} of {event.photos} photos have older results (other {shown}), which are replaced")
+
+
+def _line(event: events.Explained) -> str:
+    """A photo's numbers in a line."""
+    about = event.summary
+    parts = [f"{event.name}: {about['label']} ({about['target']}) {about['prob_image']:.1%}"]
+    for number, region in enumerate(regions(about)):
+        does, of = ("keeps", "removes")[not region.kept], " of the photo" if number == 0 else ""
+        told = f"{region.title} {does} {region.size:.0%}{of}"
+        parts.append(told if region.confidence is None else f"{told}: {region.confidence:.1%}")
+    return "; ".join([*parts, f"see {printable(event.folder / layout.OVERVIEW)}"])

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ..ops import build_info
-from .common import say
+from .console import say
 
 
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show what this installation is and computes with."""
+    """Show the version of this installation and what it computes with."""
     facts = build_info()
     if as_json:
         say(json.dumps(facts, indent=2))

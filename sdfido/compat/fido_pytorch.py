@@ -275,11 +275,11 @@ class FIDO(nn.Module):
         Raises:
             ImportError: matplotlib is missing.
         """
-        from .. import plot  # matplotlib is optional
+        from .. import reports  # matplotlib is optional
 
         X = self._image("im", im).detach()[None]
         pixels, infill = NORMALIZATION.pixels(X), NORMALIZATION.pixels(self.infill.expand(X.shape))
-        return plot.overview(self._explanation(X, y, clf), pixels, infill, label=label)
+        return reports.overview(self._explanation(X, y, clf), pixels, infill, label=label)
 
     def _image(self, name: str, X: Tensor) -> Tensor:
         """The checked image in the masks' dtype, on their device."""

@@ -118,17 +118,21 @@ class Explainer(ABC):
         normalization: Normalization | None = None,
         **settings: Any,
     ) -> None:
-        known = {field.name for field in fields(Execution)}
-        self.score = as_score(model)
-        self.execution = Execution(**{name: value for name, value in settings.items() if name in known})
-        own = {name: value for name, value in settings.items() if name not in known}
-        if unknown := own.keys() - {field.name for field in fields(self.settings_type)}:
-            every = sorted(known | {field.name for field in fields(self.settings_type)})
+        every = self.setting_names()
+        if unknown := settings.keys() - every:
             raise TypeError(
-                f"settings of {type(self).__name__} are {', '.join(every)}; got {', '.join(sorted(unknown))}"
+                f"settings of {type(self).__name__} are {', '.join(sorted(every))}; got {', '.join(sorted(unknown))}"
             )
+        own = {name: settings.pop(name) for name in every & settings.keys() - _field_names(Execution)}
+        self.score = as_score(model)
+        self.execution = Execution(**settings)
         self.settings: Any = self.settings_type(**own)
         self.infill = infills.from_spec(infill, normalization, seed=getattr(self.settings, "seed", 0))
+
+    @classmethod
+    def setting_names(cls) -> set[str]:
+        """Names of all that can be set: the fields of the method's settings and of ``Execution``."""
+        return _field_names(cls.settings_type) | _field_names(Execution)
 
     @abstractmethod
     def explain(
@@ -231,3 +235,8 @@ class Explainer(ABC):
                 for k, region in enumerate(explanation.regions):
                     found[form.format(region)] = scene.confidences(composites[:, k, 0])
         return replace(explanation, scores=found | dict(scores or {}))
+
+
+def _field_names(kind: type[Any]) -> set[str]:
+    """Names of a dataclass's fields."""
+    return {field.name for field in fields(kind)}

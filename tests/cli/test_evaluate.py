@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.cli.support import draw, explain, names, prepare, run, stamps
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sdfido import Explanation, evaluate, models, plot, plot_curves
-from sdfido.cli.measure import Originals, Result
+from sdfido import Explanation, evaluate, models, reports
 from sdfido.infills import from_spec
+from tests.cli.support import draw, explain, names, prepare, run, stamps
 
 MAPS = ("ssr", "sdr", "joint")
 WRITTEN = ["curves.png", "evaluation.json"]
@@ -26,7 +25,9 @@ WRITTEN = ["curves.png", "evaluation.json"]
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(plot, "overview", lambda *arguments, **settings: Figure((1, 1)))  # drawing takes the time here
+    monkeypatch.setattr(
+        reports, "overview", lambda *arguments, **settings: Figure((1, 1))
+    )  # drawing takes the time here
     yield from prepare(tmp_path, monkeypatch)
 
 
@@ -305,7 +306,7 @@ def test_a_folder_in_the_files_place_is_found_before_measuring(
     folder: Path, out: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (out / name).mkdir()
-    monkeypatch.setattr(evaluate, "insertion", None)
+    monkeypatch.setattr(evaluate, "measure", None)
     result = run("evaluate", "out")
     assert result.exit_code == 2
     assert f"Error: out must take the evaluation, got 'out', where out/{name} cannot be replaced" in result.stderr
@@ -316,16 +317,17 @@ def test_an_out_that_must_not_be_written_is_found_before_measuring(
 ) -> None:
     original = os.access  # the tests may run as root, who may write anything
     monkeypatch.setattr(os, "access", lambda path, mode: mode == os.R_OK and original(path, mode))
-    monkeypatch.setattr(evaluate, "insertion", None)
+    monkeypatch.setattr(evaluate, "measure", None)
     result = run("evaluate", "out")
     assert result.exit_code == 2
     assert "Error: out must be a folder to write to, got 'out', which is not writable" in result.stderr
 
 
 def test_a_missing_package_is_found_before_measuring(folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "sdfido.plot_curves", raising=False)
+    for name in [name for name in sys.modules if name.startswith("sdfido.reports")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib.lines", None)
-    monkeypatch.setattr(evaluate, "insertion", None)
+    monkeypatch.setattr(evaluate, "measure", None)
     result = run("evaluate", "out")
     assert result.exit_code == 2
     assert 'pip install "sdfido[plot]"' in result.stderr
@@ -335,7 +337,7 @@ def test_files_that_cannot_be_written_are_reported(folder: Path, out: Path, monk
     def fail(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(plot_curves, "save", fail)
+    monkeypatch.setattr(reports, "save", fail)
     result = run("evaluate", "out")
     assert result.exit_code == 1
     assert "Error: out/curves.png and out/evaluation.json could not be written: [Errno 28] No space" in result.stderr
@@ -385,11 +387,6 @@ def test_photos_and_results_that_move_together_are_found(
     assert run("evaluate", "moved/out").exit_code == 0
 
 
-def test_the_demos_photo(folder: Path) -> None:
-    result = Result(folder, Path(), {"photo": "chelsea"})
-    assert Originals(None).open(result).size == (451, 300)
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -427,7 +424,7 @@ def test_an_interrupt_writes_nothing(folder: Path, out: Path, monkeypatch: pytes
     def interrupt(*arguments: object, **settings: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluate, "insertion", interrupt)
+    monkeypatch.setattr(evaluate, "measure", interrupt)
     result = run("evaluate", "out")
     assert result.exit_code == 130
     assert "Interrupted: nothing is written" in result.stderr

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.cli.support import INDEX, RESULTS, calls, explain, names, prepare, run, summary_of
 from PIL import Image
 
-from sdfido import Explanation, build_info, models, plot
+from sdfido import Explanation, build_info, models, reports
+from tests.cli.support import INDEX, RESULTS, calls, explain, names, prepare, run, summary_of
 
 KEYS = [
     "model",
@@ -68,8 +68,8 @@ def test_the_same_seed_gives_the_same_files_and_another_does_not(folder: Path) -
     for out, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         assert explain("red.png", "--seed", seed, "--out", out).exit_code == 0
     a, b, c = (Explanation.load(folder / out / "explanation.npz") for out in "abc")
-    assert torch.equal(a.logits, b.logits)
-    assert not torch.equal(a.logits, c.logits)
+    assert torch.equal(a.mask_logits, b.mask_logits)
+    assert not torch.equal(a.mask_logits, c.mask_logits)
 
 
 @pytest.mark.parametrize("target", ["blue", "2", "BLUE"])
@@ -109,7 +109,7 @@ def test_a_photo_explains_alike_alone_and_among_others(folder: Path) -> None:
     assert explain("blue.png", "--infill", "normal", "--out", "alone").exit_code == 0
     assert explain("red.png", "blue.png", "--infill", "normal", "--out", "both").exit_code == 0
     alone, among = (Explanation.load(folder / p / "explanation.npz") for p in ("alone", "both/blue"))
-    assert torch.equal(alone.logits, among.logits)
+    assert torch.equal(alone.mask_logits, among.mask_logits)
 
 
 def test_an_unreadable_photo_is_reported_and_the_others_go_on(folder: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_photo_that_the_model_fails_on_does_not_stop_the_others(folder: Path) 
 
 
 def test_a_picture_that_cannot_be_drawn_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, calls = plot.overview, []
+    original, calls = reports.overview, []
 
     def fail(*arguments, **settings):
         calls.append(1)
@@ -198,7 +198,7 @@ def test_a_picture_that_cannot_be_drawn_is_reported(folder: Path, monkeypatch: p
             raise ValueError("importance must be in 0..1 everywhere, got nan..nan")
         return original(*arguments, **settings)
 
-    monkeypatch.setattr(plot, "overview", fail)
+    monkeypatch.setattr(reports, "overview", fail)
     result = explain("red.png", "blue.png")
     assert result.exit_code == 1
     assert "photo 'red.png' could not be explained: importance must be in 0..1" in result.stderr

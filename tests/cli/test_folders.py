@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -15,18 +16,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tests.cli.support import FAST, INDEX, RESULTS, calls, draw, explain, names, prepare, stamps, summary_of
 from matplotlib.figure import Figure
 
-from sdfido import plot
-from sdfido.cli import photos, results, work, writer
+from sdfido import reports
+from sdfido.runs import Store, executors, writer
+from tests.cli.support import FAST, INDEX, RESULTS, calls, draw, explain, names, prepare, stamps, summary_of
 
 RED, GREEN, BLUE = (250, 20, 20), (20, 250, 20), (20, 20, 250)
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(plot, "overview", lambda *arguments, **settings: Figure((1, 1)))  # drawing takes the time here
+    monkeypatch.setattr(
+        reports, "overview", lambda *arguments, **settings: Figure((1, 1))
+    )  # drawing takes the time here
     yield from prepare(tmp_path, monkeypatch)
 
 
@@ -82,12 +85,6 @@ def test_a_folder_without_photos(folder: Path) -> None:
     assert result.exit_code == 2
     assert "Error: photos must be in folder 'empty', got none that ends in .avif, .bmp" in result.stderr
     assert not (folder / "out").exists()
-
-
-def test_names_stay_unique() -> None:
-    given = [Path("a/x.png"), Path("b/X.jpg"), Path("x-2.png"), Path("x.gif"), Path("a/...png")]
-    chosen = photos.choose(given, Path("out"))
-    assert [str(photo.folder) for photo in chosen] == ["out/x", "out/X-2", "out/x-2-2", "out/x-3", "out/photo"]
 
 
 def test_what_is_finished_is_not_done_again(folder: Path, birds: Path) -> None:
@@ -184,6 +181,7 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", code, "explain", *FAST, "--model", "colour_models:stuck", *arguments]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_run_goes_on_where_it_was(folder: Path, kind: signal.Signals) -> None:
     for name, colour in (("a", RED), ("b", BLUE), ("c", GREEN), ("d", RED)):
@@ -213,12 +211,13 @@ def test_a_stopped_run_goes_on_where_it_was(folder: Path, kind: signal.Signals) 
     assert names(folder / "out") == sorted([*(f"{name}/{file}" for name in "abcd" for file in RESULTS), *INDEX])
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_writing_leaves_nothing_half(folder: Path, birds: Path) -> None:
     (folder / "go").touch()
     dying = (
-        "import os, signal\nfrom sdfido import plot\noriginal, calls = plot.save, []\n"
+        "import os, signal\nfrom sdfido import reports\noriginal, calls = reports.save, []\n"
         "def save(figure, path):\n    original(figure, path)\n    calls.append(path)\n"
-        "    if len(calls) == 2:\n        os.kill(os.getpid(), signal.SIGKILL)\nplot.save = save\n"
+        "    if len(calls) == 2:\n        os.kill(os.getpid(), signal.SIGKILL)\nreports.save = save\n"
     )
     arguments = command("birds")
     arguments[2] = dying + arguments[2]
@@ -236,7 +235,7 @@ def test_an_interrupt_while_writing_leaves_nothing_half(folder: Path, monkeypatc
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(plot, "save", interrupt)
+    monkeypatch.setattr(reports, "save", interrupt)
     assert explain("red.png").exit_code == 130
     assert names(folder / "out") == []
 
@@ -248,7 +247,7 @@ def test_a_write_that_fails_leaves_the_older_results(folder: Path, monkeypatch: 
     def fail(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(plot, "save", fail)
+    monkeypatch.setattr(reports, "save", fail)
     result = explain("red.png", "--seed", "1")
     assert result.exit_code == 1
     assert "No space left" in result.stderr
@@ -279,10 +278,11 @@ def test_what_fails_in_a_batch_does_not_stop_the_others(folder: Path, birds: Pat
     assert order(result.stdout) == ["birds/a.png", "birds/sub/c.webp"]
 
 
+@pytest.mark.slow
 def test_a_process_writes_the_same_files(folder: Path, birds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert explain("birds", "--out", "here").exit_code == 0
-    monkeypatch.setattr(work, "processes", lambda device, photos: 1)
-    monkeypatch.setattr(work, "check_places", lambda out, photos: None)
+    monkeypatch.setattr(executors, "processes_that_pay", lambda device, photos: 1)
+    monkeypatch.setattr(Store, "check", lambda self, items: None)
     (folder / "there").mkdir()
     (folder / "there" / "b").touch()  # as if it had come there after the check
     result = explain("birds", "--out", "there")
@@ -304,11 +304,12 @@ class Deadly:
         return os._exit, (1,)
 
 
+@pytest.mark.slow
 def test_what_a_dead_process_leaves_is_written_without_it(
     folder: Path, birds: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work, "processes", lambda device, photos: 1)
-    monkeypatch.setattr(writer, "pickle", SimpleNamespace(dumps=lambda arguments: pickle.dumps(Deadly())))
+    monkeypatch.setattr(executors, "processes_that_pay", lambda device, photos: 1)
+    monkeypatch.setattr(writer, "pickle", SimpleNamespace(dumps=lambda results: pickle.dumps(Deadly())))
     result = explain("birds")
     assert result.exit_code == 0, result.output
     assert sorted(order(result.stdout)) == ["birds/a.png", "birds/b.JPG", "birds/sub/c.webp"]
@@ -317,39 +318,7 @@ def test_what_a_dead_process_leaves_is_written_without_it(
     assert result.stderr.count("a process that writes results has ended before its time") == 1
 
 
-def test_a_process_that_dies_between_photos_does_not_stop_the_writing(monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[str] = []
-    told: list[BaseException | None] = []
-    monkeypatch.setattr(results, "write", written.append)
-    with writer.Writer(1) as one:
-        monkeypatch.setattr(writer, "pickle", SimpleNamespace(dumps=lambda arguments: pickle.dumps(Deadly())))
-        one.write(("first",), told.append)
-        while one._pending and not all(future.done() for future in one._pending):
-            time.sleep(0.02)
-        one.write(("second",), told.append)
-        assert sorted(written) == ["first", "second"]
-        one.write(("third",), told.append)
-        assert written[2:] == ["third"]
-    assert told == [None, None, None]
-
-
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="interrupts cannot be held back there")
-def test_an_interrupt_spares_a_process_that_only_starts(folder: Path) -> None:
-    code = (
-        "import os, signal, time\nfrom pathlib import Path\nfrom sdfido.cli import writer\n"
-        "try:\n    with writer.Writer(1) as one:\n"
-        "        one.write((Path('here'), None), lambda error: print(repr(error), flush=True))\n"
-        "        time.sleep(0.3)\n        os.killpg(0, signal.SIGINT)\n        time.sleep(60)\n"
-        "except KeyboardInterrupt:\n    print('interrupted')\n"
-    )
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, start_new_session=True)
-    said = process.stdout.splitlines()
-    assert len(said) == 2, process.stderr
-    assert said[0].startswith("TypeError")  # what write says of the arguments: it was called
-    assert said[1] == "interrupted"
-    assert process.stderr == ""
-
-
+@pytest.mark.slow
 def test_nobody_reading_does_not_stop_the_work(folder: Path, birds: Path) -> None:
     (folder / "go").touch()
     with subprocess.Popen(command("birds"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -362,10 +331,11 @@ def test_nobody_reading_does_not_stop_the_work(folder: Path, birds: Path) -> Non
     assert names(folder / "out") == sorted([*written, *INDEX])
 
 
-@pytest.mark.parametrize(("device", "photos", "number"), [("cpu", 500, 0), ("cuda", 3, 0), ("cuda:1", 12, 3)])
-def test_processes_write_beside_a_gpu(monkeypatch: pytest.MonkeyPatch, device: str, photos: int, number: int) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(16))
-    assert writer.processes(device, photos) == number
+NUMBERS = [
+    *("prob_image", "prob_infill", "prob_ssr", "prob_sdr", "kept_ssr", "removed_sdr"),
+    *("prob_ssr_binary", "prob_sdr_binary", "area_ssr", "area_sdr"),
+]
+COLUMNS = ["photo", "target", "label", *NUMBERS, "steps_done", "seconds", "model", "infill", "seed", "results"]
 
 
 def table(out: Path) -> list[dict[str, str]]:
@@ -375,16 +345,16 @@ def table(out: Path) -> list[dict[str, str]]:
 
 def test_the_table_has_a_row_for_every_photo_explained_in_out(folder: Path, birds: Path) -> None:
     result = explain("birds")
-    assert "3 photos explained in 0." in result.stdout
-    assert " a minute\nSee out/index.html and out/summary.csv" in result.stdout
+    assert re.search(r"3 photos explained in [\d.]+ minutes, [\d.]+ a minute\nSee out/index.html", result.stdout)
     assert explain("red.png", "blue.png").exit_code == 0
     rows = table(folder / "out")
     assert [row["results"] for row in rows] == ["a", "b", "blue", "red", "sub/c"]
+    assert list(rows[0]) == COLUMNS
     for row in rows:
         numbers = summary_of(folder / "out" / row["results"])
         assert row["photo"] == numbers["photo"]
         assert int(row["steps_done"]) == 3
-        for name in results.NUMBERS:
+        for name in NUMBERS:
             assert float(row[name]) == pytest.approx(numbers[name], abs=1e-5)
 
 
@@ -404,7 +374,7 @@ def test_the_page_shows_every_picture(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"area_ssr": None}, {"prob_image": "high"}, {"label": ...}, {"prob_ssr_binary": ..., "photo": ...}]
+    "change", [{"prob_image": None}, {"prob_image": "high"}, {"label": ...}, {"prob_ssr_binary": ..., "photo": ...}]
 )
 def test_the_index_leaves_out_summaries_that_do_not_say_enough(
     folder: Path, birds: Path, change: dict[str, object]
@@ -417,6 +387,17 @@ def test_the_index_leaves_out_summaries_that_do_not_say_enough(
     assert [row["results"] for row in table(folder / "out")] == ["a", "b", "sub/c"]
     page = (folder / "out" / "index.html").read_text(encoding="utf-8")
     assert "<title>3 photos explained</title>" in page
+
+
+def test_a_number_that_is_missing_leaves_its_cell_empty(folder: Path) -> None:
+    explain("red.png", "blue.png")
+    about = summary_of(folder / "out" / "red") | {"area_ssr": None}
+    (folder / "out" / "red" / "summary.json").write_text(json.dumps(about))
+    assert explain("blue.png", "red.png").exit_code == 0
+    assert [row["area_ssr"] == "" for row in table(folder / "out")] == [False, True]
+    page = (folder / "out" / "index.html").read_text(encoding="utf-8")
+    assert page.count("SSR, ") == 1
+    assert page.count("SDR, ") == 2
 
 
 def test_a_summary_that_cannot_be_told_as_text_is_reported(folder: Path) -> None:
@@ -439,10 +420,10 @@ def test_a_file_of_the_users_is_not_replaced_by_the_index(folder: Path, name: st
 
 
 def test_an_index_that_cannot_be_written_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(out: Path) -> None:
+    def fail(store: Store) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(results, "write_index", fail)
+    monkeypatch.setattr(Store, "write_index", fail)
     result = explain("red.png", "blue.png")
     assert result.exit_code == 1
     assert "Error: out/summary.csv and out/index.html could not be written" in result.stderr
@@ -468,6 +449,7 @@ def test_nothing_is_shown_where_nobody_looks(folder: Path) -> None:
     assert explain("red.png").stderr == ""
 
 
+@pytest.mark.slow
 def test_the_bar_on_a_terminal(folder: Path) -> None:
     pty = pytest.importorskip("pty")
     (folder / "go").touch()

@@ -1,8 +1,9 @@
-"""What is known to matter in photos: masks and boxes that a folder holds."""
+"""What is known to matter in photos: masks and boxes in a folder."""
 
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,32 +11,51 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from .. import models
-from .common import printable
-from .photos import SUFFIXES
+from ..files import printable
+from ..models import Classifier, read_photo
+from .items import SUFFIXES
+
+__all__ = ["BOXES", "Annotations"]
 
 BOXES = "boxes.csv"
 _HEADER = ["photo", "x0", "y0", "x1", "y1"]
 
 
-class Truth:
+class Annotations:
     """Masks, ``NAME.png`` for the photo ``NAME.jpg``, and boxes, rows of ``boxes.csv``, in pixels of the photo.
 
-    A photo's boxes count together.
+    A mask is 0 where nothing matters. A box is a row photo,x0,y0,x1,y1, where x1 and y1 are the first pixels outside;
+    all boxes of a photo count together.
+
+    Args:
+        folder: where masks and boxes are.
+
+    Raises:
+        ValueError: the folder is none, or its boxes cannot be read.
+
+    Example:
+        >>> truth = runs.Annotations("masks").find(photo, "birds/robin", classifier)
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Raises ValueError for what is no folder, or boxes that cannot be read."""
-        if not folder.is_dir():
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._folder = Path(folder)
+        if not self._folder.is_dir():
             raise ValueError(f"truth must be a folder, got {printable(folder)!r}")
-        self._folder = folder
-        self._boxes = _read_boxes(folder / BOXES) if (folder / BOXES).exists() else {}
+        boxes = self._folder / BOXES
+        self._boxes = _read_boxes(boxes) if boxes.exists() else {}
 
-    def find(self, photo: Image.Image, place: Path, classifier: models.Classifier) -> Tensor | None:
-        """The truth as the classifier would see it, bool [H, W]; None where there is none, or none that it sees.
+    def find(self, photo: Image.Image, name: str | os.PathLike[str], classifier: Classifier) -> Tensor | None:
+        """The truth of a photo as the classifier would see it: bool [H, W]; None if there is none that it sees.
 
-        place: what the photo is called here, without the suffix. Raises ValueError for a mask of another size.
+        Args:
+            photo: the photo.
+            name: what it is called here, without the suffix.
+            classifier: its preprocessing is applied to the truth.
+
+        Raises:
+            ValueError: a mask has another size than the photo.
         """
+        place = Path(name)
         size = ImageOps.exif_transpose(photo).size
         path = self._folder / f"{place}.png"
         if path.is_file():
@@ -52,7 +72,7 @@ class Truth:
 
 
 def _mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
-    values: NDArray[np.generic] = np.asarray(models.read_photo(path))
+    values: NDArray[np.generic] = np.asarray(read_photo(path))
     if values.shape[1::-1] != size:
         shape = "x".join(map(str, values.shape[1::-1]))
         raise ValueError(f"truth {printable(path)!r} must be as large as its photo, {size[0]}x{size[1]}, got {shape}")

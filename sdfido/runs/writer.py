@@ -12,28 +12,38 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
-from typing import Any
+from typing import Protocol
 
-from . import results
-from .common import complain
+__all__ = ["Writer", "processes_that_pay"]
 
 Done = Callable[[BaseException | None], object]
 
 
-class Writer:
-    """Calls :func:`results.write`: at once, or in so many processes, where drawing would keep a GPU waiting.
+class Writable(Protocol):
+    """What can be written and pickled, such as ``Results``."""
 
-    When the ``with`` block is left, also by an interrupt, all that was handed over is written: here, what processes
-    that ended before their time have left.
+    def write(self) -> None: ...
+
+
+class Writer:
+    """Writes results: at once, or in other processes, so that drawing does not keep a GPU waiting.
+
+    When the ``with`` block is left, also by an interrupt, everything that was handed over is written; what a process
+    left that ended before its time is written here.
+
+    Args:
+        processes: how many processes write; 0: results are written at once.
+        on_lost: called once if a process has ended before its time.
     """
 
-    def __init__(self, processes: int) -> None:
+    def __init__(self, processes: int = 0, on_lost: Callable[[], object] = lambda: None) -> None:
         self._processes = processes
+        self._on_lost = on_lost
         self._pool: ProcessPoolExecutor | None = None
         if processes:
             self._pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _serve)
         self._pending: set[Future[None]] = set()
-        self._left: list[tuple[tuple[Any, ...], Done]] = []  # what the processes did not write
+        self._left: list[tuple[Writable, Done]] = []  # what the processes did not write
 
     def __enter__(self) -> Writer:
         return self
@@ -46,30 +56,30 @@ class Writer:
             if self._left:
                 self._do_without(self._pool)
 
-    def write(self, arguments: tuple[Any, ...], done: Done) -> None:
-        """Write a photo's results; `done` is told what went wrong, or None, perhaps from another thread."""
+    def write(self, results: Writable, done: Done) -> None:
+        """Write results; ``done`` is told what went wrong, or None, perhaps from another thread."""
         if self._pool is None:
-            _write_here(arguments, done)
+            _write_here(results, done)
             return
         while len(self._pending) >= 4 * self._processes:  # what waits takes memory
             self._pending = wait(self._pending, return_when=FIRST_COMPLETED).not_done
         try:
-            self._hand_over(self._pool, arguments, done)
+            self._hand_over(self._pool, results, done)
         except BrokenProcessPool:
-            self._left.append((arguments, done))
+            self._left.append((results, done))
             self._do_without(self._pool)
         except Exception as error:
             done(error)
 
-    def _hand_over(self, pool: ProcessPoolExecutor, arguments: tuple[Any, ...], done: Done) -> None:
+    def _hand_over(self, pool: ProcessPoolExecutor, results: Writable, done: Done) -> None:
         def finish(finished: Future[None]) -> None:
             if isinstance(error := finished.exception(), BrokenProcessPool):
-                self._left.append((arguments, done))
+                self._left.append((results, done))
             else:
                 done(error)
 
         # Pickled here, since a queue between processes would share tensors' memory, of which there may be little.
-        pickled = pickle.dumps(arguments)
+        pickled = pickle.dumps(results)
         with _interrupts_held():  # a process starts here, and inherits that
             future = pool.submit(_write, pickled)
             self._pending.add(future)
@@ -79,21 +89,21 @@ class Writer:
         """Write what processes have left, and all that follows, here, once none of them can be writing it too."""
         pool.shutdown()
         self._pool = None
-        complain("Note: a process that writes results has ended before its time; they are written without it")
+        self._on_lost()
         left, self._left = self._left, []
-        for arguments, done in left:
-            _write_here(arguments, done)
+        for results, done in left:
+            _write_here(results, done)
 
 
-def processes(device: str, photos: int) -> int:
+def processes_that_pay(device: str, photos: int) -> int:
     """How many processes pay: none beside a classifier that needs the CPU itself, or for a few photos."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return 0 if device.startswith("cpu") else min(cores - 1, 8, photos // 4)
 
 
-def _write_here(arguments: tuple[Any, ...], done: Done) -> None:
+def _write_here(results: Writable, done: Done) -> None:
     try:
-        results.write(*arguments)
+        results.write()
     except Exception as error:
         done(error)
     else:
@@ -114,17 +124,17 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def _write(pickled: bytes) -> None:
-    results.write(*pickle.loads(pickled))
+    pickle.loads(pickled).write()
 
 
 def _serve() -> None:
-    """A process's first task: an interrupt is the command's business, and without the command there is none."""
+    """A process's first task: an interrupt is the parent's business, and without the parent there is none."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_command, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with_command() -> None:
-    command = multiprocessing.parent_process()
-    assert command is not None
-    command.join()
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
     os._exit(1)

@@ -1,26 +1,19 @@
-"""Pictures of evaluation curves."""
+"""A picture of evaluation curves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-try:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-    from matplotlib.ticker import PercentFormatter
-except ModuleNotFoundError as error:
-    raise ImportError(
-        f'sdfido.plot_curves needs the package {error.name}; install it with: pip install "sdfido[plot]"'
-    ) from error
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
 
-from .evaluate import Curve
-from .plot import _INK, _MUTED, _SDR, _SSR, _header, _short, save
+from ..evaluate import Curve
+from .style import INK, MUTED, OTHERS, OWN, header, short
 
-__all__ = ["curves", "save"]
+__all__ = ["curves"]
 
-_OWN = {"ssr": _SSR, "sdr": _SDR, "joint": "#5b2a86"}
-_OTHERS = ("#009e73", "#e69f00", "#56b4e9", "#1b1b1f", "#a6761d", "#8a8a94")  # apart for the colour-blind too
 _DASHES: tuple[tuple[float, tuple[float, ...]], ...] = ((0, ()), (0, (4, 1.5)), (0, (1, 1.2)))
 _LINE = 0.215  # height of a line below the panels, in inches
 
@@ -28,10 +21,19 @@ _LINE = 0.215  # height of a line below the panels, in inches
 def curves(*panels: Mapping[str, Curve], title: str | None = None) -> Figure:
     """Curves of several methods, averaged over their images: a panel for each measure, the areas below, best first.
 
-    panels: for each panel the curves by the methods' names, all of one measure. title: what stands on top.
-    A method has the same colour in all panels; those named SSR, SDR and joint have that of :func:`plot.overview`.
-    Raises TypeError for what is not a curve, ValueError for a panel without curves, with several measures, or with
-    curves of no image.
+    A method has the same colour in all panels; those named SSR, SDR and joint have their colours of ``overview``.
+
+    Args:
+        panels: for each panel the curves by the methods' names, all of one measure.
+        title: what stands on top.
+
+    Raises:
+        TypeError: a panel holds something else than curves.
+        ValueError: a panel holds no curves, curves of several measures, or curves of no image.
+
+    Example:
+        >>> figure = reports.curves({"SSR": probe.keep(explanation.ssr)}, {"SDR": probe.remove(explanation.sdr)})
+        >>> reports.save(figure, "curves.png")
     """
     _check(panels)
     styles = _styles(list(dict.fromkeys(name for panel in panels for name in panel)))
@@ -42,7 +44,7 @@ def curves(*panels: Mapping[str, Curve], title: str | None = None) -> Figure:
     width, height = left + len(panels) * (side + gap) - gap + right, top + side * 0.8 + 0.62 + table + 0.1
     figure = Figure(figsize=(width, height), dpi=140, facecolor="white")
     if title:
-        figure.text(0.15 / width, 1 - 0.36 / height, title, size=16, weight="bold", color=_INK)
+        figure.text(0.15 / width, 1 - 0.36 / height, title, size=16, weight="bold", color=INK)
     for position, panel in enumerate(panels):
         x = left + position * (side + gap)
         bottom = height - top - side * 0.8
@@ -71,10 +73,10 @@ def _check(panels: Sequence[Mapping[str, Curve]]) -> None:
 
 
 def _styles(names: Sequence[str]) -> dict[str, Style]:
-    others = [name for name in names if name.lower() not in _OWN]
-    free = [(colour, dashes) for dashes in _DASHES for colour in _OTHERS]
+    others = [name for name in names if name.lower() not in OWN]
+    free = [(colour, dashes) for dashes in _DASHES for colour in OTHERS]
     styles: dict[str, Style] = {name: free[i % len(free)] for i, name in enumerate(others)}
-    return styles | {name: (_OWN[name.lower()], _DASHES[0]) for name in names if name.lower() in _OWN}
+    return styles | {name: (OWN[name.lower()], _DASHES[0]) for name in names if name.lower() in OWN}
 
 
 def _draw(axes: Axes, panel: Mapping[str, Curve], styles: Mapping[str, Style]) -> None:
@@ -83,7 +85,7 @@ def _draw(axes: Axes, panel: Mapping[str, Curve], styles: Mapping[str, Style]) -
         colour, dashes = styles[name]
         fractions, values = curve.fractions.cpu().numpy(), curve.values.mean(0).cpu().numpy()
         marker = "o" if len(fractions) <= 12 else None
-        own = name.lower() in _OWN
+        own = name.lower() in OWN
         axes.plot(
             fractions,
             values,
@@ -99,14 +101,14 @@ def _draw(axes: Axes, panel: Mapping[str, Curve], styles: Mapping[str, Style]) -
     axes.set(xlim=(0, last or 1), ylim=(0, 1), yticks=[0, 0.25, 0.5, 0.75, 1])
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     verb = "kept" if first.direction == "higher" else "infilled"
-    axes.set_xlabel(f"most important pixels {verb}", size=10, color=_MUTED)
-    axes.set_ylabel("probability of the class", size=10, color=_MUTED)
-    axes.tick_params(length=0, labelsize=9.5, labelcolor=_MUTED, pad=8)
+    axes.set_xlabel(f"most important pixels {verb}", size=10, color=MUTED)
+    axes.set_ylabel("probability of the class", size=10, color=MUTED)
+    axes.tick_params(length=0, labelsize=9.5, labelcolor=MUTED, pad=8)
     axes.grid(color="#e6e6ea", linewidth=0.8)
     axes.set_axisbelow(True)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    _header(axes, first.measure.capitalize(), f"{first.direction} is better")
+    header(axes, first.measure.capitalize(), f"{first.direction} is better")
 
 
 def _areas(axes: Axes, panel: Mapping[str, Curve], styles: Mapping[str, Style], rows: int) -> None:
@@ -119,9 +121,9 @@ def _areas(axes: Axes, panel: Mapping[str, Curve], styles: Mapping[str, Style], 
     axes.set_axis_off()
     whole = all(float(curve.fractions[-1] - curve.fractions[0]) == 1 for curve in panel.values())
     what = "area under the curve" if whole else "mean height of the curve"
-    axes.text(1, 0.5, f"{what}{images}", size=9.5, color=_MUTED, ha="right", va="center")
+    axes.text(1, 0.5, f"{what}{images}", size=9.5, color=MUTED, ha="right", va="center")
     for row, name in enumerate(ordered, start=1):
         colour, dashes = styles[name]
         axes.add_line(Line2D([0, 0.1], [row + 0.5] * 2, color=colour, linestyle=dashes, linewidth=2.2))
-        axes.text(0.13, row + 0.5, _short(name), size=10.5, color=_INK, va="center")
-        axes.text(1, row + 0.5, f"{areas[name]:.3f}", size=10.5, color=_INK, ha="right", va="center")
+        axes.text(0.13, row + 0.5, short(name), size=10.5, color=INK, va="center")
+        axes.text(1, row + 0.5, f"{areas[name]:.3f}", size=10.5, color=INK, ha="right", va="center")

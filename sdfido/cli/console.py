@@ -1,0 +1,108 @@
+"""What the commands share: console output, the progress bar, exit codes and interrupts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import NoReturn, TextIO
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ..runs.events import reason
+
+
+@contextlib.contextmanager
+def interruptible(state: Callable[[], str]) -> Iterator[None]:
+    """End the command with a line and exit code 130 if the user interrupts it; state: what is done by then."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        complain(f"Interrupted: {state()}")
+        raise typer.Exit(130) from None
+
+
+def find_own_modules() -> None:
+    """Let a user's package.module lie in the working folder; what is installed comes first."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
+def say(message: str) -> None:
+    """Print a line on standard output, above the progress bar where that shows on the same terminal."""
+    _tell(message, sys.stdout)
+
+
+def complain(message: str) -> None:
+    """Print a line on standard error."""
+    _tell(message, sys.stderr)
+
+
+def fail(error: Exception) -> NoReturn:
+    """End the command with exit code 2: an argument is wrong, or something that it needs is missing."""
+    complain(f"Error: {reason(error)}")
+    raise typer.Exit(2) from error
+
+
+def _tell(message: str, stream: TextIO) -> None:
+    try:
+        print(message, file=stream, flush=True)
+    except BrokenPipeError:  # nobody reads any more: the work goes on without
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+class Bar:
+    """A progress bar: photos done, the step of those under way, and the time left. It shows on terminals only."""
+
+    def __init__(self, photos: int) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[done]}/{task.total:.0f} photos"),
+            TextColumn("{task.fields[step]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            redirect_stdout=sys.stdout.isatty(),  # elsewhere, lines on stdout must not land on stderr
+            speed_estimate_period=300,
+            expand=True,
+        )
+        self._task = self._progress.add_task("", total=photos, done=0, step="")
+        self._done = 0
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def expect(self, photos: int) -> None:
+        """So many photos are to be done in all."""
+        self._progress.update(self._task, total=photos)
+
+    def begin(self, names: tuple[str, ...]) -> None:
+        """These photos are under way now."""
+        first = names[0] if len(names[0]) <= 24 else f"…{names[0][-23:]}"
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        self._progress.update(self._task, description=escape(first + more), step="")
+
+    def step(self, step: int, steps: int, photos: int) -> None:
+        """A step is done for ``photos`` photos."""
+        self._progress.update(self._task, completed=self._done + photos * step / steps, step=f"step {step}/{steps}")
+
+    def finish(self) -> None:
+        """One photo is done, whatever came of it."""
+        self._done += 1
+        self._progress.update(self._task, completed=self._done, done=self._done)

@@ -1,0 +1,117 @@
+"""A classifier with what is needed to feed it a photo and to name its classes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ..normalization import Normalization
+from . import labels as class_names
+from .photo import INTERPOLATIONS, fit
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and standard deviation of the pixels of ImageNet, which most of its classifiers are normalised with."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network from normalised images [N, 3, H, W] to logits [N, classes], with its preprocessing and class names.
+
+    Args:
+        name: what it is called in reports.
+        model: the network.
+        normalization: how its input is normalised.
+        size: (H, W) of its input, in pixels.
+        labels: for each class its name, or several names separated by commas, the first of which is shown; None if
+            the classes have no names.
+        crop: the part of the resized photo, per axis, that the network sees, in (0, 1].
+        interpolation: how photos are resized: "bicubic", "bilinear", "lanczos", "box", "hamming" or "nearest".
+
+    Raises:
+        TypeError, ValueError: an argument has a wrong type or value; the message says which.
+
+    Example:
+        >>> classifier = Classifier("mine", network, labels=("cat", "dog"))
+        >>> images = classifier.preprocess(models.read_photo("cat.jpg"))[None]
+    """
+
+    name: str
+    model: nn.Module
+    normalization: Normalization = IMAGENET
+    size: tuple[int, int] = (224, 224)
+    labels: tuple[str, ...] | None = None
+    crop: float = 1.0
+    interpolation: str = "bicubic"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, nn.Module):
+            raise TypeError(f"model must be a torch.nn.Module, got {type(self.model).__name__}")
+        if not isinstance(self.normalization, Normalization):
+            raise TypeError(f"normalization must be a sdfido Normalization, got {self.normalization!r}")
+        if len(self.size) != 2 or min(self.size) < 1:
+            raise ValueError(f"size must be (height, width) in pixels, got {self.size!r}")
+        if not 0 < self.crop <= 1:
+            raise ValueError(f"crop must be in (0, 1], got {self.crop!r}")
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {self.interpolation!r}")
+
+    def preprocess(self, photo: Image.Image) -> Tensor:
+        """A photo as the network takes it: float32 [3, H, W].
+
+        The photo is turned upright, converted to RGB, resized to cover ``size / crop``, cropped to the centre and
+        normalised. Transparent pixels become white.
+
+        Raises:
+            ValueError: the photo's pixels have no defined range.
+            ImportError: Pillow is not installed.
+        """
+        pixels = fit(photo, self.size, self.crop, self.interpolation)
+        return self.normalization.normalize(torch.from_numpy(pixels).permute(2, 0, 1).contiguous())
+
+    def label(self, index: int) -> str:
+        """The name that class ``index`` is shown by.
+
+        Raises:
+            ValueError: there is no such class.
+        """
+        if self.labels is None:
+            return f"class {index}"
+        if not 0 <= index < len(self.labels):
+            raise ValueError(f"index must be a class of {self.name}, 0..{len(self.labels) - 1}, got {index}")
+        return class_names.names(self.labels[index])[0]
+
+    def find(self, target: int | str) -> int:
+        """The class that an id (281 or "281") or a name ("tabby") means, regardless of case.
+
+        A name is searched among the names that are shown, then among all names, then as whole words of a name, then as
+        any part of one.
+
+        Raises:
+            ValueError: no class or several classes have the name; the message lists those that come close.
+        """
+        if isinstance(target, int) or target.strip().isdecimal():
+            index = int(target)
+            if index < 0 or (self.labels is not None and index >= len(self.labels)):
+                classes = f"0..{len(self.labels) - 1}" if self.labels is not None else "at least 0"
+                raise ValueError(f"target must be a class id of {self.name}, {classes}, got {target!r}")
+            return index
+        if self.labels is None:
+            raise ValueError(f"target must be a class id, as the classes of {self.name} have no names; got {target!r}")
+        return class_names.find(target, self.labels, self.name)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the network's weights and of how photos are preprocessed for it."""
+        about = (self.normalization, self.size, self.crop, self.interpolation)
+        digest = hashlib.sha256(repr(about).encode())
+        for name, value in self.model.state_dict().items():
+            if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized:
+                digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+                digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        return digest.hexdigest()

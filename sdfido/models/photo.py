@@ -1,0 +1,102 @@
+"""Reading photos, and resizing and cropping them to what a network sees."""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import packages
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+INTERPOLATIONS = ("bicubic", "bilinear", "lanczos", "box", "hamming", "nearest")
+
+
+def read_photo(path: str | os.PathLike[str]) -> Image.Image:
+    """Read and decode a photo.
+
+    Raises:
+        ValueError: the file is missing, or Pillow cannot read it; the message names the file.
+        ImportError: Pillow is not installed.
+    """
+    pil = packages.require("PIL.Image", "reading photos", packages.FOR_PHOTOS)
+    try:
+        with pil.open(path) as opened:
+            opened.load()
+            photo: Image.Image = opened
+    except pil.UnidentifiedImageError:
+        raise ValueError(f"photo {os.fspath(path)!r} is not an image that Pillow can read") from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, pil.DecompressionBombError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ValueError(f"photo {os.fspath(path)!r} cannot be read: {reason}") from error
+    return photo
+
+
+def demo_photo() -> Image.Image:
+    """The photo of the demo: Chelsea the cat, 451 x 300 pixels, from scikit-image.
+
+    Raises:
+        ImportError: scikit-image is not installed.
+    """
+    data = packages.require("skimage.data", "the demo photo", packages.FOR_DEMO)
+    image = packages.require("PIL.Image", "the demo photo", packages.FOR_DEMO)
+    photo: Image.Image = image.fromarray(data.chelsea())
+    return photo
+
+
+def fit(photo: Image.Image, size: tuple[int, int], crop: float, interpolation: str) -> NDArray[np.float32]:
+    """The centre of a photo as pixels [H, W, 3] in 0..1.
+
+    The photo is turned upright, resized to cover ``size / crop``, and cropped to the centre. Transparent pixels become
+    white.
+
+    Args:
+        photo: any photo with 8 or 16 bits per channel.
+        size: (H, W) in pixels.
+        crop: part of the resized photo, per axis, that is kept, in (0, 1].
+        interpolation: one of ``INTERPOLATIONS``.
+
+    Raises:
+        ValueError: the photo's pixels have no defined range.
+    """
+    image = upright_rgb(photo)
+    height, width = size
+    scale = max(height / crop / image.height, width / crop / image.width)
+    # Only the part that is kept is resized, so that memory does not grow with the photo's proportions.
+    left, right = _kept(image.width, width, scale)
+    top, bottom = _kept(image.height, height, scale)
+    resampling = packages.require("PIL.Image", "photos", packages.FOR_PHOTOS).Resampling
+    image = image.resize((width, height), resampling[interpolation.upper()], box=(left, top, right, bottom))
+    pixels: NDArray[np.float32] = np.array(image, dtype=np.float32) / np.float32(255)
+    return pixels
+
+
+def upright_rgb(photo: Image.Image) -> Image.Image:
+    """The photo turned as its Exif orientation says, in 8-bit RGB, transparent pixels white.
+
+    Raises:
+        ValueError: the photo's pixels have no defined range.
+    """
+    ops = packages.require("PIL.ImageOps", "photos", packages.FOR_PHOTOS)
+    pil = packages.require("PIL.Image", "photos", packages.FOR_PHOTOS)
+    image: Image.Image = ops.exif_transpose(photo)
+    if image.mode.startswith("I;16"):
+        image = pil.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        raise ValueError(f"photo must have 8 or 16 bits per channel, got mode {image.mode!r}, whose range is undefined")
+    if image.has_transparency_data:
+        white = pil.new("RGBA", image.size, "white")
+        image = pil.alpha_composite(white, image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _kept(length: int, pixels: int, scale: float) -> tuple[float, float]:
+    """Where the middle ``pixels`` of a side, resized by ``scale``, begin and end on the side of the given length."""
+    resized = max(pixels, round(length * scale))
+    begin = (resized - pixels) // 2
+    return begin * length / resized, (begin + pixels) * length / resized

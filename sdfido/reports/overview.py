@@ -1,0 +1,194 @@
+"""One picture of all that an explanation says about one image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..explanation import Explanation
+from . import style
+from .style import INK, MUTED, OTHERS, OWN, PALE, PHOTO, heatmap
+
+__all__ = ["Bar", "Panel", "draw", "overview"]
+
+_DPI = 140
+_COLUMN, _GAP, _MARGIN = 2.55, 0.26, 0.15  # in inches
+_TITLE, _HEADER = 0.62, 0.5  # room above the panels, and above each panel
+_SCALE_WIDTH, _SCALE_SHIFT, _SCALE_ROOM = 0.13, 0.07, 0.3  # the maps' colour scale, right of the last one
+_PANEL_UNITS = 4.8  # height of the panel with the bars in their own units, at least: FIDO's six bars fill it
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """A picture with a title and a subtitle."""
+
+    image: Tensor | NDArray[Any]  #: a map [H, W] or pixels [C, H, W], 0..1
+    title: str
+    subtitle: str = ""
+    colour: str = INK  #: of the title
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A named confidence, 0..1."""
+
+    name: str
+    value: float
+    colour: str = PHOTO
+    minor: bool = False  #: whether it belongs to the bar above; it is drawn thinner
+
+
+def overview(
+    explanation: Explanation,
+    pixels: Tensor,
+    infill: Tensor,
+    *,
+    index: int = 0,
+    label: str | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Photo, infill, maps, composites and probabilities of one explained image in one picture.
+
+    Args:
+        explanation: of N images, by any method.
+        pixels: those images as pixels [N, 3, H, W], 0..1.
+        infill: their infill as pixels, broadcasts against ``pixels``.
+        index: which of the N images is drawn.
+        label: name of the target, "class ID" by default.
+        title: what stands on top.
+
+    Raises:
+        ValueError: the index or a shape does not fit the explanation.
+
+    Example:
+        >>> figure = reports.overview(explanation, normalization.pixels(images), normalization.pixels(infill))
+        >>> reports.save(figure, "overview.png")
+    """
+    count, shape = len(explanation), tuple(next(iter(explanation.maps.values())).shape)
+    if not 0 <= index < count:
+        raise ValueError(f"index must be one of the explanation's {count} images, 0..{count - 1}, got {index}")
+    if pixels.dim() != 4 or pixels.shape[0] != count or pixels.shape[-2:] != shape[1:]:
+        raise ValueError(
+            f"pixels must be [N, C, H, W] like the explanation's maps {shape}, got shape {tuple(pixels.shape)}"
+        )
+    one, photo = explanation[index], pixels[index : index + 1]
+    filling = infill.expand(pixels.shape)[index : index + 1]
+    label = _target(one) if label is None else label
+    numbers = {name: float(value[0]) for name, value in one.numbers.items()}
+
+    def says(name: str) -> str:
+        return f"{style.short(label)}  {style.percent(numbers[name])}" if name in numbers else ""
+
+    legend = one.legend
+    colour = dict(zip((name for name in legend if name not in OWN), OTHERS * len(legend), strict=False)) | OWN
+    maps = [
+        Panel(one[name][0], info.title, info.note, INK if info.of else colour[name]) for name, info in legend.items()
+    ]
+    composites = one.composites(photo, filling) if one.regions else ()
+    masked, bars = [], [Bar("photo", numbers["prob_image"]), Bar("infill", numbers["prob_infill"], style.INFILL)]
+    for region, composite in zip(one.regions, composites, strict=True):
+        name, does = legend[region].heading, "kept" if legend[region].role == "keep" else "gone"
+        size = numbers[one.size_name(region)]
+        probability, cut = f"prob_{region}", f"prob_{region}_binary"
+        masked.append(Panel(composite[0], f"{name} composite: {size:.0%} {does}", says(probability), colour[region]))
+        if probability in numbers:
+            bars.append(Bar(name, numbers[probability], colour[region]))
+        if cut in numbers:
+            bars.append(Bar(f"cut at ½: {numbers[f'area_{region}']:.0%} {does}", numbers[cut], colour[region], True))
+    top = [Panel(photo[0], "Photo", says("prob_image")), *maps]
+    bottom = [Panel(filling[0], "Infill alone", says("prob_infill")), *masked]
+    return draw(top, bottom, bars, label=label, title=title or f"Why “{label}”?")
+
+
+def draw(
+    top: Sequence[Panel], bottom: Sequence[Panel], bars: Sequence[Bar], *, label: str, title: str | None = None
+) -> Figure:
+    """Two rows of pictures, and bars with probabilities at the end of the lower row.
+
+    Args:
+        top: panels of the upper row, of which the first is the photo that maps [H, W] are drawn over.
+        bottom: panels of the lower row.
+        bars: probabilities of the target.
+        label: name of the target.
+        title: what stands on top.
+
+    Raises:
+        ValueError: the first panel is no photo, or a map does not fit it.
+    """
+    photo = style.colours(top[0].image)
+    columns = max(len(top), len(bottom) + 1)
+    row = _COLUMN * photo.shape[0] / photo.shape[1]
+    width = columns * _COLUMN + (columns - 1) * _GAP + 2 * _MARGIN + _SCALE_ROOM
+    height = _TITLE + 2 * (_HEADER + row) + _GAP + _MARGIN
+    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
+    if title:
+        figure.text(_MARGIN / width, 1 - 0.34 / height, title, size=17, weight="bold", color=INK)
+
+    def place(line: int, position: int, extent: float = _COLUMN, shift: float = 0.0) -> Axes:
+        left = _MARGIN + position * (_COLUMN + _GAP) + shift
+        bottom = _MARGIN + (1 - line) * (_HEADER + row + _GAP)
+        return figure.add_axes((left / width, bottom / height, extent / width, row / height))
+
+    last = max((i for i, panel in enumerate(top) if _is_map(panel)), default=None)
+    for line, panels in enumerate((top, bottom)):
+        for position, panel in enumerate(panels):
+            picture = heatmap(panel.image, top[0].image) if _is_map(panel) else style.colours(panel.image)
+            _picture(place(line, position), picture, panel)
+        if line == 0 and last is not None:
+            _colour_scale(place(0, last, _SCALE_WIDTH, _COLUMN + _SCALE_SHIFT))
+    _bars(place(1, len(bottom)), label, bars, min(1.0, row / 2))
+    return figure
+
+
+def _target(explanation: Explanation) -> str:
+    """What a target is called that has no label."""
+    target = explanation.targets[0]
+    return f"class {int(target)}" if target.dim() == 0 and not target.is_floating_point() else "the target"
+
+
+def _is_map(panel: Panel) -> bool:
+    return panel.image.ndim == 2
+
+
+def _picture(axes: Axes, picture: NDArray[Any], panel: Panel) -> None:
+    axes.imshow(picture, aspect="auto", interpolation="lanczos", interpolation_stage="rgba")
+    axes.set_axis_off()
+    style.header(axes, panel.title, panel.subtitle, panel.colour)
+
+
+def _bars(axes: Axes, label: str, bars: Sequence[Bar], scale: float) -> None:
+    """Bars one below the other; scale: of their texts, where the panel is low."""
+    tops, bottom = [], 0.0
+    for bar in bars:
+        tops.append(bottom + (0.42 if bar.minor else 0.56))
+        bottom = tops[-1] + (0.14 if bar.minor else 0.36)
+    units = max(bottom, _PANEL_UNITS)
+    scale *= _PANEL_UNITS / units
+    for bar, top in zip(bars, tops, strict=True):
+        height, size, ink = (0.14, 9, MUTED) if bar.minor else (0.36, 11, INK)
+        for text, x, side in ((bar.name, 0, "left"), (style.percent(bar.value), 1, "right")):
+            axes.text(x, top - 0.05, text, size=scale * size, color=ink, va="bottom", ha=side)
+        axes.barh(top, 1.0, height=height, align="edge", color=PALE)
+        axes.barh(top, bar.value, height=height, align="edge", color=bar.colour)
+    axes.set(xlim=(0, 1), ylim=(units, 0))
+    axes.set_axis_off()
+    style.header(axes, "Probability", f"of {style.short(label)}")
+
+
+def _colour_scale(axes: Axes) -> None:
+    """The maps' scale, drawn as they are drawn, over a mid-grey photo."""
+    scale = np.linspace(0, 1, 256)[:, None]
+    axes.imshow(heatmap(scale, np.full((1, 256, 1), 0.5)), origin="lower", aspect="auto", extent=(0, 1, 0, 1))
+    axes.set(xticks=[], yticks=[0, 0.5, 1])
+    axes.set_yticklabels(["0", "½", "1"])
+    axes.yaxis.tick_right()
+    axes.tick_params(length=0, labelsize=11, labelcolor=MUTED, pad=3)
+    for spine in axes.spines.values():
+        spine.set_visible(False)

@@ -1,0 +1,103 @@
+"""What a run tells while it works: small events that can be pickled, given to a callback one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "Event",
+    "Explained",
+    "Failed",
+    "IndexFailed",
+    "Measured",
+    "OnEvent",
+    "Resumed",
+    "Retried",
+    "Started",
+    "Stepped",
+    "WriterLost",
+    "reason",
+]
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """Which photos are finished already; the first event."""
+
+    photos: int  #: in the run
+    finished: int  #: of them, with complete results of the same content, model, method and settings
+    older: Mapping[tuple[str, ...], int]  #: how many have other results, by what of them differs
+
+
+@dataclass(frozen=True)
+class Started:
+    """A batch of photos is under way."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A step is done for the photos that are under way."""
+
+    step: int  #: from 1
+    steps: int  #: at most
+    photos: int  #: that have not converged
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A photo is explained, and its results are written."""
+
+    name: str
+    folder: Path
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A photo's results are measured."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A photo could not be read, explained, written or measured; the others go on."""
+
+    name: str
+    message: str  #: a sentence that names the photo
+
+
+@dataclass(frozen=True)
+class Retried:
+    """A batch failed, and is tried again in halves, so that only the photo at fault fails."""
+
+    photos: int
+    message: str  #: why it failed
+
+
+@dataclass(frozen=True)
+class WriterLost:
+    """A process that writes results has ended before its time; the results are written without it."""
+
+
+@dataclass(frozen=True)
+class IndexFailed:
+    """The table and the page of all results could not be written."""
+
+    out: Path  #: the folder
+    message: str  #: why
+
+
+Event = Resumed | Started | Stepped | Explained | Measured | Failed | Retried | WriterLost | IndexFailed
+OnEvent = Callable[[Event], object]
+
+
+def reason(error: BaseException) -> str:
+    """What an error says; with its type where it was not raised for the user to read."""
+    readable = isinstance(error, ValueError | TypeError | ImportError | OSError) and str(error)
+    return str(error) if readable else f"{type(error).__name__}: {error}".removesuffix(": ")

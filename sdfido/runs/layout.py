@@ -1,0 +1,23 @@
+"""Names of the files that results consist of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SUMMARY, MAPS, OVERVIEW = "summary.json", "explanation.npz", "overview.png"
+FILES = (SUMMARY, MAPS, OVERVIEW)
+"""The files of one photo's results."""
+
+TABLE, PAGE = "summary.csv", "index.html"
+"""The files about all results in a folder."""
+
+CURVES, EVALUATION = "curves.png", "evaluation.json"
+"""The files of an evaluation."""
+
+
+def is_drawn(path: Path) -> bool:
+    """Whether a picture is one that sdfido has written, and so no photo."""
+    return any(
+        path.name == picture and (path.parent / beside).exists()
+        for picture, beside in ((OVERVIEW, MAPS), (CURVES, EVALUATION))
+    )

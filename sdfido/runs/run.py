@@ -1,0 +1,158 @@
+"""A run: photos, what explains them, and the folder that their results go to."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import summary
+from .events import Event, Explained, IndexFailed, OnEvent, Resumed, reason
+from .executors import Executor, Serial
+from .items import Item, fingerprint
+from .photo_explainer import PhotoExplainer
+from .store import Store
+
+__all__ = ["Outcome", "Run"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run."""
+
+    photos: int  #: in the run
+    finished: int  #: of them, before the run
+    explained: int  #: of them, by the run
+    indexed: bool  #: whether the table and the page of all results are written, where the run has any
+    seconds: float  #: duration of the explaining
+
+    @property
+    def failed(self) -> int:
+        """Photos that could not be explained."""
+        return self.photos - self.finished - self.explained
+
+
+class Run:
+    """Explains photos and writes the results of each as soon as it is explained.
+
+    Run again, it goes on where it was stopped: a photo with complete results of the same content, model, method,
+    target, infill and settings is left as it is.
+
+    Args:
+        explainer: what explains the photos.
+        items: the photos; see ``choose``. Runs of different parts of them may write to the same folder.
+        store: the folder for the results.
+        batch: how many photos are explained at once; the maps stay the same.
+        again: whether finished photos are explained anew.
+
+    Example:
+        >>> explainer = runs.PhotoExplainer("efficientnet-lite0", steps=120)
+        >>> run = runs.Run(explainer, runs.choose(["birds"], "results"), runs.Store("results"))
+        >>> outcome = run.execute(on_event=print)
+    """
+
+    def __init__(
+        self, explainer: PhotoExplainer, items: Sequence[Item], store: Store, *, batch: int = 1, again: bool = False
+    ) -> None:
+        if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
+            raise ValueError(f"batch must be a positive integer, got {batch!r}")
+        self.explainer, self.items, self.store = explainer, list(items), store
+        self.batch, self.again = batch, again
+
+    def execute(self, executor: Executor | None = None, on_event: OnEvent | None = None) -> Outcome:
+        """Explain the photos that are not finished.
+
+        Args:
+            executor: who does it; ``Serial()`` by default.
+            on_event: called with each event of ``sdfido.runs.events``, one at a time, perhaps from another thread. What
+                it raises stops the run.
+
+        Raises:
+            ValueError: a result cannot be written where it belongs, or would replace a photo. That is found before the
+                first photo is explained.
+            ImportError: a package for reading photos or drawing pictures is missing.
+        """
+        importlib.import_module("sdfido.reports")  # a missing package must not wait for the first result
+        self.store.check(self.items)
+        self.store.clean(self.items)
+        report = _Report(on_event)
+        left: list[Item] = []
+        begin = time.monotonic()
+        try:
+            left = self._left(report)
+            begin = time.monotonic()
+            (executor or Serial()).execute(self.explainer, left, self.batch, report)
+        except _Stopped:
+            pass
+        finally:
+            seconds = time.monotonic() - begin
+            indexed = self._index(report)
+        if report.error is not None:
+            raise report.error
+        return Outcome(len(self.items), len(self.items) - len(left), report.explained, indexed, seconds)
+
+    def _left(self, report: OnEvent) -> list[Item]:
+        """The photos without complete results of the same content, model, method and settings."""
+        left, older, made_with = [], Counter[tuple[str, ...]](), self.explainer.made_with
+        for item in self.items:
+            if self.again or (about := self.store.read(item.folder)) is None:
+                left.append(item)
+            elif other := _differences(item, about, made_with):
+                left.append(item)
+                older[tuple(sorted(other))] += 1
+        report(Resumed(len(self.items), len(self.items) - len(left), dict(older)))
+        return left
+
+    def _index(self, report: OnEvent) -> bool:
+        """Write the table and the page of all results, if the photos have folders of their own."""
+        if not self.store.has_index(self.items):
+            return True
+        try:
+            self.store.write_index()
+        except (OSError, ValueError) as error:  # ValueError: a foreign summary's text that UTF-8 does not have
+            report(IndexFailed(self.store.out, reason(error)))
+            return False
+        return True
+
+
+class _Stopped(BaseException):
+    """Stops a run whose callback has raised; unlike an ``Exception``, it is not taken for a photo's failure."""
+
+
+class _Report:
+    """Counts the explained photos, and hands events to the callback, one at a time."""
+
+    def __init__(self, on_event: OnEvent | None) -> None:
+        self.explained = 0
+        self.error: Exception | None = None  #: what the callback has raised
+        self._on_event = on_event
+        self._lock, self._thread = threading.RLock(), threading.get_ident()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            self.explained += isinstance(event, Explained)
+            if self._on_event is not None and self.error is None:
+                try:
+                    self._on_event(event)
+                except Exception as error:
+                    self.error = error
+            if self.error is not None and threading.get_ident() == self._thread:
+                raise _Stopped
+
+
+def _differences(item: Item, about: dict[str, Any], made_with: dict[str, Any]) -> list[str]:
+    """Names of what results were made otherwise with; of another method, that is all there is to say."""
+    if about.get("method") != made_with["method"]:
+        return ["method"]
+    if other := summary.differences(about, made_with):
+        return other
+    if item.path is None:
+        return []
+    try:
+        return summary.differences(about, {"photo_sha256": fingerprint(item.path)})
+    except OSError:
+        return ["photo_sha256"]

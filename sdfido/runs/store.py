@@ -1,0 +1,176 @@
+"""Results on disk: the files of each photo, which of them are finished, and the table and page of all."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..explanation import Explanation
+from ..files import printable, remove_leftovers, replacing
+from . import layout, summary
+from .items import Item
+
+__all__ = ["Results", "Store"]
+
+_BEFORE = ("photo", "target", "label")  # columns of the table, before the numbers and behind them
+_BEHIND = ("steps_done", "seconds", "model", "infill", "seed")
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """The results of one photo, to be written."""
+
+    folder: Path
+    summary: Mapping[str, Any]
+    explanation: Explanation  #: of this photo alone
+    pixels: Tensor  #: what the model saw [1, 3, H, W], 0..1
+    infill: Tensor  #: broadcasts against ``pixels``
+    label: str  #: name of the target
+
+    def write(self) -> None:
+        """Write all files or none; the summary comes last, and so stands for all.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        from .. import reports  # needs matplotlib, which reading results does not
+
+        figure = reports.overview(self.explanation, self.pixels, self.infill, label=self.label)
+        text = json.dumps(self.summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:  # renames in reverse
+            names = (self.folder / name for name in layout.FILES)
+            summary_part, maps_part, picture_part = (stack.enter_context(replacing(path)) for path in names)
+            reports.save(figure, picture_part)
+            self.explanation.save(maps_part)
+            summary_part.write_text(text, encoding="utf-8")
+            (self.folder / layout.SUMMARY).unlink(missing_ok=True)  # an old summary must not stand for new files
+
+
+class Store:
+    """The results in a folder OUT and its sub-folders, each photo's in a folder of its own.
+
+    Args:
+        out: the folder; it is made when the first results are written.
+
+    Example:
+        >>> for folder, summary in runs.Store("results").find():
+        ...     print(folder, summary["label"], summary["prob_image"])
+    """
+
+    def __init__(self, out: str | os.PathLike[str]) -> None:
+        self.out = Path(out)
+
+    def check(self, items: Sequence[Item]) -> None:
+        """Raise ValueError unless all results can be written, and none of them would replace a photo."""
+        if self.has_index(items):
+            self._check_index()
+        photos = [item.path for item in items if item.path is not None]
+        originals = {(s.st_dev, s.st_ino): path for path in photos if (s := _stat(path))}
+        shown = repr(printable(self.out))
+        for folder in dict.fromkeys([self.out, *(item.folder for item in items)]):
+            there = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+            if not there.is_dir():
+                raise ValueError(f"out must be a folder, got {shown}, where {there} is not a folder")
+            if not os.access(there, os.W_OK | os.X_OK):
+                raise ValueError(f"out must be a folder to write to, got {shown}, where {there} is not writable")
+        for path in (item.folder / name for item in items for name in layout.FILES):
+            status = _stat(path)
+            if status is None:
+                continue
+            original = originals.get((status.st_dev, status.st_ino))
+            if original is not None:
+                raise ValueError(f"out must not be where a result replaces a photo, got {shown}, with {original}")
+            if not path.is_file() or not os.access(path, os.W_OK):
+                raise ValueError(f"out must take the results, got {shown}, where {path} cannot be replaced")
+
+    def clean(self, items: Sequence[Item]) -> None:
+        """Remove what killed processes have left in the folders of these items."""
+        for folder in {self.out, *(item.folder for item in items)}:
+            remove_leftovers(folder)
+
+    def read(self, folder: Path, needed: Sequence[str] = layout.FILES) -> dict[str, Any] | None:
+        """The summary of the results in a folder, in the names of this version.
+
+        None where a needed file is missing or the summary cannot be read: such results are not finished.
+        """
+        if not all((folder / name).is_file() for name in needed):
+            return None
+        try:
+            found = json.loads((folder / layout.SUMMARY).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return summary.renamed(found) if isinstance(found, dict) else None
+
+    def find(self, needed: Sequence[str] = layout.FILES) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """All results that have the needed files, sorted: the folder and the summary of each."""
+        for parent, names, _ in os.walk(self.out):
+            names[:] = sorted(name for name in names if not name.startswith("."))
+            if (found := self.read(Path(parent), needed)) is not None:
+                yield Path(parent), found
+
+    def has_index(self, items: Sequence[Item]) -> bool:
+        """Whether the items have folders of their own in OUT, so that a table and a page of all are written."""
+        return any(item.folder != self.out for item in items)
+
+    def write_index(self) -> None:
+        """Write the table and the page of all results; nothing where there are none.
+
+        Raises:
+            OSError: a file cannot be written.
+            ValueError: a summary of another program has text that UTF-8 does not have.
+        """
+        from .. import reports  # needs matplotlib, which reading results does not
+
+        found = [(folder.relative_to(self.out), about) for folder, about in self.find() if summary.is_told(about)]
+        if not found:
+            return
+        numbers = dict.fromkeys(name for _, about in found for name in summary.numbers(about))
+        columns = [*_BEFORE, *numbers, *_BEHIND]
+        with replacing(self.out / layout.TABLE) as part, part.open("w", encoding="utf-8-sig", newline="") as file:
+            table = csv.writer(file)
+            table.writerow([*columns, "results"])
+            for folder, about in found:
+                table.writerow([*(_cell(about.get(name)) for name in columns), printable(folder)])
+        cards = [(folder / layout.OVERVIEW, str(about["photo"]), summary.outcome(about)) for folder, about in found]
+        notes = list(dict.fromkeys(note for _, about in found for note in summary.notes(about)))
+        with replacing(self.out / layout.PAGE) as part:
+            part.write_text(reports.page(cards, notes, layout.TABLE), encoding="utf-8")
+
+    def _check_index(self) -> None:
+        """Raise ValueError where the table or the page would replace a file that sdfido has not written."""
+        from ..reports.html import BEGINS
+
+        for name, begins in ((layout.TABLE, "\ufeffphoto,"), (layout.PAGE, BEGINS)):
+            path = self.out / name
+            if not os.path.lexists(path):
+                continue
+            try:
+                ours = path.read_bytes().startswith(begins.encode())
+            except OSError:
+                ours = False
+            if not ours or not os.access(path, os.W_OK):
+                raise ValueError(
+                    f"out must be a folder for results, got {str(self.out)!r}, where {path} cannot be replaced"
+                )
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return round(value, 5) if isinstance(value, float) else value
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None

@@ -1,0 +1,102 @@
+"""What ``summary.json`` says of one photo's results: how they were made, and their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..explanation import MapInfo
+
+__all__ = ["Region", "differences", "is_told", "notes", "numbers", "outcome", "regions", "renamed"]
+
+_ABOUT = (
+    *("photo", "photo_path", "photo_sha256", "model", "model_spec", "model_sha256", "method", "target", "label"),
+    *("target_is_predicted", "infill", "device", "seed", "steps", "steps_done", "num_samples", "seconds"),
+    *("settings", "build", "maps"),
+)
+"""Every key that is not one of the explanation's numbers."""
+
+
+class Region(NamedTuple):
+    """A region of the explained photo and its numbers, as far as the summary has them."""
+
+    title: str  #: such as "SSR"
+    kept: bool  #: whether its mask keeps it; otherwise the mask removes it
+    size: float  #: part of the photo, 0..1
+    confidence: float | None
+    binary_size: float | None  #: with every cell wholly kept or infilled
+    binary_confidence: float | None
+
+
+def numbers(summary: Mapping[str, Any]) -> dict[str, float]:
+    """The explanation's numbers by name, in the order of the summary."""
+    return {name: value for name, value in summary.items() if name not in _ABOUT and _is_number(value)}
+
+
+def regions(summary: Mapping[str, Any]) -> list[Region]:
+    """The regions in their order; the sizes ``kept_NAME`` and ``removed_NAME`` tell which there are."""
+    known, legend, found = numbers(summary), _legend(summary), []
+    for key, size in known.items():
+        does, _, name = key.partition("_")
+        if does in ("kept", "removed"):
+            title = legend[name].heading if name in legend else name.upper()
+            others = (known.get(form.format(name)) for form in ("prob_{}", "area_{}", "prob_{}_binary"))
+            found.append(Region(title, does == "kept", size, *others))
+    return found
+
+
+def notes(summary: Mapping[str, Any]) -> list[str]:
+    """What each map shows, in a sentence."""
+    return [f"{info.title}{f', {info.note}' if info.note else ''}." for info in _legend(summary).values()]
+
+
+def outcome(summary: Mapping[str, Any]) -> str:
+    """The numbers of the regions in a line; every cell counts as wholly kept or infilled."""
+    parts = [f"{summary['label']} {summary['prob_image']:.1%}"]
+    for region in regions(summary):
+        if region.binary_size is not None and region.binary_confidence is not None:
+            does = "kept" if region.kept else "gone"
+            parts.append(f"{region.title}, {region.binary_size:.0%} {does}: {region.binary_confidence:.1%}")
+    return "; ".join(parts)
+
+
+def is_told(summary: Mapping[str, Any]) -> bool:
+    """Whether it says what tables and pages need; the summary of another program may not."""
+    return "photo" in summary and "label" in summary and _is_number(summary.get("prob_image"))
+
+
+def renamed(summary: dict[str, Any]) -> dict[str, Any]:
+    """A summary of this or an older version in the names of this one."""
+    settings = summary.get("settings")
+    if isinstance(settings, dict) and "objective" in settings:
+        settings = {"score" if name == "objective" else name: value for name, value in settings.items()}
+        summary = summary | {"settings": settings}
+    return {"method": "fido"} | summary
+
+
+def differences(summary: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Names of what results were made with, according to their summary, that is not as wanted now."""
+    names = []
+    for name, value in wanted.items():
+        made = summary.get(name)
+        if isinstance(value, dict):
+            names += differences(made if isinstance(made, dict) else {}, value)
+        elif made != value:
+            names.append(name)
+    return names
+
+
+def _legend(summary: Mapping[str, Any]) -> dict[str, MapInfo]:
+    """What the maps show, as far as the summary says it: those of version 0.1 do not."""
+    maps = summary.get("maps")
+    if not isinstance(maps, dict):
+        return {}
+    return {
+        name: MapInfo(str(about.get("title", name)), str(about.get("note", "")))
+        for name, about in maps.items()
+        if isinstance(about, dict)
+    }
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
