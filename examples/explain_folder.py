@@ -6,9 +6,8 @@ python examples/explain_folder.py [FOLDER] --out out/folder
 import argparse
 from pathlib import Path
 
-from sdfido.runs.events import Explained, Failed
-
 from sdfido import models, runs
+from sdfido.runs.events import Explained, Failed
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("folder", nargs="?", type=Path, help="a folder of photos; if not given, two views of a cat")
