@@ -5,7 +5,6 @@ import importlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from .._version import __version__
 from ..checks import check_choice
 
 MIN_TORCH = "2.10"  #: the oldest supported version
@@ -86,7 +86,7 @@ def build_info() -> dict[str, Any]:
     """
     native = _native_error is None
     return {
-        "version": metadata.version("sdfido"),
+        "version": __version__,
         "native": native,
         "native_error": _native_error,
         "cuda": bool(_cuda_archs),
