@@ -7,11 +7,10 @@ import sys
 
 import pytest
 import torch
-from tests.cuda.build import ROOT, run
-from tests.packaging.environments import Unavailable, environment, examine
 
 import sdfido
-from sdfido import ops
+from tests.cuda.build import ROOT, run
+from tests.packaging.environments import Unavailable, environment, examine
 
 CUDA_TORCH = "torch==2.14.1"
 
@@ -128,20 +127,3 @@ def test_it_needs_no_cuda_library(built):
 def test_what_only_a_torch_with_cuda_has_is_weak(built):
     undefined = [line.split() for line in run("nm", "-D", "--undefined-only", built.library).splitlines()]
     assert ["w", "aoti_torch_get_current_cuda_stream"] in undefined
-
-
-def test_without_cuda_kernels_the_reference_serves_cuda_tensors(monkeypatch):
-    monkeypatch.setattr(ops, "_cuda_archs", [])
-    assert not ops._use_native(torch.device("cuda"))
-    assert sdfido.build_info()["cuda"] is False
-    with (
-        sdfido.backend("native"),
-        pytest.raises(RuntimeError, match="this build has no kernels for 'cuda' tensors; use backend 'auto' or"),
-    ):
-        ops._use_native(torch.device("cuda"))
-
-
-def test_with_cuda_kernels_they_serve_cuda_tensors(monkeypatch):
-    monkeypatch.setattr(ops, "_cuda_archs", ["sm_90"])
-    assert ops._use_native(torch.device("cuda")) is (not ops._why_no_native)
-    assert sdfido.build_info()["cuda_archs"] == ["sm_90"]
