@@ -28,17 +28,18 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/suite.py --json $(OUT)/benchmarks.json
+	$(BIN)/python -m benchmarks.speed.suite --json $(OUT)/benchmarks.json
 
-# What the pages in docs say of the maps, measured anew: more than an hour.
+# The numbers of docs/studies, measured again: more than an hour. The pages' tables are made from them.
 studies: $(VENV)/.installed
-	$(BIN)/python benchmarks/quality/compare.py
-	$(BIN)/python benchmarks/photos/gallery.py
-	$(BIN)/python benchmarks/choices/race.py
-	$(BIN)/python benchmarks/choices/throughput.py
-	$(BIN)/python benchmarks/choices/trials.py
-	$(BIN)/python benchmarks/enhancement/study.py
-	$(BIN)/python benchmarks/paper/claims.py
+	$(BIN)/python -m benchmarks.studies.birds
+	$(BIN)/python -m benchmarks.studies.photos
+	$(BIN)/python -m benchmarks.studies.ablation
+	$(BIN)/python -m benchmarks.studies.ablation.existing_code
+	$(BIN)/python -m benchmarks.studies.ablation.throughput
+	$(BIN)/python -m benchmarks.studies.enhance
+	$(BIN)/python -m benchmarks.studies.paper
+	$(BIN)/python -m benchmarks.pages
 
 # The documentation, into build/docs/html. Nothing is fetched while it is built; warnings are errors.
 docs: $(VENV)/.documenters

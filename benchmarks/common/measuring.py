@@ -1,4 +1,4 @@
-"""How times are taken: steps of all contestants in turn, stage by stage, on a CPU or a GPU."""
+"""How times are taken: steps of all implementations in turn, stage by stage, on a CPU or a GPU."""
 
 import itertools
 import math

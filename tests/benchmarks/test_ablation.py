@@ -87,7 +87,6 @@ def test_cells_become_finer(task):
 
 
 def test_a_capped_score_has_no_gradient_above_the_image(task):
-    model, image, target = task
     free, capped = (explained(Trial(steps=20, cap=cap), *task) for cap in (False, True))
     assert not torch.equal(free.mask_logits[:, 0], capped.mask_logits[:, 0])
     torch.testing.assert_close(free.mask_logits[:, 1], capped.mask_logits[:, 1])  # the SDR has no cap

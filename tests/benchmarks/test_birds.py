@@ -1,36 +1,31 @@
-"""The benchmark with known truth: drawings that repeat, a truth where they differ, methods that fit together."""
+"""The study with known truth: drawings that repeat, a truth where they differ, methods that fit together."""
 
 import importlib
-import json
-import sys
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import sdfido
-from sdfido import reference
+from benchmarks.common import classifiers, concrete, drawing
+from benchmarks.common.attributions import BLUR
+from benchmarks.common.variants import PublishedFIDO, StandardFIDO
+from benchmarks.studies.birds import methods, picture
+from sdfido import evaluate
+from sdfido.ops.rng import random_words
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
-
-def load(name: str) -> ModuleType:
-    if str(BENCHMARKS) not in sys.path:
-        sys.path.append(str(BENCHMARKS))
-    if name == "methods":
-        pytest.importorskip("captum", reason="the methods that are compared include captum's")
-    return importlib.import_module(f"quality.{name}")
-
+study = importlib.import_module("benchmarks.studies.birds.__main__")
 
 DRAWINGS = ["birds", "scenes"]
 
 
 @pytest.mark.parametrize("kind", DRAWINGS)
 def test_a_drawing_depends_on_seed_and_index_alone(kind: str):
-    draw = getattr(load("drawing"), kind)
+    draw = getattr(drawing, kind)
     several, again, other = draw([3, 12, 5], seed=1), draw([12], seed=1), draw([12], seed=2)
     for name in ("pixels", "labels", "truth", "boxes"):
         assert torch.equal(getattr(several, name)[1:2], getattr(again, name)), name
@@ -41,7 +36,6 @@ def test_a_drawing_depends_on_seed_and_index_alone(kind: str):
 @pytest.mark.parametrize("kind", DRAWINGS)
 def test_the_truth_is_where_species_differ(kind: str):
     """Species are drawn from the same numbers: image i of one species is image i of the common one but for its part."""
-    drawing = load("drawing")
     drawn = getattr(drawing, kind)(range(14), seed=3)
     size = drawn.pixels.shape[-1]
     for n in range(14):
@@ -61,7 +55,7 @@ def test_the_truth_is_where_species_differ(kind: str):
 
 
 def test_the_hull_of_known_shapes():
-    hull = load("drawing")._hull
+    hull = drawing.hull
     point, line, square = (np.zeros((7, 9), dtype=bool) for _ in range(3))
     point[2, 3] = True
     assert np.array_equal(hull(point), point)
@@ -76,16 +70,20 @@ def test_the_hull_of_known_shapes():
 
 
 def test_species_are_balanced():
-    drawing = load("drawing")
     labels = drawing.birds(range(5, 19)).labels
     assert labels.bincount().tolist() == [2] * len(drawing.SPECIES)
 
 
+@pytest.mark.studies
 def test_training_repeats_and_leaves_random_numbers_alone():
-    classifier = load("classifier")
-    recipe = classifier.Recipe(birds=8, scenes=4, epochs=1, batch=6)
-    state = torch.random.get_rng_state()
-    first, again = classifier.train(recipe), classifier.train(recipe)
+    recipe = classifiers.Recipe(birds=8, scenes=4, epochs=1, batch=6)
+    state, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    first = classifiers.train(recipe)
+    torch.set_num_threads(1)
+    try:
+        again = classifiers.train(recipe)
+    finally:
+        torch.set_num_threads(threads)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert not first.training
     for name, value in first.state_dict().items():
@@ -93,52 +91,30 @@ def test_training_repeats_and_leaves_random_numbers_alone():
     assert first(torch.zeros(2, 3, 112, 112)).shape == (2, 7)
 
 
-def test_training_takes_one_thread_however_many_there_are(monkeypatch: pytest.MonkeyPatch):
-    classifier = load("classifier")
-    seen = []
-    monkeypatch.setattr(classifier, "_fit", lambda *_: seen.append(torch.get_num_threads()))
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        classifier.train(classifier.Recipe(birds=7, scenes=0, epochs=1))
-        assert seen == [1]
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_trained_weights_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    classifier = load("classifier")
-    monkeypatch.setattr(classifier, "CACHE", tmp_path)
-    recipe = classifier.Recipe(birds=7, scenes=0, epochs=1, batch=7)
-    monkeypatch.setitem(classifier.RECIPES, "strong", recipe)
-    network = classifier.train(recipe)
-    calls = []
-    monkeypatch.setattr(classifier, "_path", lambda kind: tmp_path / "weights.pt")
-    monkeypatch.setattr(classifier, "train", lambda recipe: calls.append(recipe) or network)
+@pytest.mark.studies
+def test_trained_weights_are_kept_for_each_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(classifiers, "CACHE", tmp_path)
+    recipe = classifiers.Recipe(birds=7, scenes=0, epochs=1, batch=7)
+    monkeypatch.setitem(classifiers.RECIPES, "strong", recipe)
     images = torch.rand(2, 3, 112, 112)
-    for _ in range(2):
-        loaded = classifier.load("strong")
-        assert torch.equal(loaded.model(images), network(images))
-    assert calls == [recipe]
-    assert classifier.training_seconds("strong") > 0
-    assert loaded.labels == load("drawing").SPECIES
-    classifier.retrain("strong")
-    assert len(calls) == 2
-
-
-def test_other_recipes_have_other_files(monkeypatch: pytest.MonkeyPatch):
-    classifier = load("classifier")
-    first = classifier._path("strong")
-    assert first == classifier._path("strong") != classifier._path("weak")
-    monkeypatch.setitem(classifier.RECIPES, "strong", classifier.Recipe(birds=16, scenes=0, epochs=1))
-    assert classifier._path("strong") != first
+    answers = [classifiers.load("strong").model(images) for _ in range(2)]
+    (file,) = tmp_path.glob("*.pt")
+    written = file.stat().st_mtime_ns
+    assert torch.equal(*answers)
+    assert torch.equal(answers[0], classifiers.train(recipe)(images))
+    assert classifiers.training_seconds("strong") > 0
+    assert classifiers.load("strong").labels == drawing.SPECIES
+    assert file.stat().st_mtime_ns == written
+    classifiers.retrain("strong")
+    assert file.stat().st_mtime_ns > written
+    monkeypatch.setitem(classifiers.RECIPES, "strong", replace(recipe, seed=2))
+    classifiers.load("strong")
+    assert len(list(tmp_path.glob("*.pt"))) == 2
 
 
 def test_thumbnails_halve_scenes():
-    classifier, drawing = load("classifier"), load("drawing")
     pixels = drawing.scenes([4]).pixels
-    small = classifier.thumbnails(pixels)
+    small = classifiers.thumbnails(pixels)
     assert small.shape == (1, 3, 112, 112)
     torch.testing.assert_close(small[0, :, 3, 5], pixels[0, :, 6:8, 10:12].mean((1, 2)))
 
@@ -147,7 +123,7 @@ def test_thumbnails_halve_scenes():
 def small() -> tuple[torch.nn.Sequential, torch.Tensor, torch.Tensor]:
     """An untrained classifier, two images and their targets."""
     torch.manual_seed(0)
-    return load("classifier").network().eval(), torch.randn(2, 3, 32, 32), torch.tensor([1, 4])
+    return classifiers.network().eval(), torch.randn(2, 3, 32, 32), torch.tensor([1, 4])
 
 
 QUICK: dict[str, dict[str, Any]] = {
@@ -157,37 +133,26 @@ QUICK: dict[str, dict[str, Any]] = {
     "published": {"steps": 2, "cells": 8},
     "occlusion": {"window": 8, "stride": 8},
 }
-
-
 FIDOS = ("fido", "defaults", "standard", "published")
-FIDO_MAPS = ["ssr", "sdr", "joint", "ssr mask", "sdr mask"]
 
 
-def test_methods_give_maps(small: Any):
-    methods = load("methods")
-    for name, method in methods.METHODS.items():
-        maps = method(*small, **QUICK.get(name, {}))
-        assert list(maps) == (FIDO_MAPS if name in FIDOS else ["map"])
-        for each in maps.values():
-            assert each.shape == (2, 32, 32), name
-            assert each.isfinite().all()
-            assert not each.requires_grad
-            assert each.std((1, 2)).min() > 0
-            if name != "occlusion":
-                assert each.min() >= 0
-            if name in FIDOS:
-                assert each.max() <= 1
+def maps_of(found: Any) -> dict[str, torch.Tensor]:
+    return dict(found.maps if isinstance(found, sdfido.Explanation) else found)
 
 
-def test_maps_and_masks_of_fido_are_those_of_its_explanation(small: Any):
-    methods = load("methods")
-    model, images, targets = small
-    explanation = sdfido.FIDO(model, infill=methods.BLUR, **QUICK["fido"]).explain(images, targets)
-    maps = methods.fido(*small, **QUICK["fido"])
-    keep_ssr, keep_sdr = explanation.masks.unbind(1)
-    expected = (explanation.ssr, explanation.sdr, explanation.joint, keep_ssr, 1 - keep_sdr)
-    for name, values in zip(FIDO_MAPS, expected, strict=True):
-        torch.testing.assert_close(maps[name], values, rtol=0, atol=1e-6, msg=name)
+@pytest.mark.parametrize("name", methods.METHODS)
+def test_methods_give_maps(small: Any, name: str):
+    maps = maps_of(methods.METHODS[name](*small, **QUICK.get(name, {})))
+    assert list(maps) == (["ssr", "sdr", "joint"] if name in FIDOS else ["map"])
+    for each in maps.values():
+        assert each.shape == (2, 32, 32)
+        assert each.isfinite().all()
+        assert not each.requires_grad
+        assert each.std((1, 2)).min() > 0
+        if name != "occlusion":
+            assert each.min() >= 0
+        if name in FIDOS:
+            assert each.max() <= 1
 
 
 class Window(torch.nn.Module):
@@ -198,90 +163,111 @@ class Window(torch.nn.Module):
         return torch.stack([-score, score], 1)
 
 
-@pytest.mark.parametrize(("name", "settings"), [("standard", {"steps": 60}), ("published", {"steps": 60, "cells": 16})])
-def test_the_baselines_find_what_decides(name: str, settings: dict[str, int]):
-    """A baseline that were broken would be beaten by anything."""
-    methods = load("methods")
+@pytest.fixture
+def corner() -> torch.Tensor:
     images = torch.zeros(1, 3, 32, 32)
     images[:, :, 4:12, 4:12] = 2
-    maps = methods.METHODS[name](Window(), images, torch.tensor([1]), **settings)
-    for each in FIDO_MAPS[:3]:
-        inside = maps[each][:, 4:12, 4:12].mean()
-        assert inside > 0.15 + maps[each][:, 18:].mean(), each
+    return images
 
 
-def test_every_image_is_explained_as_alone(small: Any):
+@pytest.mark.studies
+@pytest.mark.parametrize(("name", "settings"), [("standard", {"steps": 60}), ("published", {"steps": 60, "cells": 16})])
+def test_the_baselines_find_what_decides(corner: torch.Tensor, name: str, settings: dict[str, int]):
+    """A baseline that were broken would be beaten by anything."""
+    explanation: Any = methods.METHODS[name](Window(), corner, torch.tensor([1]), **settings)
+    for each in explanation.maps.values():
+        assert each[:, 4:12, 4:12].mean() > 0.15 + each[:, 18:].mean()
+
+
+@pytest.mark.studies
+@pytest.mark.parametrize("name", ["published", "integrated gradients", "occlusion"])
+def test_every_image_is_explained_as_alone(small: Any, name: str):
     """By methods that loop over images or use random numbers."""
-    methods = load("methods")
     model, images, targets = small
-    for name in ("published", "integrated gradients", "occlusion"):
-        method, settings = methods.METHODS[name], QUICK.get(name, {})
-        both, first = method(model, images, targets, **settings), method(model, images[:1], targets[:1], **settings)
-        for key in both:
-            torch.testing.assert_close(both[key][:1], first[key], rtol=1e-3, atol=1e-4)
+    settings = QUICK.get(name, {})
+    both = maps_of(methods.METHODS[name](model, images, targets, **settings))
+    first = maps_of(methods.METHODS[name](model, images[:1], targets[:1], **settings))
+    for key in both:
+        torch.testing.assert_close(both[key][:1], first[key], rtol=1e-3, atol=1e-4)
+
+
+def test_fido_as_published_has_the_published_settings(small: Any):
+    explainer = PublishedFIDO(small[0])
+    settings = explainer.settings
+    assert (settings.steps, settings.mask_size, settings.num_samples, settings.temperature) == (300, 56, 8, 0.1)
+    assert [settings.penalty_weight_at(step) for step in (0, 14, 29, 100)] == pytest.approx([1 / 30, 0.5, 1, 1])
+    updater = explainer.updater(torch.zeros(1, 2, 4, 4))
+    assert [updater.rate(step) for step in (0, 150)] == [0.05, 0.025]
+    updater.step(torch.full((1, 2, 4, 4), 3.0), 0)
+    torch.testing.assert_close(updater.parameters, torch.full((1, 2, 4, 4), -0.05))  # as Adam's first step
+    explanation = PublishedFIDO(small[0], steps=2, cells=8).explain(*small[1:])
+    torch.testing.assert_close(torch.stack([explanation.ssr, 1 - explanation.sdr], 1), explanation.masks)
 
 
 def test_standard_sampling_is_the_same_distribution(small: Any):
     """Both formulas give the same masks from the same uniform numbers, up to the constants in the logarithms."""
-    methods = load("methods")
     rng, streams = sdfido.make_rng(5), torch.arange(1)
     logits = torch.linspace(-6, 6, 24).view(1, 2, 3, 4)
-    u = ((reference.random_words(rng, streams, 2, 4, 12, False) >> 8) + 0.5) / 2**24
-    masks = methods.standard_concrete(torch.sigmoid(logits)[:, :, None], u.view(1, 2, 4, 3, 4), temperature=0.2)
+    u = ((random_words(rng, streams, 2, 4, 12, False) >> 8) + 0.5) / 2**24
+    masks = concrete.standard(torch.sigmoid(logits)[:, :, None], u.view(1, 2, 4, 3, 4), temperature=0.2)
     expected = sdfido.sample_masks(logits, rng, num_samples=4, temperature=0.2)
     torch.testing.assert_close(masks, expected, rtol=0, atol=1e-3)  # log(1 - p) rounds where p is close to 1
     model, images, targets = small
     for settings in ({"steps": 1}, {"steps": 1, "antithetic": False}):
-        settings = settings | {"mask_size": 8, "infill": methods.BLUR}
-        ours, standard = (
-            kind(model, **settings).explain(images, targets) for kind in (sdfido.FIDO, methods.StandardFIDO)
-        )
-        assert not torch.equal(ours.logits, torch.zeros_like(ours.logits))
-        torch.testing.assert_close(standard.logits, ours.logits, rtol=1e-3, atol=1e-3)
+        options: dict[str, Any] = {**settings, "mask_size": 8, "infill": BLUR}
+        ours, standard = (kind(model, **options).explain(images, targets) for kind in (sdfido.FIDO, StandardFIDO))
+        assert not torch.equal(ours.mask_logits, torch.zeros_like(ours.mask_logits))
+        torch.testing.assert_close(standard.mask_logits, ours.mask_logits, rtol=1e-3, atol=1e-3)
 
 
-def test_standard_sampling_follows_the_temperature(small: Any, monkeypatch: pytest.MonkeyPatch):
-    methods = load("methods")
+def test_standard_sampling_follows_temperature_dtype_and_layout(small: Any):
     seen = []
-    original = methods.standard_concrete
-    monkeypatch.setattr(methods, "standard_concrete", lambda *a: seen.append(a[2]) or original(*a))
-    explainer = methods.StandardFIDO(small[0], steps=3, mask_size=8, temperature=(1.0, 0.25))
+
+    def sampler(logits: torch.Tensor, u: torch.Tensor, temperature: float, size: tuple[int, int]) -> torch.Tensor:
+        seen.append(temperature)
+        return concrete.standard_at_cells(logits, u, temperature, size)
+
+    options: dict[str, Any] = {"dtype": torch.bfloat16, "channels_last": True, "max_batch": 4}
+    explainer = StandardFIDO(small[0], steps=3, mask_size=8, temperature=(1.0, 0.25), **options)
+    explainer.sampler = sampler
+    with explainer.scene(*small[1:], None) as scene:
+        samples = explainer.sample(torch.zeros(2, 2, 8, 8), scene, 0)
+    batch = samples.composites.flatten(0, 2)
+    assert batch.dtype == torch.bfloat16
+    assert batch.is_contiguous(memory_format=torch.channels_last)
     explainer.explain(small[1][:1], small[2][:1])
-    assert seen == [explainer.settings.heat(step) for step in range(3)] == [1.0, 0.5, 0.25]
+    assert seen[1:] == [explainer.settings.temperature_at(step) for step in range(3)] == [1.0, 0.5, 0.25]
 
 
-def test_measures_of_masks():
-    load("methods")
-    compare, classifier = load("compare"), load("classifier")
-    images = torch.zeros(2, 3, 32, 32)
-    images[:, :, 4:12, 4:12] = 2
-    model = classifier.Classifier("window", Window(), classifier.NORMALIZATION, (32, 32), ("dark", "bright"))
-    part = torch.zeros(2, 32, 32)
-    part[:, 4:12, 4:12] = 0.75
-    targets = torch.tensor([1, 1])
-    values = compare.measure_masks(model, images, targets, part, part)
-    assert values["kept"].tolist() == values["removed"].tolist() == [0.75 * 64 / 1024] * 2
+def test_measures_of_masks(corner: torch.Tensor):
+    images = corner.expand(2, -1, -1, -1)
+    probe = evaluate.Probe(Window(), images, 1, infill=BLUR)
+    keep = torch.zeros(2, 32, 32)
+    keep[:, 4:12, 4:12] = 0.75
+    masks = torch.stack([keep, 1 - keep], 1)
+    explanation = sdfido.Explanation(
+        "fido", {"ssr": keep, "sdr": keep}, {}, probe.targets, {"masks": masks}, legend=sdfido.FIDO.legend
+    )
+    values = study.measured_masks(probe, explanation)
+    for name in ("kept", "removed"):
+        torch.testing.assert_close(values[name], torch.full((2,), 0.75 * 64 / 1024))
     torch.testing.assert_close(values["ssr_variation"], torch.full((2,), 0.75 * 32 / 1024))
-    blurred = compare.methods.BLUR(images)
+    blurred = BLUR(images)
     whole, none = (torch.softmax(Window()(given), 1)[:, 1] for given in (images, blurred))
     torch.testing.assert_close(values["prob_ssr_half"], torch.ones(2))
     torch.testing.assert_close(values["prob_sdr_half"], none / whole)
-    mixed = torch.softmax(Window()(blurred + part[:, None] * (images - blurred)), 1)[:, 1]
+    mixed = torch.softmax(Window()(torch.lerp(blurred, images, keep[:, None])), 1)[:, 1]
     torch.testing.assert_close(values["prob_ssr"], mixed / whole)
 
 
 def test_measures_of_a_perfect_and_an_empty_map():
-    load("methods")
-    compare, classifier, drawing = load("compare"), load("classifier"), load("drawing")
     drawn = drawing.birds([1, 5])
-    model = classifier.Classifier(
-        "untrained", classifier.network().eval(), classifier.NORMALIZATION, (112, 112), drawing.SPECIES
-    )
-    images = model.normalization.normalize(drawn.pixels)
-    perfect = compare.measure(model, images, drawn, 7.0 * drawn.truth.float() - 1)
+    images = classifiers.NORMALIZATION.normalize(drawn.pixels)
+    probe = evaluate.Probe(classifiers.network().eval(), images, drawn.labels, infill=BLUR)
+    perfect = study.measured(probe, drawn, 7.0 * drawn.truth.float() - 1)
     assert perfect["iou"].tolist() == perfect["iou_half"].tolist() == perfect["pointing"].tolist() == [1, 1]
     assert perfect["components"].tolist() == [1, 1]
-    empty = compare.measure(model, images, drawn, torch.zeros(2, 112, 112))
+    empty = study.measured(probe, drawn, torch.zeros(2, 112, 112))
     assert empty["iou_half"].tolist() == [0, 0]
     assert empty["total_variation"].tolist() == [0, 0]
     torch.testing.assert_close(empty["pointing"], drawn.truth.float().mean((1, 2)), rtol=1e-5, atol=0)
@@ -289,8 +275,7 @@ def test_measures_of_a_perfect_and_an_empty_map():
 
 
 def test_confidence_intervals():
-    load("methods")
-    summary = load("compare").summary(torch.arange(100, dtype=torch.float64) / 100)
+    summary = study.summary(torch.arange(100, dtype=torch.float64) / 100)
     assert summary["mean"] == 0.495
     # of a mean of 100 uniform numbers: 1.96 * sqrt(1 / 12 / 100) to either side
     assert summary["mean"] - summary["low"] == pytest.approx(0.0566, abs=0.004)
@@ -298,36 +283,22 @@ def test_confidence_intervals():
 
 
 def test_images_to_explain_are_right_and_balanced(monkeypatch: pytest.MonkeyPatch):
-    load("methods")
-    compare, drawing = load("compare"), load("drawing")
     drawn = drawing.birds(range(21))
     answers = drawn.labels.clone()
     answers[:7] = 0
-    monkeypatch.setattr(compare.classifier, "predictions", lambda model, pixels: answers)
-    some, accuracy = compare.chosen(None, drawn, 12)
+    monkeypatch.setattr(classifiers, "predictions", lambda model, pixels: answers)
+    some, accuracy = study.chosen(None, drawn, 12)
     assert accuracy == pytest.approx(15 / 21)
     assert some.labels.tolist() == [1, 2, 3, 4, 5, 6] * 2
     assert torch.equal(some.pixels[0], drawn.pixels[8])
     assert torch.equal(some.truth[7], drawn.truth[16])
     for count in (0, 7, 18):
         with pytest.raises(SystemExit, match="--images must be a multiple of 6, at most 12"):
-            compare.chosen(None, drawn, count)
+            study.chosen(None, drawn, count)
 
 
 def test_picture(tmp_path: Path):
-    drawing, picture = load("drawing"), load("picture")
     drawn = drawing.birds(range(1, 7))
     maps = {name: torch.rand(6, 112, 112) - 0.1 for name in picture.COLUMNS}
-    picture.draw(drawn, maps, tmp_path / "picture.png")
-    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_page_comes_from_the_results():
-    page = load("page")
-    results = json.loads(page.RESULTS.read_text())
-    assert page.PAGE.read_text() == page.page(results), "run python benchmarks/quality/page.py"
-    assert set(page.LABELS) == set(results["maps"])
-    assert set(page.FIDOS) == set(results["masks"])
-    for table in (page.truth_table, page.classifier_table, page.coherence_table, page.masks_table, page.targets_table):
-        assert len({len(line) for line in table(results).splitlines()}) == 1  # aligned
-    assert page.PAGE.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    picture.draw(drawn, maps, tmp_path / "picture.webp")
+    assert Image.open(tmp_path / "picture.webp").format == "WEBP"

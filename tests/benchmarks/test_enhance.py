@@ -1,34 +1,30 @@
-"""The study of second looks: intervals that hold, controls that are blind, and a page that says what was measured."""
+"""The study of second looks: intervals that hold, controls that are blind, settings that nobody's truth decides."""
 
+import importlib
 import json
 import math
 import random
-import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
+from scipy.stats import binomtest
 from torch import nn
 
-ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT / "benchmarks") not in sys.path:
-    sys.path.append(str(ROOT / "benchmarks"))
+from benchmarks.common import classifiers, photos, records
+from benchmarks.studies.enhance import paired, picture, report
+from sdfido import enhance
+from sdfido.models import Classifier
 
-pytest.importorskip("captum", reason="the study compares with captum's Grad-CAM")
-
-from enhancement import page, paired, picture, study  # noqa: E402
-from scipy.stats import binomtest  # noqa: E402
-
-from sdfido.enhancement import enhance  # noqa: E402
-from sdfido.models import Classifier  # noqa: E402
+study = importlib.import_module("benchmarks.studies.enhance.__main__")
 
 
 def _network() -> nn.Sequential:
     torch.manual_seed(0)
-    return study.birds.network().eval()
+    return classifiers.network().eval()
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +52,7 @@ def test_the_exact_test_of_pairs(gained: int, lost: int):
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
-    """Pairs drawn from known shares, 504 images like the study's; 2000 draws tell 95 % to 1 %."""
+    """Pairs drawn from known shares, 504 images like the study's; 2000 draws tell 95% to 1%."""
     rng = random.Random(0)
     shares = [0.65, 0.2, 0.06, 0.09]  # both right, gained, lost, neither
     held = 0
@@ -76,6 +72,7 @@ def test_intervals_of_extremes():
     assert (low, high) == pytest.approx((-other_high, -other_low))
 
 
+@pytest.mark.studies
 def test_nobody_is_told_the_truth(scenes: study.Sample):
     model = _network()
     with torch.no_grad():
@@ -84,9 +81,10 @@ def test_nobody_is_told_the_truth(scenes: study.Sample):
     assert torch.equal(scenes.explanation.targets, predicted)
 
 
+@pytest.mark.studies
 def test_samples_hold_what_belongs_together(scenes: study.Sample):
     assert scenes.originals.shape == (7, 3, 224, 224)
-    pixels = study.birds.NORMALIZATION.pixels
+    pixels = classifiers.NORMALIZATION.pixels
     small = torch.nn.functional.avg_pool2d(pixels(scenes.originals), 2)
     torch.testing.assert_close(pixels(scenes.images), small, rtol=0, atol=1e-5)
     assert scenes.truth.flatten(1).any(1).tolist() == [False] + [True] * 6  # the common bird comes first
@@ -94,6 +92,7 @@ def test_samples_hold_what_belongs_together(scenes: study.Sample):
     assert 0 <= scenes.grad_cam.min() <= scenes.grad_cam.max() <= 1
 
 
+@pytest.mark.studies
 def test_blind_squares_are_as_large(scenes: study.Sample):
     sides = torch.tensor([20, 30, 40, 50, 60, 70, 112])
     for detail, scale in ((False, 1), (True, 2)):
@@ -106,6 +105,7 @@ def test_blind_squares_are_as_large(scenes: study.Sample):
         assert not torch.equal(anywhere, centre)
 
 
+@pytest.mark.studies
 def test_share_of_the_part_in_the_box(scenes: study.Sample):
     truth = torch.zeros_like(scenes.truth)
     truth[0, 10:20, 10:20] = truth[1, 10:20, 10:20] = True
@@ -117,6 +117,7 @@ def test_share_of_the_part_in_the_box(scenes: study.Sample):
     assert study.inside(given, boxes, ~everyone) is None
 
 
+@pytest.mark.studies
 def test_settings_are_those_of_the_highest_quality(scenes: study.Sample):
     model = _network()
     quality, options = study.choose(model, scenes, "ssr original")
@@ -138,28 +139,29 @@ def test_settings_are_those_of_the_highest_quality(scenes: study.Sample):
 
 
 @pytest.fixture(scope="module")
-def run() -> tuple[page.Results, dict[str, list[picture.Example]]]:
+def run() -> tuple[records.Results, dict[str, list[picture.Example]]]:
     """The whole study on a few images, with an untrained network in place of both classifiers."""
-    classifier = Classifier("untrained", _network(), study.birds.NORMALIZATION, (112, 112))
+    classifier = Classifier("untrained", _network(), classifiers.NORMALIZATION, (112, 112))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study, "STEPS", 2)
         patch.setattr(study, "GRID", study.GRID[:2])
-        patch.setattr(study.birds, "load", lambda kind: classifier)
+        patch.setattr(classifiers, "load", lambda kind: classifier)
         patch.setattr(study.models, "load", lambda spec: classifier)
         photo = pytest.importorskip("skimage.data").chelsea()
         image = pytest.importorskip("PIL.Image").fromarray(photo)
-        patch.setattr(study.photos, "load", lambda count: [study.photos.Photo("cat", image, None, "CC0")])
+        patch.setattr(photos, "load", lambda count: [photos.Photo("cat", image, None, "CC0")])
         return study.run(7, 7, 1)
 
 
+@pytest.mark.studies
 def test_the_study_runs_as_a_whole(run: Any):
     results, shown = run
-    assert list(results["arms"]) == list(page.ARMS)
+    assert list(results["arms"]) == list(report.ARMS)
     for name, arm in results["arms"].items():
-        assert arm["best"] in page.OWN
-        assert set(arm["ahead"]) == set(page.OTHERS)
+        assert arm["best"] in report.OWN
+        assert set(arm["ahead"]) == set(report.OTHERS)
         extra = {"whole"} if name == "scenes" else set()
-        assert set(arm["methods"]) == {*page.MAPS, *page.BLIND, *extra}
+        assert set(arm["methods"]) == {*report.MAPS, *report.BLIND, *extra}
         for of in arm["methods"].values():
             change = of["averaged"]
             assert change["low"] <= change["difference"] <= change["high"]
@@ -171,36 +173,46 @@ def test_the_study_runs_as_a_whole(run: Any):
     assert 0 <= y0 < y1 <= photo["side"]
     assert 0 <= x0 < x1 <= photo["side"]
     assert len(shown["photos"]) == 1
-    assert json.loads(study.report.dump(results)) == results
+    assert json.loads(records.dump(results)) == results
 
 
+@pytest.mark.studies
 def test_pictures(run: Any, tmp_path: Path):
     results, shown = run
     example = shown["photos"][0]
     scenes = [replace(example, name="cat", known=True) for _ in range(5)]
-    picture.draw(results, scenes, tmp_path / "a.png")
-    picture.draw(results, [], tmp_path / "b.png")  # no prediction changed
-    picture.draw_photos(shown["photos"], tmp_path / "c.png")
+    picture.draw(results, scenes, tmp_path / "a.webp")
+    picture.draw(results, [], tmp_path / "b.webp")  # no prediction changed
+    picture.draw_photos(shown["photos"], tmp_path / "c.webp")
     for name in "abc":
-        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert Image.open(tmp_path / f"{name}.webp").format == "WEBP"
 
 
-def test_the_page_says_what_the_numbers_say(run: Any):
+@pytest.mark.studies
+def test_blocks_of_a_run(run: Any):
     results, _ = run
-    text = page.page(results)
-    assert not re.search(r"\{\w+\}|\bnan\b|None", text)
+    blocks = report.blocks(results)
+    assert set(report.ARMS) <= set(blocks)
+    for block in blocks.values():
+        assert "None" not in block
+        assert "nan" not in block
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"), [(0.01, 0.2, "higher"), (-0.1, 0.1, "not told apart"), (-0.2, -0.01, "lower")]
+)
+def test_verdicts_follow_the_intervals(low: float, high: float, said: str):
+    results = records.read(report.RESULTS)
     arm = results["arms"]["scenes"]
-    best = arm["methods"][arm["best"]]["averaged"]
-    for low, high, said in ((0.01, 0.2, "raises"), (-0.1, 0.1, "does not measurably change"), (-0.2, -0.01, "lowers")):
-        changed = json.loads(study.report.dump(results))
-        of = changed["arms"]["scenes"]["methods"][arm["best"]]["averaged"]
-        of.update(best, low=low, high=high)
-        first = page.verdict(changed).splitlines()[0]
-        assert f"**{said}**" in first
-        assert page.points(of) in first
+    change = arm["methods"][arm["best"]]["averaged"]
+    change.update(low=low, high=high)
+    row = report.summary_table(results).splitlines()[2]
+    assert f" {said} |" in row
+    assert report.points(change) in row
 
 
-def test_mean_quality_counts_certain_errors_once(scenes: study.Sample):
+@pytest.mark.studies
+def test_mean_quality_counts_certain_errors_once(scenes: Any):
     """A probability of 0 for the true class must not decide a choice among settings alone."""
 
     class Sure(nn.Module):
@@ -211,11 +223,6 @@ def test_mean_quality_counts_certain_errors_once(scenes: study.Sample):
     assert quality == pytest.approx(6 / 7 * math.log(1e-6), rel=1e-4)
 
 
-def test_page_comes_from_the_results():
-    text = page.page(json.loads(page.RESULTS.read_text()))
-    assert page.PAGE.read_text() == text, "run python benchmarks/enhancement/page.py"
-
-
-def test_the_result_counts_enough_images():
-    arms = json.loads(page.RESULTS.read_text())["arms"]
+def test_the_recorded_run_counts_enough_images():
+    arms = records.read(report.RESULTS)["arms"]
     assert all(arm["images"] >= 500 for arm in arms.values())

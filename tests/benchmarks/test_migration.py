@@ -59,6 +59,7 @@ def test_changed_penalties_are_the_same():
         torch.testing.assert_close(before, after)
 
 
+@pytest.mark.studies
 def test_the_class_differs_by_its_import_and_learns_the_same():
     blocks = [migration.code()["class", side].splitlines() for side in migration.SIDES]
     different = [pair for pair in zip(*blocks, strict=True) if pair[0] != pair[1]]

@@ -1,15 +1,12 @@
-"""The photos are the ones that were measured, and the page says what the results' file says."""
+"""The photos are the ones that were measured, and goals are judged by what was measured on them."""
 
 import hashlib
 import importlib
 import io
-import json
-import subprocess
-import sys
 import tarfile
 import zipfile
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,13 +15,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from benchmarks.common import photos, records
+from benchmarks.common.attributions import BLUR
+from benchmarks.studies.photos import picture, report
 from sdfido import evaluate
 
-ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT / "benchmarks") not in sys.path:
-    sys.path.append(str(ROOT / "benchmarks"))
-
-from photos import page, photos  # noqa: E402
+study = importlib.import_module("benchmarks.studies.photos.__main__")
 
 
 def _png(colour: str) -> bytes:
@@ -116,7 +112,7 @@ def test_source_distributions_have_a_folder_of_their_own(tmp_path: Path):
             member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
-    assert photos._member(tmp_path / "paints-1.0.tar.gz", "examples/red.png") == RED
+    assert photos.member(tmp_path / "paints-1.0.tar.gz", "examples/red.png") == RED
 
 
 @pytest.mark.parametrize("count", [0, len(photos.ENTRIES) + 1])
@@ -153,12 +149,12 @@ def _results() -> dict[str, Any]:
         "licence": "CC0, nobody",
     }
     methods: dict[str, dict[str, list[float]]] = {}
-    for place, name in enumerate(page.METHODS):
+    for place, name in enumerate(report.METHODS):
         methods[name] = {
             measure: [place / 16, place / 8]
             for measure in ("insertion", "deletion", "kept_30", "left_20", "border", "pieces", "seconds")
         }
-        if name not in page.RIVALS:
+        if name not in report.ATTRIBUTIONS:
             methods[name] |= {measure: [1.0 + place, 1.0 + place] for measure in ("variation", "mask_variation")}
     for name in ("ssr", "sdr", "joint"):
         methods[name]["stability"] = [0.5, 1.0]
@@ -175,30 +171,23 @@ def _results() -> dict[str, Any]:
     }
 
 
-def test_page_shows_the_results():
-    results = _results()
-    text = page.page(results)
-    assert "abacus (wood)" in text
-    assert "settings: steps 120." in text
-    row = next(line for line in page.photos_table(results).splitlines() if line.startswith("| blue"))
-    assert [cell.strip() for cell in row.strip("|").split("|")] == [
-        "blue", "tiger cat", "50.0 %", "25 %", "75.0 %", "12 %", "< 0.1 %", "3.0",
+def test_the_table_of_photos_shows_each():
+    rows = report.photos_table(_results()).splitlines()
+    assert [cell.strip() for cell in rows[-1].strip("|").split("|")] == [
+        "blue", "tiger cat", "50.0%", "25%", "75.0%", "12%", "< 0.1%", "3.0",
     ]  # fmt: skip
-    for table in (page.photos_table, page.cuts_table, page.methods_table, page.targets_table, page.sources_table):
-        assert len({len(line) for line in table(results).splitlines()}) == 1  # aligned
-        assert table(results) in text
 
 
-def _verdict(results: dict[str, Any], what: str) -> page.Verdict:
-    (found,) = (verdict for verdict in page.verdicts(results) if verdict.what.startswith(what))
+def _verdict(results: dict[str, Any], what: str) -> report.Verdict:
+    (found,) = (verdict for verdict in report.verdicts(results) if verdict.what.startswith(what))
     return found
 
 
 @pytest.mark.parametrize(
     ("what", "name", "measure", "missed", "reached"),
     [
-        ("30 % kept by the SSR map", "ssr", "kept_30", [0.7, 0.89], [0.65, 0.95]),
-        ("20 % infilled by the SDR map", "sdr", "left_20", [0.0, 0.4], [0.38, 0.0]),
+        ("30% kept by the SSR map", "ssr", "kept_30", [0.7, 0.89], [0.65, 0.95]),
+        ("20% infilled by the SDR map", "sdr", "left_20", [0.0, 0.4], [0.38, 0.0]),
         ("rank correlation between seeds: SSR map", "ssr", "stability", [0.5, 1.0], [0.7, 0.9]),
         ("rank correlation between seeds: joint map", "joint", "stability", [0.5, 1.0], [0.7, 0.9]),
     ],
@@ -216,22 +205,22 @@ def test_bounds_are_judged_by_the_mean(what: str, name: str, measure: str, misse
 @pytest.mark.parametrize("name", ["ssr", "joint"])
 def test_insertion_is_judged_by_the_best_of_captums(name: str):
     results = _results()
-    for rival, values in zip(page.RIVALS, ([0.1, 0.5], [0.4, 0.4], [0.3, 0.3]), strict=True):
-        results["methods"][rival]["insertion"] = values
+    for method, values in zip(report.ATTRIBUTIONS, ([0.1, 0.5], [0.4, 0.4], [0.3, 0.3]), strict=True):
+        results["methods"][method]["insertion"] = values
     for values, met, holds in (([0.4, 0.4], False, 0), ([0.45, 0.45], True, 1), ([0.41, 0.51], True, 2)):
         results["methods"][name]["insertion"] = values
-        verdict = _verdict(results, f"insertion area, {page.TITLES[name]} map")
-        assert (verdict.asked, verdict.met, verdict.photos) == ("> 0.400 (Occlusion)", met, holds)
+        verdict = _verdict(results, f"insertion area, {report.TITLES[name]} map")
+        assert (verdict.goal, verdict.met, verdict.photos) == ("> 0.400 (Occlusion)", met, holds)
 
 
 def test_deletion_is_judged_by_the_best_of_captums():
     results = _results()
-    for rival, values in zip(page.RIVALS, ([0.4, 0.2], [0.1, 0.3], [0.9, 0.9]), strict=True):
-        results["methods"][rival]["deletion"] = values
+    for method, values in zip(report.ATTRIBUTIONS, ([0.4, 0.2], [0.1, 0.3], [0.9, 0.9]), strict=True):
+        results["methods"][method]["deletion"] = values
     for values, met, holds in (([0.2, 0.2], False, 0), ([0.05, 0.3], True, 1), ([0.05, 0.1], True, 2)):
         results["methods"]["sdr"]["deletion"] = values
         verdict = _verdict(results, "deletion area, SDR map")
-        assert (verdict.asked, verdict.met, verdict.photos) == ("< 0.200 (Occlusion)", met, holds)
+        assert (verdict.goal, verdict.met, verdict.photos) == ("< 0.200 (Occlusion)", met, holds)
 
 
 @pytest.mark.parametrize("baseline", ["existing", "standard"])
@@ -239,38 +228,29 @@ def test_coherence_counts_at_equal_sufficiency_alone(baseline: str):
     results = _results()
     own, other = results["methods"]["ssr"], results["methods"][f"{baseline} ssr"]
     other["variation"], other["kept_30"] = [0.25, 0.25], [0.75, 0.75]
-    what = f"total variation, SSR map, over that of {page.METHODS[f'{baseline} ssr']}"
+    what = f"total variation, SSR map, over that of {report.METHODS[f'{baseline} ssr']}"
     for variation, kept, met in ((0.125, 0.75, True), (0.126, 0.75, False), (0.125, 0.74, False)):
         own["variation"], own["kept_30"] = [variation, variation], [kept, kept]
         verdict = _verdict(results, what)
         assert (verdict.met, verdict.photos) == (met, 2 if met else 0)
 
 
-def test_what_the_coherence_target_leaves_out_is_told():
+def test_coherence_of_maps_and_masks_is_set_against_existing_fido():
     results = _results()
     for name, measure, ours, theirs in (
         ("sdr", "variation", 0.25, 1.0),
-        ("ssr", "mask_variation", 0.125, 0.5),
         ("sdr", "mask_variation", 0.5, 1.0),
-        ("ssr", "border", 0.75, 1.0),
         ("sdr", "border", 1.5, 1.0),
         ("sdr", "left_20", 0.0625, 0.03125),
     ):
         results["methods"][name][measure] = [ours, ours]
         results["methods"][f"existing {name}"][measure] = [theirs, theirs]
-    note = page.coherence_note(results)
-    for part in (
-        "The SDR map has 0.25 of existing FIDO's",
-        "leaves 0.06 of the probability, with existing FIDO's 0.03",
-        "0.25 (SSR) and 0.50 (SDR)",
-        "0.75 and 1.50",
-    ):
-        assert part in note
-    assert note in page.page(results)
+    row = report.coherence_table(results).splitlines()[-1]
+    assert [cell.strip() for cell in row.strip("|").split("|")] == ["SDR", "0.25×", "0.50×", "1.50×", "0.06", "0.03"]
 
 
 def test_results_are_of_these_photos():
-    results = json.loads(page.RESULTS.read_text())
+    results = records.read(report.RESULTS)
     assert {name: photo["path"] for name, photo in results["photos"].items()} == {
         entry.name: entry.source.path for entry in photos.ENTRIES
     }
@@ -279,24 +259,13 @@ def test_results_are_of_these_photos():
             assert len(values) == len(photos.ENTRIES), f"{measure} of {method}"
 
 
-def test_page_comes_from_the_results(tmp_path: Path):
-    changed = json.loads(page.RESULTS.read_text()) | {"seconds": 1e6}
-    (tmp_path / "photos.json").write_text(json.dumps(changed))
-    command = [sys.executable, str(ROOT / "benchmarks/photos/page.py"), "--check"]
-    assert subprocess.run(command, capture_output=True).returncode == 0
-    done = subprocess.run([*command, "--json", str(tmp_path / "photos.json")], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "photos.md is out of date" in done.stderr
-
-
 def test_texts_of_the_pictures_do_not_touch():
     """Neither each other nor the borders, with the longest class name of the photos and the widest numbers."""
-    picture = importlib.import_module("photos.picture")
     results = _results()
     for photo in results["photos"].values():
         photo |= {"label": "African elephant", "area_ssr": 1.0, "area_sdr": 1.0, "prob_ssr_binary": 1.0}
     shape = (2, 8, 8)
-    arrays = {name: np.full(shape, 0.5, np.float32) for name in (*page.METHODS, "cut ssr", "cut sdr")}
+    arrays = {name: np.full(shape, 0.5, np.float32) for name in (*report.METHODS, "cut ssr", "cut sdr")}
     arrays |= {name: np.full((2, 3, 8, 8), 0.5, np.float32) for name in ("pixels", "infill")}
     for figure in (picture.gallery(results, arrays, list(results["photos"])), picture.methods(results, arrays)):
         figure.canvas.draw()
@@ -306,11 +275,6 @@ def test_texts_of_the_pictures_do_not_touch():
             inside = box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height
             assert inside, figure.texts[index]
             assert box.count_overlaps(boxes) == 1, figure.texts[index]  # itself
-
-
-def _gallery() -> ModuleType:
-    pytest.importorskip("captum", reason="the methods that are compared include captum's")
-    return importlib.import_module("photos.gallery")
 
 
 class Square(nn.Module):
@@ -329,25 +293,57 @@ def scene() -> tuple[Tensor, Tensor]:
     return (2 * truth - 1)[:, None].expand(1, 3, 24, 24).clone(), truth
 
 
+@pytest.mark.studies
 def test_existing_code_finds_the_square(scene: tuple[Tensor, Tensor]):
     image, truth = scene
-    maps = _gallery().existing(Square(), image[0], torch.tensor(0), 30)
-    for found in maps:
+    maps, again = (study.existing(Square(), image[0], torch.tensor(0), 30) for _ in range(2))
+    assert list(maps) == ["ssr", "sdr", "joint"]
+    for name, found in maps.items():
         assert found.shape == truth.shape
         assert 0 <= found.min() <= found.max() <= 1
         assert float(evaluate.intersection_over_union(found, truth.bool())) > 0.9
-    again = _gallery().existing(Square(), image[0], torch.tensor(0), 30)
-    assert all(torch.equal(*pair) for pair in zip(maps, again, strict=True))
+        assert torch.equal(found, again[name])
 
 
 def test_measures_tell_the_square_from_all_else(scene: tuple[Tensor, Tensor]):
     image, truth = scene
-    model, target = Square(), torch.tensor([0])
-    right, wrong = (_gallery().measured(model, image, target, m) for m in (truth, 1 - truth))
+    probe = evaluate.Probe(Square(), image, 0, infill=BLUR)
+    right, wrong = (study.measured(probe, m) for m in (truth, 1 - truth))
     assert right["insertion"] > wrong["insertion"]
     assert right["deletion"] < wrong["deletion"]
-    assert right["kept_30"] == [1.0]  # the square is 11 % of the image
+    assert right["kept_30"] == [1.0]  # the square is 11% of the image
     assert wrong["kept_30"][0] < 0.1
     assert right["left_20"][0] < 0.1
     assert wrong["left_20"] == [1.0]
     assert right["pieces"][0] >= 1
+
+
+class Tiny(nn.Module):
+    """Has the layer that the study takes Grad-CAM from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self._avg_pooling, self.head = nn.Conv2d(3, 4, 5, 4), nn.AdaptiveAvgPool2d(1), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 9 * self.head(self._avg_pooling(self.features(x).relu()).flatten(1))
+
+
+@pytest.mark.studies
+def test_the_study_runs_as_a_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """With two small pictures and an untrained network, to results of the form that the tables read."""
+    torch.manual_seed(0)
+    classifier = study.models.Classifier("tiny", Tiny().eval(), study.models.IMAGENET, (64, 64), ("a", "b", "c"))
+    monkeypatch.setattr(study.models, "load", lambda spec: classifier)
+    noise = np.random.default_rng(0).integers(0, 255, (2, 80, 80, 3), np.uint8)
+    shown = [
+        photos.Photo(entry.name, Image.fromarray(pixels), entry.source, entry.licence)
+        for entry, pixels in zip(photos.ENTRIES, noise, strict=False)
+    ]
+    results, arrays = study.run(shown, 2)
+    results = records.write(tmp_path / "photos.json", results)
+    assert set(results["methods"]) == set(report.METHODS)
+    blocks = report.blocks(results, records.read(report.RESULTS.with_name("birds.json")))
+    assert all(entry.name in blocks["photos"] for entry in photos.ENTRIES[:2])
+    picture.draw(results, arrays, tmp_path)
+    assert {file.name for file in tmp_path.glob("*.webp")} == {"photos.webp", "photos-methods.webp"}

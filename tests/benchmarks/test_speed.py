@@ -1,38 +1,29 @@
-"""The benchmarks measure what they say: all contestants compute one thing, and a run at tiny sizes gives a report."""
+"""The benchmarks measure what they say: all implementations compute one thing, and a tiny run gives a report."""
 
-import importlib
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-from tests.support import TOLERANCE
+from PIL import Image
 
 import sdfido
-from sdfido import reference
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
-
-def load(name: str) -> ModuleType:
-    if str(BENCHMARKS) not in sys.path:
-        sys.path.append(str(BENCHMARKS))
-    return importlib.import_module(name)
+from benchmarks.common import measuring, records
+from benchmarks.common.paths import ROOT
+from benchmarks.speed import baselines, cases, one_case, report, resources, suite
+from sdfido.ops.rng import random_words
+from tests.support import TOLERANCE
 
 
 def uniform_numbers(case: Any) -> torch.Tensor:
     """Those of the fused operator in the first step, [N, K, draws, h, w]."""
     cells = case.cells or case.size
     draws = (case.samples + 1) // 2 if case.antithetic else case.samples
-    words = reference.random_words(
-        sdfido.make_rng(0), torch.arange(case.images), 2, draws, cells * cells, antithetic=False
-    )
+    words = random_words(sdfido.make_rng(0), torch.arange(case.images), 2, draws, cells * cells, antithetic=False)
     return (((words >> 8) + 0.5) / 2**24).view(case.images, 2, draws, cells, cells)
 
 
@@ -47,9 +38,8 @@ CASES = {
 
 
 @pytest.mark.parametrize("options", CASES.values(), ids=CASES)
-def test_contestants_compute_the_same(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
+def test_implementations_compute_the_same(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
     """From the same uniform numbers: all outputs, and the gradient of the logits."""
-    cases, rivals = load("cases"), load("rivals")
     case = cases.Case("", "", **{"size": 11, "samples": 3, **options})
     numbers = uniform_numbers(case).float()
     drawn: Iterator[torch.Tensor] = iter(())
@@ -57,13 +47,13 @@ def test_contestants_compute_the_same(options: dict[str, Any], monkeypatch: pyte
     def uniform(like: torch.Tensor) -> torch.Tensor:
         return numbers if like.dim() == 5 else next(drawn)  # all at once, or mask by mask and sample by sample
 
-    monkeypatch.setattr(rivals, "uniform", uniform)
+    monkeypatch.setattr(baselines, "uniform", uniform)
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)  # the compiler is not what is tested
     with sdfido.backend("reference"):
-        one = cases.contestants(case)["fused"]
+        one = cases.implementations(case)["fused"]
         expected = one.forward()
         expected.append(one.backward(expected))
-    for name, one in cases.contestants(case).items():
+    for name, one in cases.implementations(case).items():
         drawn = iter(numbers.flatten(1, 2).transpose(0, 1)[:, :, None].unbind())
         *composites, sparsity, smoothness = outputs = one.forward()
         gradient = one.backward(outputs)
@@ -84,7 +74,6 @@ def test_contestants_compute_the_same(options: dict[str, Any], monkeypatch: pyte
 
 
 def test_turns_alternate_and_stages_add_up():
-    measuring = load("measuring")
     turns = []
 
     def step(name: str) -> Any:
@@ -103,7 +92,7 @@ def test_turns_alternate_and_stages_add_up():
 
 
 def test_least_traffic_of_the_main_case():
-    case = load("cases").CASES[0]
+    case = cases.CASES[0]
     composites, logits, images = 16 * 3 * 224 * 224 * 4, 2 * 224 * 224 * 4, 2 * 3 * 224 * 224 * 4
     moved = case.bytes_moved()
     assert moved["forward"] == composites + logits + images
@@ -112,18 +101,17 @@ def test_least_traffic_of_the_main_case():
 
 
 def test_operators_that_compute_are_counted():
-    resources = load("resources")
     x = torch.ones(2, 3, requires_grad=True)
-    result, launched = resources._launches(lambda: (x * 2 + 1).view(6)[1:].detach().exp())
+    result, launched = resources.count_launches(lambda: (x * 2 + 1).view(6)[1:].detach().exp())
     assert launched == 3
     assert result.shape == (5,)
 
 
-def test_one_case_prints_all_contestants(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_one_case_prints_all_implementations(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)
-    monkeypatch.setattr(sys, "argv", ["fused_step.py", "--rounds=1", "--threads=1", "--size=9", "--samples=2"])
+    monkeypatch.setattr(sys, "argv", ["one_case", "--rounds=1", "--threads=1", "--size=9", "--samples=2"])
     threads = torch.get_num_threads()
-    load("fused_step").main()
+    one_case.main()
     torch.set_num_threads(threads)
     rows = [line.split()[0] for line in capsys.readouterr().out.splitlines()[3:]]
     assert rows == ["copy", "loop", "vectorised", "compiled", "fused"]
@@ -140,25 +128,29 @@ for _ in range(3):
     del block
 print(heap.sdfido_heap_peak() - before)
 """
-    environment = os.environ | load("suite")._heap_counter(tmp_path)
+    environment = os.environ | suite.heap_counter(tmp_path)
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert 5_000_000 <= int(done.stdout) < 5_100_000
+
+
+# A run of everything at tiny sizes.
 
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder that a run of everything at tiny sizes wrote into, and what it printed."""
     folder = tmp_path_factory.mktemp("benchmarks")
-    command = [sys.executable, str(BENCHMARKS / "suite.py"), "--smoke", "--json", str(folder / "results.json")]
+    command = [sys.executable, "-m", "benchmarks.speed.suite", "--smoke", "--json", str(folder / "results.json")]
     environment = os.environ | {"TORCHDYNAMO_DISABLE": "1"}  # compilation takes long, and is not what is tested
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder, done.stdout
 
 
+@pytest.mark.studies
 def test_tiny_run_writes_all_results(smoke: tuple[Path, str]):
     folder, printed = smoke
-    results = json.loads((folder / "results.json").read_text())
+    results = records.read(folder / "results.json")
     groups = results["groups"]
     assert list(groups) == ["main", "scaling", "classifier"]
     assert list(groups["main"]["milliseconds"]) == ["copy", "loop", "vectorised", "compiled", "fused"]
@@ -169,43 +161,46 @@ def test_tiny_run_writes_all_results(smoke: tuple[Path, str]):
                 assert 0 <= values["min"] <= values["q1"] <= values["median"] <= values["q3"] <= values["max"]
                 assert values["rounds"] > 0
     assert results["machine"]["torch"] == torch.__version__
-    assert "asked" in printed
     assert "case 3 of 3" in printed
+    assert report.summary(results) in printed
     if sys.platform == "linux":
         assert groups["main"]["operators"]["fused"] == {"forward": 1, "backward": 1}
         assert groups["main"]["extra_bytes"]["fused"] >= 0
 
 
+@pytest.mark.studies
 def test_report_shows_the_results(smoke: tuple[Path, str]):
     folder, _ = smoke
-    report = load("report")
-    results = json.loads((folder / "results.json").read_text())
-    assert (folder / "benchmarks.png").read_bytes().startswith(b"\x89PNG")
-    page = (folder / "benchmarks.md").read_text()
-    assert page == report.page(results)
+    results = records.read(folder / "results.json")
+    assert Image.open(folder / report.PICTURE).format == "WEBP"
+    page = (folder / report.PAGE.name).read_text()
+    for block in report.blocks(results).values():
+        assert block in page
     for group in results["groups"].values():
-        assert group["title"].lower() in page.lower()
-    block = report.readme_block(results)
-    assert "**sdfido, fused**" in block
-    assert "docs/benchmarks.png" in block
-    widths = {len(line) for line in report.cases_table(results).splitlines()}
-    assert len(widths) == 1  # aligned
+        assert group["title"] in report.stages_table(results)
 
 
-def test_report_finds_the_levels(smoke: tuple[Path, str]):
-    report = load("report")
-    results = json.loads((smoke[0] / "results.json").read_text())
+@pytest.mark.studies
+def test_goals_are_judged_at_every_level(smoke: tuple[Path, str]):
+    results = records.read(smoke[0] / "results.json")
     main = results["groups"]["main"]
     main["isa"] = results["machine"]["cpu_isa"] = "avx512"
-    measured = {what: value for what, _, value in report.targets(results)}
-    assert measured["AVX2 forced: loop / fused"] == "not measured: no avx2 here"
-    results["groups"]["main@avx2"] = main | {"isa": "avx2"}
-    measured = {what: value for what, _, value in report.targets(results)}
-    assert measured["AVX2 forced: loop / fused"] == measured["AVX-512: loop / fused"]
+    before = {what: (value, reached) for what, _, value, reached in report.targets(results)}
+    assert before["AVX2: loop / fused"] == ("not measured: no AVX2 here", None)
+    slow = {"median": 2.0, "q1": 2.0, "q3": 2.0, "min": 2.0, "max": 2.0, "rounds": 1}
+    for milliseconds, reached in ((1.0, False), (13.0, True)):
+        times = {name: {"total": dict(slow, median=milliseconds)} for name in ("loop", "compiled", "vectorised")}
+        times["fused"] = {"total": slow}
+        results["groups"]["main@avx2"] = main | {"isa": "avx2", "milliseconds": main["milliseconds"] | times}
+        found = {what: (value, ok) for what, _, value, ok in report.targets(results)}
+        assert found["AVX2: loop / fused"] == (report.times(milliseconds / 2), reached)
     assert f"{main['title']}, avx2" in report.cases_table(results)
 
 
-def test_page_comes_from_the_results():
-    report = load("report")
-    page = BENCHMARKS.parent / "docs/benchmarks.md"
-    assert page.read_text() == report.page(json.loads(report.RESULTS.read_text())), "run python benchmarks/report.py"
+@pytest.mark.studies
+def test_single_cases_run_with_pytest_benchmark():
+    file = "benchmarks/speed/bench_operators.py"
+    options = ["-q", "-k", "fused and samples1 and forward", "--benchmark-max-time=0.01", "--benchmark-min-rounds=1"]
+    command = [sys.executable, "-m", "pytest", file, *options, "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -2,23 +2,16 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+
 from tests.cuda.build import kernels
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/cuda.md").read_text()
 RESULTS = json.loads((ROOT / "benchmarks/results/cuda_kernels.json").read_text())
-
-
-def test_numbers_on_the_page_come_from_the_file() -> None:
-    command = [sys.executable, str(ROOT / "benchmarks/cuda_report.py"), "--check"]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
 
 
 def test_the_picture_shows_the_tiles_of_the_kernels() -> None:
@@ -41,4 +34,4 @@ def test_the_code_on_the_page_runs() -> None:
 def test_the_file_says_what_the_wheel_has(built: Any) -> None:
     found = {(k.name, k.arch): (k.registers, k.shared) for k in kernels(built.log)}
     said = {(n, a): (k["registers"], k["shared"]) for n, of in RESULTS["kernels"].items() for a, k in of.items()}
-    assert {key: found.get(key) for key in said} == said, "run python benchmarks/cuda_report.py"
+    assert {key: found.get(key) for key in said} == said, "run python -m tests.cuda.record"

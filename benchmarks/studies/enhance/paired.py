@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from torch import Tensor
 
-_Z = 1.959964  # of the normal distribution, for 95 %
+_Z = 1.959964  # of the normal distribution, for 95%
 
 
 class Change(TypedDict):
@@ -39,7 +39,7 @@ def change(first: Tensor, second: Tensor) -> Change:
 
 
 def interval(both: int, gained: int, lost: int, neither: int) -> tuple[float, float]:
-    """95 % confidence interval of the difference of two paired proportions: (gained − lost) / n.
+    """95% confidence interval of the difference of two paired proportions: (gained − lost) / n.
 
     Wilson's intervals of both proportions, added by their squares, less what their correlation takes away.
 

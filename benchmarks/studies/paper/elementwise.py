@@ -14,7 +14,7 @@ from sdfido.ops.reference import odds
 
 TEMPERATURES = (0.1, 0.2, 0.5, 1.0)
 BITS = {torch.float32: 24, torch.bfloat16: 8, torch.float16: 11}  # of torch.rand's uniform numbers
-_EDGE = 2048  # numbers at either end of 0..1 that are all taken
+EDGE = 2048  # numbers at either end of 0..1 that are all taken
 _AT_ONCE = 32  # logits
 
 Variant = Callable[[Tensor, Tensor, float], Tensor]
@@ -90,9 +90,9 @@ def exact_moments(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     return mean, square - mean**2
 
 
-def moments(variant: Variant, logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def moments(variant: Variant, logits: Tensor, temperature: float, edge: int = EDGE) -> tuple[Tensor, Tensor]:
     """Mean and variance of the gradient by autograd in the logits' dtype, over the grid of uniform numbers."""
-    k, weights = _grid(BITS[logits.dtype])
+    k, weights = _grid(BITS[logits.dtype], edge)
     means, squares = [], []
     for some in logits.split(_AT_ONCE):
         expanded = some[:, None].expand(-1, len(k)).clone().requires_grad_()
@@ -104,19 +104,19 @@ def moments(variant: Variant, logits: Tensor, temperature: float) -> tuple[Tenso
     return mean, torch.cat(squares) - mean**2
 
 
-def _grid(bits: int) -> tuple[Tensor, Tensor]:
+def _grid(bits: int, edge: int) -> tuple[Tensor, Tensor]:
     """Integers k of the uniform numbers k / 2**bits with weights that sum to 1.
 
     All of them where there are few; else all at both ends, and between these ever wider classes by their middles.
     """
     count = 2**bits
-    if count <= 4 * _EDGE:
+    if count <= 4 * edge:
         return torch.arange(count), torch.full((count,), 1 / count, dtype=torch.float64)
-    classes = int(_EDGE * math.log(count / 2 / _EDGE))
-    ends = torch.linspace(0, math.log(count / 2 / _EDGE), classes, dtype=torch.float64)
-    bounds = torch.unique((_EDGE * ends.exp()).round().long())
-    k = torch.cat([torch.arange(_EDGE), (bounds[1:] + bounds[:-1] - 1) // 2])
-    weights = torch.cat([torch.ones(_EDGE, dtype=torch.int64), bounds.diff()]).double() / count
+    classes = int(edge * math.log(count / 2 / edge))
+    ends = torch.linspace(0, math.log(count / 2 / edge), classes, dtype=torch.float64)
+    bounds = torch.unique((edge * ends.exp()).round().long())
+    k = torch.cat([torch.arange(edge), (bounds[1:] + bounds[:-1] - 1) // 2])
+    weights = torch.cat([torch.ones(edge, dtype=torch.int64), bounds.diff()]).double() / count
     return torch.cat([k, count - 1 - k]), torch.cat([weights, weights])
 
 
