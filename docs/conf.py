@@ -32,7 +32,6 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
-smartquotes_action = "qe"  # dashes stay: options begin with two of them
 pygments_style, pygments_dark_style = "friendly", "monokai"
 
 # Markdown: definition lists, ::: fences, and links to headings.

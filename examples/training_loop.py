@@ -21,7 +21,7 @@ infill = infills.Blur(sigma=10)(images)
 with torch.no_grad():
     target = classifier.model(images).argmax(1)  # [1]
 
-logits = torch.zeros(1, 1, 28, 28, requires_grad=True)  # keep logits: one image, one mask of 28 x 28 cells
+logits = torch.zeros(1, 1, 14, 14, requires_grad=True)  # keep logits: one image, one mask of 14 x 14 cells
 optimizer = torch.optim.Adam([logits], lr=0.2)
 rng = sdfido.make_rng(seed=0)
 for step in range(arguments.steps):
@@ -39,8 +39,8 @@ for step in range(arguments.steps):
     if (step + 1) % 10 == 0:
         print(f"step {step + 1}: loss {loss:.3f}, {samples.sparsity.item():.0%} kept")
 
-# Judge the mask without noise: every cell either kept or infilled.
-mask = (logits > 0).float()[:, :, None]  # [N, K, S, h, w] = [1, 1, 1, 28, 28]
+# Judge the mask without noise: each cell is kept as much as it is likely to be kept.
+mask = logits.detach().sigmoid()[:, :, None]  # [N, K, S, h, w] = [1, 1, 1, 14, 14]
 with torch.no_grad():
     composite = sdfido.blend(mask, images, infill).flatten(0, 2)
     before, after = classifier.model(torch.cat([images, composite])).softmax(1)[:, target[0]]

@@ -1,13 +1,16 @@
 """The documentation: its Python code runs, the README stays short, and no version is written down twice."""
 
+import dataclasses
+import inspect
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 import sdfido
-from sdfido import models, runs
+from sdfido import evaluate, infills, methods, models, reports, runs, scores
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -65,6 +68,34 @@ def test_the_code_of_a_guide_runs(page: Path, quick: Path) -> None:
         (quick / "birds").mkdir()
         models.demo_photo().save(quick / "birds/robin.png")
     run(page)
+
+
+def first_column(page: str, heading: str) -> dict[str, str]:
+    """The rows of the table below a heading: what stands in code in the first column, and the second column."""
+    text = (ROOT / "docs" / page).read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| `")]
+    return {name: second.strip() for first, second in rows for name in re.findall(r"`(\w+)`", first)}
+
+
+def test_the_page_of_fido_has_its_settings() -> None:
+    assert first_column("methods/fido.md", "Settings") == {
+        field.name: str(field.default) for field in dataclasses.fields(sdfido.Settings)
+    }
+
+
+def test_the_guide_to_enhancement_has_its_arguments() -> None:
+    arguments = inspect.signature(sdfido.enhance).parameters
+    assert first_column("guides/enhance.md", "Settings").keys() <= arguments.keys()
+
+
+@pytest.mark.parametrize(
+    "module", [sdfido, evaluate, infills, methods, models, reports, runs, scores], ids=lambda module: module.__name__
+)
+def test_the_reference_has_every_public_name(module: ModuleType) -> None:
+    reference = "\n".join(page.read_text() for page in (ROOT / "docs/reference").glob("*.rst"))
+    described = set(re.findall(r"^\.\. auto\w+:: (?:[\w.]+\.)?(\w+)", reference, re.MULTILINE))
+    names = {name for name in module.__all__ if not inspect.ismodule(getattr(module, name))} - {"__version__"}
+    assert names <= described
 
 
 def test_the_readme_is_short() -> None:

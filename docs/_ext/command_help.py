@@ -1,5 +1,6 @@
 """A directive that renders the help of a command of the command line: ```` ```{command-help} explain ````."""
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -22,7 +23,8 @@ class CommandHelp(SphinxDirective):
         name = self.arguments[0]
         command = group.commands[name]
         usage = command.get_usage(command.make_context(f"sdfido {name}", [], resilient_parsing=True))
-        text = f"```text\n{usage.removeprefix('Usage: ')}\n```\n\n{command.help or ''}\n\n"
+        about = "\n".join(map(marked, (command.help or "").splitlines()))
+        text = f"```text\n{usage.removeprefix('Usage: ')}\n```\n\n{about}\n\n"
         text += "\n".join(map(described, command.params))
         lines = StringList(text.splitlines(), source=f"sdfido {name} --help")
         node = nodes.Element()
@@ -30,9 +32,14 @@ class CommandHelp(SphinxDirective):
         return node.children
 
 
+def marked(line: str) -> str:
+    """A line of Markdown with its options as code; what is indented is code already."""
+    return line if line.startswith("    ") else re.sub(r"(?<![\w-])--[a-z][a-z0-9-]*", r"`\g<0>`", line)
+
+
 def described(parameter: Any) -> str:
     """A parameter of a command as an entry of a definition list."""
-    about = parameter.help or "–"
+    about = marked(parameter.help or "–")
     if parameter.param_type_name == "argument":
         return f"`{parameter.metavar or parameter.name}`\n: {about}\n"
     names = ", ".join(f"`{name}`" for name in [*parameter.opts, *parameter.secondary_opts])
