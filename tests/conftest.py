@@ -1,7 +1,6 @@
 """Fixtures of more than one file."""
 
 import pytest
-
 from tests.cuda.build import build, why_no_toolkit
 
 

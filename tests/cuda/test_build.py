@@ -6,16 +6,8 @@ import subprocess
 import sys
 
 import pytest
-
 from tests.cuda.build import ARCHS, ROOT, kernels, occupancy
-from tests.cuda.machine_code import (
-    Instruction,
-    cheapest_pass,
-    disassemble,
-    innermost_loop,
-    instructions_per_sample,
-    tool,
-)
+from tests.cuda.machine_code import Instruction, cheapest_pass, disassemble, innermost_loop, instructions_per_sample, tool
 
 STORED = {"float": ("float", "BFloat16", "Float16"), "double": ("double",)}
 KINDS = [f"{t}, {stored}" for t in STORED for stored in STORED[t]]

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-
-import sdfido
 from tests.cuda.emulated import ORDERS, ROOT, build_module, nested, run_sanitized
 from tests.cuda.emulated_cases import EmulatedCase, as_array, assert_same, check, check_masks, moved, random, unwritten
+
+import sdfido
 
 f32, bf16, f16, f64 = torch.float32, torch.bfloat16, torch.float16, torch.float64
 

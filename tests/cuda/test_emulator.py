@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-
 from tests.cuda.emulated import ORDERS, ROOT, build_module, nested, run_sanitized
 
 KERNELS = ROOT / "tests/emulator/selftest_kernels.cuh"
