@@ -15,6 +15,8 @@ from tests.packaging.environments import Outcome, Python, Unavailable
 
 import sdfido
 
+pytestmark = pytest.mark.packaging
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILDS = ("csrc", "sdfido", "LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py")
 
