@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from tests.support import Case
 from torch import Tensor
 
 import sdfido
+from tests.support import Case
 
 # Masks and composites have the CPU backend's bits. Sums need not have them: largest difference, relative to the largest
 # value. Gradients run over up to a few hundred terms in another order, each rounded by 6e-8 of the sum so far, or a

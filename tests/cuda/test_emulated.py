@@ -9,6 +9,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+
+import sdfido
 from tests.cuda.emulated import ORDERS, ROOT, build_module, nested, run_sanitized
 from tests.cuda.emulated_cases import (
     BlendCase,
@@ -23,8 +25,6 @@ from tests.cuda.emulated_cases import (
 )
 
 pytestmark = pytest.mark.slow  # the kernels alone compile for half a minute
-
-import sdfido
 
 f32, bf16, f16, f64 = torch.float32, torch.bfloat16, torch.float16, torch.float64
 

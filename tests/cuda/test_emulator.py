@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from tests.cuda.emulated import ORDERS, ROOT, build_module, nested, run_sanitized
 
 pytestmark = pytest.mark.slow

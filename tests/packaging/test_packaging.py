@@ -8,12 +8,12 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from tests.packaging import environments
 import pytest
 import torch
-from tests.packaging.environments import Outcome, Python, Unavailable
 
 import sdfido
+from tests.packaging import environments
+from tests.packaging.environments import Outcome, Python, Unavailable
 
 pytestmark = pytest.mark.packaging
 
