@@ -93,7 +93,7 @@ def test_the_guide_to_enhancement_has_its_arguments() -> None:
 )
 def test_the_reference_has_every_public_name(module: ModuleType) -> None:
     reference = "\n".join(page.read_text() for page in (ROOT / "docs/reference").glob("*.rst"))
-    described = set(re.findall(r"^\.\. auto\w+:: (?:[\w.]+\.)?(\w+)", reference, re.MULTILINE))
+    described = set(re.findall(r"^\.\. (?:auto\w+|py:data):: (?:[\w.]+\.)?(\w+)", reference, re.MULTILINE))
     names = {name for name in module.__all__ if not inspect.ismodule(getattr(module, name))} - {"__version__"}
     assert names <= described
 
