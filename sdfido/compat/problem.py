@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import ops
 from ..explanation import Explanation, MapInfo
@@ -17,9 +17,7 @@ from ..methods.learner import Drawn, MaskLearner
 from ..methods.settings import MaskSettings
 from ..ops import functional, make_rng
 from .concrete import concrete_dropout
-
-if TYPE_CHECKING:
-    from .fido_pytorch import FIDO, FIDOConfig
+from .config import FIDOConfig
 
 TEMPERATURE = 0.1  # of the mask samples
 
@@ -31,6 +29,22 @@ class Classifier(Protocol):
 
     def log_odds(self, x: Tensor, *, c: Any) -> tuple[Tensor, Tensor]:
         """Probability and log-odds of class ``c`` for images [B, C, H, W]: two [B]; the second is differentiated."""
+
+
+class DropoutMasks(Protocol):
+    """The module whose parameters are learned: ``sdfido.compat.FIDO``."""
+
+    optimized: bool
+    infill: Tensor
+
+    @property
+    def params(self) -> list[nn.Parameter]: ...
+
+    @property
+    def ssr_dropout_rate(self) -> Tensor: ...
+
+    @property
+    def sdr_dropout_rate(self) -> Tensor: ...
 
 
 def sample(X: Tensor, infill: Tensor, logit_p: Tensor, batch_size: int, optimized: bool) -> ops.CompositeSamples:
@@ -139,7 +153,7 @@ class Masks(MaskLearner):
     settings_type = MaskSettings
 
     def __init__(
-        self, fido: FIDO, X: Tensor, y: Any, clf: Classifier, config: FIDOConfig, metrics: Metrics | None
+        self, fido: DropoutMasks, X: Tensor, y: Any, clf: Classifier, config: FIDOConfig, metrics: Metrics | None
     ) -> None:
         self.asked = _LogOdds(clf, y, config.batch_size)
         super().__init__(
