@@ -107,7 +107,7 @@ def test_one_home_of_each_name():
 
 
 def test_plot_shows_regions_and_probabilities():
-    plot = pytest.importorskip("sdfido.plot")
+    reports = pytest.importorskip("sdfido.reports")
     im, infill, clf, fido = prepared(torch.float32)
     figure = fido.plot(im, 2, clf, label="a cat")
     text = "\n".join(t.get_text() for part in (figure, *figure.axes) for t in part.texts)
@@ -119,7 +119,7 @@ def test_plot_shows_regions_and_probabilities():
     shown = [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
     pixels = im * 0.5 + 0.5
     for importance in (ssr, sdr, (ssr * sdr).sqrt()):
-        assert any(p.shape == (SIZE, SIZE, 3) and np.allclose(p, plot.heatmap(importance, pixels)) for p in shown)
+        assert any(p.shape == (SIZE, SIZE, 3) and np.allclose(p, reports.heatmap(importance, pixels)) for p in shown)
     for composite in (im, infill, ssr * im + (1 - ssr) * infill, sdr * infill + (1 - sdr) * im):
         picture = (composite * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 0).numpy()
         assert any(p.shape == picture.shape and np.allclose(p, picture, atol=1e-5) for p in shown)
