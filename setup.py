@@ -134,6 +134,20 @@ def check_compiler() -> None:
             )
 
 
+def place_headers() -> None:
+    """Copies the mathematics to where get_include() says, in this folder and in the wheel."""
+    place = Path("sdfido/include/sdfido")
+    headers = {
+        place / path.relative_to("csrc"): path for path in (Path("csrc/problem.h"), *Path("csrc/math").glob("*.h"))
+    }
+    for old in set(place.rglob("*.h")) - headers.keys():
+        old.unlink()
+    for copy, header in headers.items():
+        if not copy.exists() or copy.read_bytes() != header.read_bytes():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(header, copy)
+
+
 def native() -> dict[str, Any]:
     """Arguments of setup() that build the compiled operators."""
     try:
@@ -203,6 +217,7 @@ def native() -> dict[str, Any]:
     }
 
 
+place_headers()
 if choice("SDFIDO_NO_NATIVE") != "1":
     setup(**native())
 elif choice("SDFIDO_CUDA") == "1":

@@ -95,11 +95,11 @@ struct ConcreteBackwardCall {
 ConcreteBackwardCall simplified_concrete_backward_call(const Tensor& grad, const Tensor& masks, double temperature);
 
 // An operator on one backend, which computes what the call asks for.
-template <auto make_call, auto compute>
+template <auto make_call, auto compute, typename MakeCall = decltype(make_call)>
 struct Operator;
 
-template <typename Call, typename... Arguments, Call (*make_call)(Arguments...), void (*compute)(const Call&)>
-struct Operator<make_call, compute> {
+template <auto make_call, auto compute, typename Call, typename... Arguments>
+struct Operator<make_call, compute, Call (*)(Arguments...)> {
   static auto run(Arguments... arguments) {
     const Call call = make_call(arguments...);
     compute(call);

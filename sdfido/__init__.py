@@ -3,6 +3,7 @@
 import sys
 
 from . import _deprecated, evaluate, infills, methods, scores
+from ._version import __version__
 from .enhance import Enhancement, enhance
 from .execution import Execution
 from .explanation import Explanation, MapInfo
@@ -38,6 +39,7 @@ __all__ = [
     "Scene",
     "Score",
     "Settings",
+    "__version__",
     "advance",
     "backend",
     "blend",

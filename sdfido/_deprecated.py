@@ -15,6 +15,8 @@ MODULES = {  # old name: where its content is now
     "fido": "methods.fido",
     "infill": "infills",
     "objectives": "scores",
+    "plot": "reports",
+    "plot_curves": "reports",
     "reference": "ops.reference",
     "rng": "ops.rng",
     "settings": "methods.settings",

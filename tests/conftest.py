@@ -1,6 +1,7 @@
 """Fixtures of more than one file."""
 
 import pytest
+
 from tests.cuda.build import build, why_no_toolkit
 
 

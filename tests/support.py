@@ -13,6 +13,21 @@ import sdfido
 
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() and sdfido.build_info()["cuda"] else [])
 
+SIZES = [  # pixels, cells (None: full resolution)
+    ((1, 1), None),
+    ((5, 7), None),
+    ((33, 17), None),
+    ((40, 41), None),  # several chunks and bands
+    ((5, 7), (1, 1)),
+    ((16, 24), (4, 8)),
+    ((33, 17), (7, 5)),
+    ((13, 29), (13, 7)),
+    ((31, 19), (4, 19)),
+    ((3, 600), (2, 550)),
+    ((1, 21), (1, 3)),
+    ((63, 64), (3, 2)),
+]
+
 # The first threaded float32 log of a process has come out wrong by 4e-5 in torch's CPU build, in 3 of 180 processes;
 # after a small one it never did. The reference, which the compiled operators are held against, takes logarithms.
 torch.ones(1).log()

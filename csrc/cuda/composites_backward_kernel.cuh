@@ -1,21 +1,20 @@
-// Gradients of the logits and, where asked for, of image and infill, in one launch: masks are sampled again.
+// Gradients of what the masks come from and, where asked for, of image and infill. Sampled masks are sampled again.
 //
-// Full resolution: a thread sums over all samples for its own four pixels. Below: a block projects each
-// sample's gradient onto the difference of image and infill, gathers it for the cells under its tile, and
-// sums over samples; the last block of an image adds up, for each cell, the sums of the tiles that read it,
-// in order.
+// Full resolution: a thread projects each sample's gradient onto the difference of image and infill at its own four
+// pixels. Below: a block does so for its tile, and gathers the result for the cells that the tile reads. The gradient of
+// masks that are given is that; for logits it is summed over samples. What several tiles have of a cell is added up in
+// order: for logits by the last block of an image, in the same launch; for given masks, of which there are as many more
+// as there are samples, by all threads of a second one.
 #pragma once
-#include "tile.cuh"
+#include "mask_source.cuh"
 
 namespace sdfido::cuda {
 
-using BackwardPlan = CompositesPlan<CompositesBackward>;
-
 // Calls visit(c, i, g) for the gradients g of one sample's composite at the thread's pixels i, channels first
 // + c for c in [0, count): for each pixel in the order of the channels.
-template <typename Stored, typename T, typename Visit>
-__device__ __forceinline__ void for_each_gradient(const BackwardPlan& plan, const Place& place, int mask, int sample,
-                                                  int first, int count, Visit visit) {
+template <typename Stored, typename T, typename Problem, typename Visit>
+__device__ __forceinline__ void for_each_gradient(const CompositesPlan<Problem>& plan, const Place& place, int mask,
+                                                  int sample, int first, int count, Visit visit) {
   const Shape& s = plan.problem.shape;
   const Pixels pixels = place.pixels(s);
   if (pixels.valid <= 0) return;
@@ -64,7 +63,8 @@ struct ImageGradients {
   }
 
   // The memory is written over.
-  __device__ __forceinline__ void write(const BackwardPlan& plan, const Place& place, int first, int count,
+  template <typename Problem>
+  __device__ __forceinline__ void write(const CompositesPlan<Problem>& plan, const Place& place, int first, int count,
                                         ThreadValues<T>& memory) const {
     // One body for both, as it has ways for every format.
 #pragma unroll 1
@@ -74,7 +74,7 @@ struct ImageGradients {
       } else {
         memory.write(count, infill);
       }
-      void* const out = input == 0 ? plan.problem.grad_image : plan.problem.grad_infill;
+      void* const out = input == 0 ? plan.problem.grad_image : plan.problem.grad_infill;  // mutant: image-gradients
 #pragma unroll 1
       for (int c = 0; out && c < count; ++c) {
         const Shape& s = plan.problem.shape;
@@ -98,7 +98,8 @@ struct Difference {
   };
   T values[kChannels][4];
 
-  __device__ __forceinline__ Difference(const BackwardPlan& plan, const Place& place, int first, int count,
+  template <typename Problem>
+  __device__ __forceinline__ Difference(const CompositesPlan<Problem>& plan, const Place& place, int first, int count,
                                         Memory& memory) {
     load_images(plan, place, first, count, memory.images, memory.images);
     memory.images.read(count, values);
@@ -115,7 +116,8 @@ struct Difference<true, T, Masks> {
   };
   ThreadValues<T>& images;
 
-  __device__ __forceinline__ Difference(const BackwardPlan& plan, const Place& place, int first, int count,
+  template <typename Problem>
+  __device__ __forceinline__ Difference(const CompositesPlan<Problem>& plan, const Place& place, int first, int count,
                                         Memory& memory)
       : images(memory.images) {
     load_images(plan, place, first, count, images, images);
@@ -128,7 +130,7 @@ template <typename T>
 struct PenaltyWeights {
   T sparsity, smoothness;
 
-  __device__ __forceinline__ void load(const BackwardPlan& plan, int64_t plane) {
+  __device__ __forceinline__ void load(const CompositesPlan<CompositesBackward>& plan, int64_t plane) {
     const auto share = [&](const void* grad) {
       return grad ? load_one(static_cast<const T*>(grad) + plane) / static_cast<T>(plan.problem.shape.cells()) : T(0);
     };
@@ -150,20 +152,22 @@ __device__ __forceinline__ T penalty_gradient_at(const LogitsTile<T>& tile, cons
                           weights.smoothness);
 }
 
-template <typename T, typename Stored, bool kImage>
+template <typename Problem, typename T, typename Stored, bool kImage>
 __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
-    backward_full_kernel(const __grid_constant__ BackwardPlan plan) {
+    backward_full_kernel(const __grid_constant__ CompositesPlan<Problem> plan) {
   __shared__ Place place;
-  __shared__ RandomState random;
-  __shared__ LogitsTile<T> tile;
-  __shared__ PenaltyWeights<T> weights;
-  using TileDifference = Difference<kImage, T, TileMasks<T>>;
+  __shared__ IfSampled<Problem, RandomState> random;
+  __shared__ IfSampled<Problem, LogitsTile<T>> tile;
+  __shared__ IfSampled<Problem, PenaltyWeights<T>> weights;
+  using TileDifference = Difference<kImage, T, TileMasks<Problem, T, kImage>>;
   __shared__ typename TileDifference::Memory memory;
   auto& masks = memory.masks;
   const Shape& s = plan.problem.shape;
   place.find(plan.tiles);
   const int channels = static_cast<int>(s.channels), masks_count = static_cast<int>(s.masks);
-  if (threadIdx.x == 0) random.load(s, plan.problem.sampling, place.image);
+  if constexpr (Problem::kSampled) {
+    if (threadIdx.x == 0) random.load(s, plan.problem.sampling, place.image);
+  }
 #pragma unroll 1
   for (int first = 0; first < channels; first += kChannels) {
     const int count = min(channels - first, kChannels);
@@ -171,33 +175,55 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
     ImageGradients<kImage, T> image_gradients;
 #pragma unroll 1
     for (int mask = 0; mask < masks_count; ++mask) {
-      tile.load(plan, place.image * s.masks + mask, place.first_row, place.first_column, true);
-      if (threadIdx.x == 0) weights.load(plan, place.image * s.masks + mask);
-      __syncthreads();  // before others read logits and weights
-      T sum[4] = {T(0), T(0), T(0), T(0)};
-      if (plan.problem.grad_composites) {
+      if constexpr (Problem::kSampled) {
+        tile.load(plan, place.image * s.masks + mask, place.first_row, place.first_column, true);
+        if (threadIdx.x == 0) weights.load(plan, place.image * s.masks + mask);
+        __syncthreads();  // before others read logits and weights
+        T sum[4] = {T(0), T(0), T(0), T(0)};
+        if (plan.problem.grad_composites) {
+          masks.for_each(plan, place, random, mask, tile, [&](int sample, const T(&m)[4]) {
+            T projected[4] = {T(0), T(0), T(0), T(0)};
+            for_each_gradient<Stored, T>(plan, place, mask, sample, first, count, [&](int c, int i, T g) {
+              projected[i] += g * difference.at(c, i);
+              image_gradients.add(c, i, g, m[i]);
+            });
+#pragma unroll
+            for (int i = 0; i < 4; ++i) sum[i] += projected[i] * mask_slope(m[i]);
+          });
+        }
+        const int64_t plane = place.image * s.masks + mask;
+        const Pixels pixels = place.pixels(s);
+        T* const out = static_cast<T*>(plan.problem.grad_logits) + plane * s.cells() + pixels.offset;
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          if (i >= pixels.valid) continue;
+          sum[i] = sum[i] * static_cast<T>(plan.exponent.inverse_temperature);
+          // The first group of channels brings the penalties, the others add to what is there.
+          // mutant: channel-groups
+          sum[i] += first == 0 ? penalty_gradient_at(tile, s, place, pixels, i, weights) : __ldcg(out + i);
+        }
+        store_four(out, 1, plan.vector_logits, pixels.valid, sum);
+        __syncthreads();  // before the next mask's logits come
+      } else {
         masks.for_each(plan, place, random, mask, tile, [&](int sample, const T(&m)[4]) {
           T projected[4] = {T(0), T(0), T(0), T(0)};
           for_each_gradient<Stored, T>(plan, place, mask, sample, first, count, [&](int c, int i, T g) {
             projected[i] += g * difference.at(c, i);
             image_gradients.add(c, i, g, m[i]);
           });
+          __syncwarp();  // the place is read again, and takes no registers in between
+          if (!plan.problem.grad_masks) return;
+          const Pixels pixels = place.pixels(s);
+          const int64_t number = (place.image * s.masks + mask) * s.samples + sample;  // mutant: given-gradient
+          T* const out = static_cast<T*>(plan.problem.grad_masks) + number * s.cells() + pixels.offset;
+          if (first != 0) {  // groups of channels add to what is there; mutant: given-groups
 #pragma unroll
-          for (int i = 0; i < 4; ++i) sum[i] += projected[i] * mask_slope(m[i]);
+            for (int i = 0; i < 4; ++i)
+              if (i < pixels.valid) projected[i] += __ldcg(out + i);
+          }
+          store_four(out, 1, plan.vector_mask_gradients, pixels.valid, projected);
         });
       }
-      const int64_t plane = place.image * s.masks + mask;
-      const Pixels pixels = place.pixels(s);
-      T* const out = static_cast<T*>(plan.problem.grad_logits) + plane * s.cells() + pixels.offset;
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        if (i >= pixels.valid) continue;
-        sum[i] = sum[i] * static_cast<T>(plan.exponent.inverse_temperature);
-        // The first group of channels brings the penalties, the others add to what is there.
-        sum[i] += first == 0 ? penalty_gradient_at(tile, s, place, pixels, i, weights) : __ldcg(out + i);
-      }
-      store_four(out, 1, plan.vector_logits, pixels.valid, sum);
-      __syncthreads();  // before the next mask's logits come
     }
     if constexpr (kImage) image_gradients.write(plan, place, first, count, memory.images);
   }
@@ -205,34 +231,41 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
 
 // The first pixel along an axis that reads cells from `cell` on, about: never after it.
 __device__ __forceinline__ int64_t first_pixel_of(int64_t cell, int64_t cells, int64_t pixels) {
-  const int64_t pixel = (2 * cell + 1) * pixels / (2 * cells) - 2;
+  const int64_t pixel = (2 * cell + 1) * pixels / (2 * cells) - 2;  // mutant: first-pixel
   return pixel > 0 ? pixel : 0;
+}
+
+// What the tiles have gathered for cell (y, x) of the window that has this number, in the order of the tiles.
+template <typename T, typename Problem>
+__device__ __forceinline__ T sum_over_tiles(const CompositesPlan<Problem>& plan, int64_t number, int64_t y, int64_t x) {
+  const Shape& s = plan.problem.shape;
+  T sum = T(0);
+  // Tiles from the one of the first pixel that may read the cell on, until one begins after the last that does.
+  const int64_t from_row = y > 0 ? first_pixel_of(y - 1, s.cell_rows, s.height) / kTileHeight : 0;
+  const int64_t from_column = x > 0 ? first_pixel_of(x - 1, s.cell_columns, s.width) / kTileWidth : 0;
+  for (int64_t r = from_row; plan.problem.grad_composites && r < plan.tiles.rows; ++r) {
+    if (source_cell<T>(r * kTileHeight, s.cell_rows, s.height).first > y) break;
+    for (int64_t c = from_column; c < plan.tiles.columns; ++c) {
+      CellWindow window{};
+      window.find<T>(s, r * kTileHeight, c * kTileWidth);
+      if (window.first_column > x) break;  // mutant: last-tile
+      if (y >= window.first_row + window.rows || x >= window.first_column + window.columns) continue;
+      const int64_t tile = number * plan.tiles.count() + r * plan.tiles.columns + c;
+      const int64_t at = (y - window.first_row) * window.columns + (x - window.first_column);
+      sum += __ldcg(static_cast<const T*>(plan.partial_gradients) + tile * plan.tile_cells + at);
+    }
+  }
+  return sum;
 }
 
 // Adds up, for all cells of one image, what the tiles have summed, and the penalties' gradients.
 template <typename T>
-__device__ __forceinline__ void combine_tiles(const BackwardPlan& plan, int64_t image) {
+__device__ __forceinline__ void combine_tiles(const CompositesPlan<CompositesBackward>& plan, int64_t image) {
   const Shape& s = plan.problem.shape;
   for (int64_t i = threadIdx.x; i < s.masks * s.cells(); i += kThreads) {
     const int64_t plane = image * s.masks + i / s.cells(), cell = i % s.cells();
     const int64_t y = cell / s.cell_columns, x = cell % s.cell_columns;
-    T sum = T(0);
-    // Tiles from the one of the first pixel that may read the cell on, until one begins after the last that
-    // does.
-    const int64_t from_row = y > 0 ? first_pixel_of(y - 1, s.cell_rows, s.height) / kTileHeight : 0;
-    const int64_t from_column = x > 0 ? first_pixel_of(x - 1, s.cell_columns, s.width) / kTileWidth : 0;
-    for (int64_t r = from_row; plan.problem.grad_composites && r < plan.tiles.rows; ++r) {
-      if (source_cell<T>(r * kTileHeight, s.cell_rows, s.height).first > y) break;
-      for (int64_t c = from_column; c < plan.tiles.columns; ++c) {
-        CellWindow window{};
-        window.find<T>(s, r * kTileHeight, c * kTileWidth);
-        if (window.first_column > x) break;
-        if (y >= window.first_row + window.rows || x >= window.first_column + window.columns) continue;
-        const int64_t tile = plane * plan.tiles.count() + r * plan.tiles.columns + c;
-        const int64_t at = (y - window.first_row) * window.columns + (x - window.first_column);
-        sum += __ldcg(static_cast<const T*>(plan.partial_gradients) + tile * kTileCells + at);
-      }
-    }
+    T sum = sum_over_tiles<T>(plan, plane, y, x);
     const T* logits = static_cast<const T*>(plan.problem.logits) + plane * s.cells();
     const auto rate = [&](int64_t row, int64_t column) {
       return keep_rate(load_one(logits + row * s.cell_columns + column));
@@ -247,23 +280,40 @@ __device__ __forceinline__ void combine_tiles(const BackwardPlan& plan, int64_t 
   }
 }
 
-template <typename T, typename Stored, bool kImage>
+// The second launch for given masks: a thread adds up what the tiles have of one cell of one sample.
+template <typename T>
+__global__ void __launch_bounds__(kThreads)
+    blend_combine_kernel(const __grid_constant__ CompositesPlan<BlendBackward> plan) {
+  const Shape& s = plan.problem.shape;
+  const int64_t step = int64_t{gridDim.x} * kThreads;
+  // mutant: combine-step
+  for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < plan.mask_cells(); i += step) {
+    const int64_t cell = i % s.cells();
+    store_one(static_cast<T*>(plan.problem.grad_masks) + i,
+              // mutant: combine-number
+              sum_over_tiles<T>(plan, i / s.cells(), cell / s.cell_columns, cell % s.cell_columns));
+  }
+}
+
+template <typename Problem, typename T, typename Stored, bool kImage>
 __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
-    backward_low_kernel(const __grid_constant__ BackwardPlan plan) {
+    backward_low_kernel(const __grid_constant__ CompositesPlan<Problem> plan) {
   __shared__ Place place;
-  __shared__ RandomState random;
-  using TileDifference = Difference<kImage, T, CellMasks<T, kImage ? 1 : 4>>;
+  __shared__ IfSampled<Problem, RandomState> random;
+  using TileDifference = Difference<kImage, T, CellMasks<Problem, T, kImage ? 1 : 4, kImage>>;
   __shared__ typename TileDifference::Memory memory;
   auto& masks = memory.masks;
   __shared__ Stencil<T> stencil;
-  __shared__ T sums[kTileCells];
+  __shared__ T sums[Problem::kSampled ? kTileCells : 1];
   alignas(16) __shared__ T projected[kTileHeight * kWindowWidth];
   __shared__ T line_memory[kImage ? kTileHeight * kWindowWidth : 1];
   T* const lines = kImage ? line_memory : projected;
   const Shape& s = plan.problem.shape;
   place.find(plan.tiles);
   const int channels = static_cast<int>(s.channels), masks_count = static_cast<int>(s.masks);
-  if (threadIdx.x == 0) random.load(s, plan.problem.sampling, place.image);
+  if constexpr (Problem::kSampled) {
+    if (threadIdx.x == 0) random.load(s, plan.problem.sampling, place.image);
+  }
   stencil.fill(s, place);
   const CellWindow& window = stencil.window;
   // The sum over the tile's pixels that read a cell goes along rows first, for all columns of cells, then
@@ -309,8 +359,17 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
     ImageGradients<kImage, T> image_gradients;
 #pragma unroll 1
     for (int mask = 0; plan.problem.grad_composites && mask < masks_count; ++mask) {
+      // Where the cells of this tile go that belong to the mask, or to one sample of it.
+      const auto partial = [&](int sample) {
+        int64_t number = place.image * s.masks + mask;
+        if constexpr (!Problem::kSampled) number = number * s.samples + sample;
+        const int64_t block = number * plan.tiles.count() + place.tile;
+        return static_cast<T*>(plan.partial_gradients) + block * plan.tile_cells;  // mutant: partial
+      };
+      if constexpr (Problem::kSampled) {
 #pragma unroll 1
-      for (int i = thread_index(); i < window.count(); i += kThreads) sums[i] = T(0);
+        for (int i = thread_index(); i < window.count(); i += kThreads) sums[i] = T(0);
+      }
       masks.for_each(plan, place, random, mask, window, [&](int sample, const T* values) {
         T m[4], sum[4] = {T(0), T(0), T(0), T(0)};
         if constexpr (kImage) stencil.interpolate(values, m);
@@ -318,27 +377,42 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
           sum[i] += g * difference.at(c, i);
           if constexpr (kImage) image_gradients.add(c, i, g, m[i]);
         });
+        if constexpr (!Problem::kSampled) {
+          if (!plan.problem.grad_masks) return;
+        }
         store_shared(projected + thread_index() * kVector, sum);
         __syncthreads();  // before others gather pixels
         gather_rows();
         __syncthreads();  // before others gather lines
+        if constexpr (Problem::kSampled) {
 #pragma unroll 1
-        for (int i = thread_index(); i < window.count(); i += kThreads)
-          sums[i] += gather_column(i) * mask_slope(values[i]);
+          for (int i = thread_index(); i < window.count(); i += kThreads)
+            sums[i] += gather_column(i) * mask_slope(values[i]);
+        } else {
+          T* const out = partial(sample);
+#pragma unroll 1
+          for (int i = thread_index(); i < window.count(); i += kThreads) {
+            const T gathered = gather_column(i);
+            store_one(out + i, first == 0 ? gathered : gathered + __ldcg(out + i));  // mutant: given-low-groups
+          }
+        }
         __syncthreads();  // before the next sample is projected
       });
-      const int64_t block = (place.image * s.masks + mask) * plan.tiles.count() + place.tile;
-      T* const out = static_cast<T*>(plan.partial_gradients) + block * kTileCells;
+      if constexpr (Problem::kSampled) {
+        T* const out = partial(0);
 #pragma unroll 1
-      for (int i = thread_index(); i < window.count(); i += kThreads) {
-        const T scaled = sums[i] * static_cast<T>(plan.exponent.inverse_temperature);
-        store_one(out + i, first == 0 ? scaled : scaled + __ldcg(out + i));
+        for (int i = thread_index(); i < window.count(); i += kThreads) {
+          const T scaled = sums[i] * static_cast<T>(plan.exponent.inverse_temperature);
+          store_one(out + i, first == 0 ? scaled : scaled + __ldcg(out + i));
+        }
       }
     }
     if constexpr (kImage) image_gradients.write(plan, place, first, count, memory.images);
   }
-  if (last_block(plan.tickets + place.image, static_cast<uint32_t>(plan.tiles.count())))
-    combine_tiles<T>(plan, place.image);
+  if constexpr (Problem::kSampled) {
+    if (last_block(plan.tickets + place.image, static_cast<uint32_t>(plan.tiles.count())))
+      combine_tiles<T>(plan, place.image);
+  }
 }
 
 }  // namespace sdfido::cuda

@@ -1,20 +1,20 @@
-// Composites and penalties in one launch.
+// Composites and, where masks are sampled, penalties in one launch.
 //
-// A block computes a tile of pixels of one image for all masks and samples; a thread keeps image and infill
-// of its four pixels in registers. Four samples at a time, the block computes the masks of its cells into
-// shared memory: the tile's own at full resolution, below it those that the tile reads. Penalties: each block
-// sums a tile of cells, the last block of an image adds the blocks' sums in order.
+// A block computes a tile of pixels of one image for all masks and samples; a thread keeps image and infill of its four
+// pixels in registers. Four samples at a time, the block computes, or fetches, the masks of its cells into shared
+// memory: the tile's own at full resolution, below it those that the tile reads. Masks that are given at full
+// resolution go straight to registers. Penalties: each block sums a tile of cells, the last block of an image adds the
+// blocks' sums in order.
 #pragma once
-#include "tile.cuh"
+#include "mask_source.cuh"
 
 namespace sdfido::cuda {
 
 // Writes one sample's composite of the thread's pixels in channels [first, first + count).
-template <typename Stored, typename T>
-__device__ __forceinline__ void write_composite(const CompositesPlan<CompositesForward>& plan, const Place& place,
-                                                int mask, int sample, int first, int count,
-                                                const T (&infill)[kChannels][4], const T (&difference)[kChannels][4],
-                                                const T (&m)[4]) {
+template <typename Stored, typename Problem, typename T>
+__device__ __forceinline__ void write_composite(const CompositesPlan<Problem>& plan, const Place& place, int mask,
+                                                int sample, int first, int count, const T (&infill)[kChannels][4],
+                                                const T (&difference)[kChannels][4], const T (&m)[4]) {
   const Shape& s = plan.problem.shape;
   const Pixels pixels = place.pixels(s);
   const int64_t number = (place.image * s.masks + mask) * s.samples + sample;
@@ -27,7 +27,7 @@ __device__ __forceinline__ void write_composite(const CompositesPlan<CompositesF
       T values[4];
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int at = part * 4 + i, p = at / kChannels, c = at % kChannels;
+        const int at = part * 4 + i, p = at / kChannels, c = at % kChannels;  // mutant: channels-last
         values[i] = composite(infill[c][p], difference[c][p], m[p]);
       }
       store_vector(out + int64_t{pixels.offset} * kChannels + part * 4, values);
@@ -83,7 +83,7 @@ struct BlockSums {
     double sum = 0;
 #pragma unroll
     for (int warp = 0; warp < kWarps; ++warp) sum += warps[thread][warp];
-    const int64_t block = (place.image * s.masks + mask) * plan.tiles.count() + place.tile;
+    const int64_t block = (place.image * s.masks + mask) * plan.tiles.count() + place.tile;  // mutant: sums-tile
     __stcg(plan.partial_sums + 2 * block + thread, sum);
   }
 };
@@ -96,7 +96,7 @@ __device__ __forceinline__ void finish_penalties(const CompositesPlan<Composites
   for (int64_t i = threadIdx.x; i < 2 * s.masks; i += kThreads) {
     const int64_t plane = place.image * s.masks + i / 2;
     double sum = 0;
-    for (int64_t tile = 0; tile < plan.tiles.count(); ++tile)
+    for (int64_t tile = 0; tile < plan.tiles.count(); ++tile)  // mutant: sums-order
       sum += __ldcg(plan.partial_sums + 2 * (plane * plan.tiles.count() + tile) + i % 2);
     T* out = static_cast<T*>(i % 2 ? plan.problem.smoothness : plan.problem.sparsity);
     store_one(out + plane, static_cast<T>(sum / static_cast<double>(s.cells())));
@@ -112,19 +112,21 @@ union ForwardMemory {
   Masks masks;
 };
 
-template <typename T, typename Stored>
+template <typename Problem, typename T, typename Stored>
 __global__ void __launch_bounds__(kThreads, kBlocks<T>)
-    forward_full_kernel(const __grid_constant__ CompositesPlan<CompositesForward> plan) {
+    forward_full_kernel(const __grid_constant__ CompositesPlan<Problem> plan) {
   __shared__ Place place;
-  __shared__ RandomState random;
-  __shared__ LogitsTile<T> tile;
-  __shared__ ForwardMemory<T, TileMasks<T>> memory;
+  __shared__ IfSampled<Problem, RandomState> random;
+  __shared__ IfSampled<Problem, LogitsTile<T>> tile;
+  __shared__ ForwardMemory<T, TileMasks<Problem, T>> memory;
   auto& masks = memory.masks;
-  __shared__ BlockSums sums;
+  __shared__ IfSampled<Problem, BlockSums> sums;
   const Shape& s = plan.problem.shape;
   place.find(plan.tiles);
   const int channels = static_cast<int>(s.channels), masks_count = static_cast<int>(s.masks);
-  if (threadIdx.x == 0) random.load(s, plan.problem.sampling, place.image);
+  if constexpr (Problem::kSampled) {
+    if (threadIdx.x == 0) random.load(s, plan.problem.sampling, place.image);
+  }
 #pragma unroll 1
   for (int first = 0; first < channels; first += kChannels) {
     const int count = min(channels - first, kChannels);
@@ -133,31 +135,37 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
     memory.images.infill.read(count, infill), memory.images.difference.read(count, difference);
 #pragma unroll 1
     for (int mask = 0; mask < masks_count; ++mask) {
-      tile.load(plan, place.image * s.masks + mask, place.first_row, place.first_column, false);
-      __syncthreads();  // before others read the logits, and masks take the memory of the images
+      if constexpr (Problem::kSampled) {
+        tile.load(plan, place.image * s.masks + mask, place.first_row, place.first_column, false);
+        __syncthreads();  // before others read the logits, and masks take the memory of the images
+      }
       masks.for_each(plan, place, random, mask, tile, [&](int sample, const T(&m)[4]) {
         write_composite<Stored>(plan, place, mask, sample, first, count, infill, difference, m);
       });
-      if (first == 0) sums.add(plan, place, mask, tile, place.first_row, place.first_column);
+      if constexpr (Problem::kSampled) {
+        if (first == 0) sums.add(plan, place, mask, tile, place.first_row, place.first_column);
+      }
     }
   }
-  finish_penalties<T>(plan, place);
+  if constexpr (Problem::kSampled) finish_penalties<T>(plan, place);
 }
 
-template <typename T, typename Stored>
+template <typename Problem, typename T, typename Stored>
 __global__ void __launch_bounds__(kThreads, kBlocks<T>)
-    forward_low_kernel(const __grid_constant__ CompositesPlan<CompositesForward> plan) {
+    forward_low_kernel(const __grid_constant__ CompositesPlan<Problem> plan) {
   __shared__ Place place;
-  __shared__ RandomState random;
-  __shared__ LogitsTile<T> tile;
-  __shared__ ForwardMemory<T, CellMasks<T, 4>> memory;
+  __shared__ IfSampled<Problem, RandomState> random;
+  __shared__ IfSampled<Problem, LogitsTile<T>> tile;
+  __shared__ ForwardMemory<T, CellMasks<Problem, T, 4>> memory;
   auto& masks = memory.masks;
   __shared__ Stencil<T> stencil;
-  __shared__ BlockSums sums;
+  __shared__ IfSampled<Problem, BlockSums> sums;
   const Shape& s = plan.problem.shape;
   place.find(plan.tiles);
   const int channels = static_cast<int>(s.channels), masks_count = static_cast<int>(s.masks);
-  if (threadIdx.x == 0) random.load(s, plan.problem.sampling, place.image);
+  if constexpr (Problem::kSampled) {
+    if (threadIdx.x == 0) random.load(s, plan.problem.sampling, place.image);
+  }
   stencil.fill(s, place);
 #pragma unroll 1
   for (int first = 0; first < channels; first += kChannels) {
@@ -173,7 +181,8 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
         stencil.interpolate(values, m);
         write_composite<Stored>(plan, place, mask, sample, first, count, infill, difference, m);
       });
-      if (first == 0) {
+      if constexpr (Problem::kSampled) {
+        if (first != 0) continue;
         // Tiles of cells are at most as many as tiles of pixels: the first blocks take one each.
         auto number = static_cast<uint32_t>(place.tile);
         opaque(number);
@@ -186,7 +195,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
       }
     }
   }
-  finish_penalties<T>(plan, place);
+  if constexpr (Problem::kSampled) finish_penalties<T>(plan, place);
 }
 
 }  // namespace sdfido::cuda

@@ -45,7 +45,7 @@ __device__ __forceinline__ void load_vector(const Stored* p, float (&out)[4]) {
   const unsigned words[2] = {v.x, v.y};
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    out[i] = load(Stored{static_cast<uint16_t>(words[i / 2] >> (16 * (i % 2)))});
+    out[i] = load(Stored{static_cast<uint16_t>(words[i / 2] >> (16 * (i % 2)))});  // mutant: halves
   }
 }
 __device__ __forceinline__ void store_vector(float* p, const float (&v)[4]) {
@@ -89,7 +89,7 @@ __device__ __forceinline__ void load_four(const Stored* p, int64_t stride, bool 
     if (valid > 0) load_vector(p, out);
   } else {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) out[i] = i < valid ? load_one(p + i * stride) : T(0);
+    for (int i = 0; i < 4; ++i) out[i] = i < valid ? load_one(p + i * stride) : T(0);  // mutant: load-tail
   }
 }
 template <typename Stored, typename T>
@@ -99,7 +99,7 @@ __device__ __forceinline__ void store_four(Stored* p, int64_t stride, bool vecto
   } else {
 #pragma unroll
     for (int i = 0; i < 4; ++i)
-      if (i < valid) store_one(p + i * stride, v[i]);
+      if (i < valid) store_one(p + i * stride, v[i]);  // mutant: store-tail
   }
 }
 
@@ -136,6 +136,7 @@ __device__ __forceinline__ void store_output(void* out, Format, int64_t offset, 
   store_four(static_cast<double*>(out) + offset, 1, vector, valid, v);
 }
 
+// From the first element of given masks to that of one sample.
 // ---- Registers
 
 // Makes a value one that the compiler knows nothing about, at this point of the program. Left alone, it
@@ -148,6 +149,13 @@ __device__ __forceinline__ int thread_index() {
   uint32_t index = threadIdx.x;
   opaque(index);
   return static_cast<int>(index);
+}
+
+// From the first element of given masks to that of one sample, computed where it is asked for.
+__device__ __forceinline__ int64_t mask_offset(const StridedMasks& masks, int64_t image, int mask, int sample) {
+  auto number = static_cast<uint32_t>(mask);
+  opaque(number);
+  return image * masks.strides[0] + number * masks.strides[1] + sample * masks.strides[2];  // mutant: mask-strides
 }
 
 // ---- A block's place, one tile of one image, in shared memory; and a thread's, four pixels in a row of it.
@@ -200,7 +208,7 @@ struct RandomState {
     step = static_cast<uint32_t>(__ldg(rng + 1));
     const int64_t number =
         sampling.streams ? __ldg(reinterpret_cast<const long long*>(sampling.streams) + image) : image;
-    first_stream = stream_word(number, s.masks, 0);
+    first_stream = stream_word(number, s.masks, 0);  // mutant: streams
   }
 
   // The four words of a mask's cell from which the samples of a block come: four, or eight where two share
@@ -208,7 +216,7 @@ struct RandomState {
   __device__ __forceinline__ void words(uint32_t mask, uint32_t cell, uint32_t block, uint32_t (&out)[4]) const {
     PhiloxKey now = key;
     opaque(now.low), opaque(now.high);
-    uint64_t c0 = cell, c1 = first_stream + mask, c2 = block, c3 = step;
+    uint64_t c0 = cell, c1 = first_stream + mask, c2 = block, c3 = step;  // mutant: mask-stream
     philox4x32_10(c0, c1, c2, c3, now, ScalarLanes{});
     out[0] = static_cast<uint32_t>(c0), out[1] = static_cast<uint32_t>(c1);
     out[2] = static_cast<uint32_t>(c2), out[3] = static_cast<uint32_t>(c3);
@@ -219,14 +227,14 @@ struct RandomState {
 // pairs.
 template <int kDraws>
 __device__ __forceinline__ void select_words(uint32_t (&words)[4], int first, bool pairs) {
-  if (pairs && first & 4) words[0] = words[2], words[1] = words[3];
+  if (pairs && first & 4) words[0] = words[2], words[1] = words[3];  // mutant: second-half
   if (kDraws == 4) {
-    if (pairs) words[3] = ~words[1], words[2] = words[1], words[1] = ~words[0];
+    if (pairs) words[3] = ~words[1], words[2] = words[1], words[1] = ~words[0];  // mutant: complement
   } else if (pairs) {
     if (first & 2) words[0] = words[1];
     if (first & 1) words[0] = ~words[0];
   } else {
-    if (first & 2) words[0] = words[2], words[1] = words[3];
+    if (first & 2) words[0] = words[2], words[1] = words[3];  // mutant: second-half-single
     if (first & 1) words[0] = words[1];
   }
 }
@@ -245,6 +253,7 @@ __device__ __forceinline__ T mask_of_word(const Exponent& exponent, uint32_t wor
 
 __device__ __forceinline__ double warp_sum(double value) {
 #pragma unroll
+  // mutant: warp-sum
   for (int distance = 16; distance > 0; distance /= 2) value += __shfl_xor_sync(0xFFFFFFFFu, value, distance);
   return value;
 }
@@ -254,9 +263,9 @@ __device__ __forceinline__ double warp_sum(double value) {
 __device__ __forceinline__ bool last_block(uint32_t* ticket, uint32_t blocks) {
   __shared__ bool last;
   __threadfence();
-  __syncthreads();  // before the block takes its ticket
-  if (threadIdx.x == 0) last = atomicInc(ticket, blocks - 1) == blocks - 1;
-  __syncthreads();  // before others read what the ticket says
+  __syncthreads();  // before the block takes its ticket; mutant: none, blocks do not run at once in the emulator
+  if (threadIdx.x == 0) last = atomicInc(ticket, blocks - 1) == blocks - 1;  // mutant: ticket
+  __syncthreads();                                                           // before others read what the ticket says
   __threadfence();
   return last;
 }

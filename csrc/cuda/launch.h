@@ -45,7 +45,8 @@ class Workspace {
   Workspace(const Tensor& like, cudaStream_t stream, int64_t bytes, int64_t images) : tickets_at_((bytes + 7) / 8 * 8) {
     const int64_t ticket_bytes = images * static_cast<int64_t>(sizeof(uint32_t));
     memory_ = torch::stable::new_empty(like, {tickets_at_ + ticket_bytes}, ScalarType::Byte);
-    check(cudaMemsetAsync(tickets(), 0, static_cast<size_t>(ticket_bytes), stream), "clearing the workspace");
+    if (images > 0)
+      check(cudaMemsetAsync(tickets(), 0, static_cast<size_t>(ticket_bytes), stream), "clearing the workspace");
   }
 
   void* data() { return memory_.mutable_data_ptr(); }

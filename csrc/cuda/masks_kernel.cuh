@@ -19,7 +19,7 @@ inline constexpr int kMaskThreads = 256;
 template <typename Visit>
 __device__ __forceinline__ void for_each_item(int64_t count, Visit visit) {
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
-  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step) visit(i);
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step) visit(i);  // mutant: grid-step
 }
 
 // Calls visit(sample, mask) for all samples of one cell, in order.
@@ -27,7 +27,7 @@ template <typename T, typename Visit>
 __device__ __forceinline__ void for_each_sample(const Shape& s, const Sampling& sampling, const Exponent& exponent,
                                                 const void* logits, int64_t item, Visit visit) {
   const int64_t plane = item / s.cells(), cell = item % s.cells();
-  const auto mask = static_cast<uint32_t>(plane % s.masks);
+  const auto mask = static_cast<uint32_t>(plane % s.masks);  // mutant: mask-number
   RandomState random;
   random.load(s, sampling, plane / s.masks);
   const T prepared = prepare(exponent, load_one(static_cast<const T*>(logits) + item));

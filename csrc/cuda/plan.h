@@ -46,9 +46,10 @@ inline bool vector_access(const void* data, int64_t width, int64_t element) {
   return reinterpret_cast<uintptr_t>(data) % (4 * static_cast<uintptr_t>(element)) == 0 && width % kVector == 0;
 }
 
-inline bool vector_access(const StridedInput& input, int64_t width, Format format) {
-  bool aligned = vector_access(input.data, width, element_size(format)) && input.strides[3] == 1;
-  for (int d = 0; d < 3; ++d) aligned = aligned && input.strides[d] % kVector == 0;
+template <size_t n>
+bool vector_access(const void* data, const int64_t (&strides)[n], int64_t width, int64_t element) {
+  bool aligned = vector_access(data, width, element) && strides[n - 1] == 1;
+  for (size_t d = 0; d + 1 < n; ++d) aligned = aligned && strides[d] % kVector == 0;
   return aligned;
 }
 
@@ -60,37 +61,86 @@ struct Exponent {
   explicit Exponent(double temperature) : inverse_temperature(1.0 / temperature), power(power_of(temperature)) {}
 };
 
+// At least as many cells of an axis as a tile reads: a tile's positions lie (tile - 1) * cells / pixels apart, each pixel
+// reads two cells, and positions are rounded.
+inline int64_t window_limit(int64_t cells, int64_t pixels, int64_t tile) {
+  const int64_t limit = (tile - 1) * cells / pixels + 4;
+  return limit < cells ? limit : cells;
+}
+
+// What depends on where the masks come from.
+template <bool kSampled>
+struct SourcePlan {
+  bool vector_masks, vector_mask_gradients = false;
+};
+template <>
+struct SourcePlan<true> {
+  Exponent exponent{1.0};
+  bool vector_logits;
+};
+
 template <typename Problem>
-struct CompositesPlan {
+struct CompositesPlan : SourcePlan<Problem::kSampled> {
   Problem problem;
   Tiles tiles;
-  Exponent exponent;
-  bool vector_logits, vector_image, vector_infill, vector_composites, vector_image_gradients = false;
-  double* partial_sums = nullptr;     // forward: [images, masks, tiles, 2]
-  void* partial_gradients = nullptr;  // backward below full resolution: [images, masks, tiles, kTileCells]
-  uint32_t* tickets = nullptr;        // [images], zero before and after
+  int64_t tile_cells;  // below full resolution: at least as many as a tile reads
+  bool vector_image, vector_infill, vector_composites, vector_image_gradients = false;
+  double* partial_sums = nullptr;  // forward, masks sampled: [images, masks, tiles, 2]
+  // Backward below full resolution: [images, masks, tiles, tile_cells]; given masks have one for each of their samples.
+  void* partial_gradients = nullptr;
+  uint32_t* tickets = nullptr;  // masks sampled: [images], zero before and after
 
-  explicit CompositesPlan(const Problem& p, const void* composites)
-      : problem(p), tiles(tiles_of(p.shape.height, p.shape.width)), exponent(p.sampling.temperature) {
-    problem.channels_last = p.channels_last && p.shape.channels > 1;  // else the layouts are the same
-    const int64_t width = p.shape.width, element = element_size(p.composite_format);
-    vector_logits = vector_access(p.logits, p.shape.cell_columns, p.composite_format == Format::kFloat64 ? 8 : 4);
-    vector_image = vector_access(p.image, width, p.image_format);
-    vector_infill = vector_access(p.infill, width, p.image_format);
-    vector_composites = vector_access(composites, width, element);
-    if constexpr (std::is_same_v<Problem, CompositesBackward>) {
-      vector_image_gradients = vector_access(p.grad_image, width, element_size(p.image_format)) &&
-                               vector_access(p.grad_infill, width, element_size(p.image_format));
+  explicit CompositesPlan(const Problem& p) : problem(p), tiles(tiles_of(p.shape.height, p.shape.width)) {
+    const Shape& s = p.shape;
+    problem.channels_last = p.channels_last && s.channels > 1;  // else the layouts are the same
+    tile_cells = window_limit(s.cell_rows, s.height, kTileHeight) * window_limit(s.cell_columns, s.width, kTileWidth);
+    const int64_t pixel = element_size(p.image_format), composite = element_size(p.composite_format);
+    const int64_t mask = p.composite_format == Format::kFloat64 ? 8 : 4;
+    vector_image = vector_access(p.image.data, p.image.strides, s.width, pixel);
+    vector_infill = vector_access(p.infill.data, p.infill.strides, s.width, pixel);
+    if constexpr (kBackward) {
+      vector_composites = vector_access(p.grad_composites, s.width, composite);
+      vector_image_gradients =
+          vector_access(p.grad_image, s.width, pixel) && vector_access(p.grad_infill, s.width, pixel);
+    } else {
+      vector_composites = vector_access(p.composites, s.width, composite);
+    }
+    if constexpr (Problem::kSampled) {
+      this->exponent = Exponent(p.sampling.temperature);
+      this->vector_logits = vector_access(p.logits, s.cell_columns, mask);
+    } else {
+      this->vector_masks = vector_access(p.masks.data, p.masks.strides, s.cell_columns, mask);
+      if constexpr (kBackward) this->vector_mask_gradients = vector_access(p.grad_masks, s.cell_columns, mask);
     }
   }
 
   int64_t blocks() const { return problem.shape.images * tiles.count(); }
 
-  // The kernels' own memory: how many elements of each kind they need, tickets apart.
-  int64_t sums_count() const { return blocks() * problem.shape.masks * 2; }
-  int64_t gradients_count() const {
-    return problem.shape.full_resolution() ? 0 : blocks() * problem.shape.masks * kTileCells;
+  // Given masks below full resolution: their gradient takes a second launch.
+  bool needs_combining() const {
+    if constexpr (std::is_same_v<Problem, BlendBackward>) {
+      return problem.grad_masks && !problem.shape.full_resolution();
+    } else {
+      return false;
+    }
   }
+  // Of all given masks.
+  SDFIDO_INLINE int64_t mask_cells() const {
+    const Shape& s = problem.shape;
+    return s.images * s.masks * s.samples * s.cells();
+  }
+
+  // The kernels' own memory: how many bytes of each kind they need, tickets apart.
+  int64_t sums_bytes() const { return blocks() * problem.shape.masks * 2 * static_cast<int64_t>(sizeof(double)); }
+  int64_t gradients_bytes() const {
+    if (problem.shape.full_resolution()) return 0;
+    const int64_t windows = blocks() * problem.shape.masks * (Problem::kSampled ? 1 : problem.shape.samples);
+    return windows * tile_cells * (problem.composite_format == Format::kFloat64 ? 8 : 4);
+  }
+
+ private:
+  static constexpr bool kBackward =
+      std::is_same_v<Problem, CompositesBackward> || std::is_same_v<Problem, BlendBackward>;
 };
 
 }  // namespace sdfido::cuda

@@ -6,30 +6,28 @@ namespace sdfido::cuda {
 namespace {
 
 void run_sample_composites(const CompositesForwardCall& call) {
-  CompositesPlan<CompositesForward> plan(call.problem, call.problem.composites);
+  CompositesPlan<CompositesForward> plan(call.problem);
   const unsigned grid = grid_of(plan);
   if (grid == 0) return;
   const Stream stream(call.operand());
-  Workspace workspace(call.operand(), stream, plan.sums_count() * static_cast<int64_t>(sizeof(double)),
-                      call.problem.shape.images);
+  Workspace workspace(call.operand(), stream, plan.sums_bytes(), call.problem.shape.images);
   plan.partial_sums = static_cast<double*>(workspace.data());
   plan.tickets = workspace.tickets();
-  visit_kernel(plan, [&](auto kernel) {
+  visit_forward(plan, [&](auto kernel) {
     kernel<<<grid, kThreads, 0, stream>>>(plan);
     check(cudaGetLastError(), "launching sample_composites");
   });
 }
 
 void run_sample_composites_backward(const CompositesBackwardCall& call) {
-  CompositesPlan<CompositesBackward> plan(call.problem, call.problem.grad_composites);
+  CompositesPlan<CompositesBackward> plan(call.problem);
   const unsigned grid = grid_of(plan);
   if (grid == 0) return;
   const Stream stream(call.operand());
-  const int64_t element = plan.problem.composite_format == Format::kFloat64 ? 8 : 4;
-  Workspace workspace(call.operand(), stream, plan.gradients_count() * element, call.problem.shape.images);
+  Workspace workspace(call.operand(), stream, plan.gradients_bytes(), call.problem.shape.images);
   plan.partial_gradients = workspace.data();
   plan.tickets = workspace.tickets();
-  visit_kernel(plan, [&](auto kernel) {
+  visit_backward(plan, [&](auto kernel) {
     kernel<<<grid, kThreads, 0, stream>>>(plan);
     check(cudaGetLastError(), "launching sample_composites_backward");
   });
@@ -40,7 +38,8 @@ void run_sample_composites_backward(const CompositesBackwardCall& call) {
 
 STABLE_TORCH_LIBRARY_IMPL(sdfido, CUDA, m) {
   using namespace sdfido;
-  m.impl("sample_composites", TORCH_BOX((&Operator<sample_composites_call, cuda::run_sample_composites>::run)));
+  using namespace sdfido::cuda;
+  m.impl("sample_composites", TORCH_BOX((&Operator<sample_composites_call, run_sample_composites>::run)));
   m.impl("sample_composites_backward",
-         TORCH_BOX((&Operator<sample_composites_backward_call, cuda::run_sample_composites_backward>::run)));
+         TORCH_BOX((&Operator<sample_composites_backward_call, run_sample_composites_backward>::run)));
 }

@@ -59,10 +59,10 @@ void run_simplified_concrete_backward(const ConcreteBackwardCall& call) {
 
 STABLE_TORCH_LIBRARY_IMPL(sdfido, CUDA, m) {
   using namespace sdfido;
-  m.impl("sample_masks", TORCH_BOX((&Operator<sample_masks_call, cuda::run_sample_masks>::run)));
-  m.impl("sample_masks_backward",
-         TORCH_BOX((&Operator<sample_masks_backward_call, cuda::run_sample_masks_backward>::run)));
-  m.impl("simplified_concrete", TORCH_BOX((&Operator<simplified_concrete_call, cuda::run_simplified_concrete>::run)));
+  using namespace sdfido::cuda;
+  m.impl("sample_masks", TORCH_BOX((&Operator<sample_masks_call, run_sample_masks>::run)));
+  m.impl("sample_masks_backward", TORCH_BOX((&Operator<sample_masks_backward_call, run_sample_masks_backward>::run)));
+  m.impl("simplified_concrete", TORCH_BOX((&Operator<simplified_concrete_call, run_simplified_concrete>::run)));
   m.impl("simplified_concrete_backward",
-         TORCH_BOX((&Operator<simplified_concrete_backward_call, cuda::run_simplified_concrete_backward>::run)));
+         TORCH_BOX((&Operator<simplified_concrete_backward_call, run_simplified_concrete_backward>::run)));
 }

@@ -3,7 +3,6 @@
 #pragma once
 #include "composites_backward_kernel.cuh"
 #include "composites_forward_kernel.cuh"
-#include "masks_kernel.cuh"
 
 namespace sdfido::cuda {
 
@@ -27,26 +26,28 @@ void visit_kind(Format format, Visit visit) {
   }
 }
 
-template <typename Visit>
-void visit_kernel(const CompositesPlan<CompositesForward>& plan, Visit visit) {
+// Of CompositesForward or BlendForward.
+template <typename Problem, typename Visit>
+void visit_forward(const CompositesPlan<Problem>& plan, Visit visit) {
   visit_kind(plan.problem.composite_format, [&](auto kind) {
     using K = decltype(kind);
-    plan.problem.shape.full_resolution() ? visit(forward_full_kernel<typename K::T, typename K::Stored>)
-                                         : visit(forward_low_kernel<typename K::T, typename K::Stored>);
+    plan.problem.shape.full_resolution() ? visit(forward_full_kernel<Problem, typename K::T, typename K::Stored>)
+                                         : visit(forward_low_kernel<Problem, typename K::T, typename K::Stored>);
   });
 }
 
-template <typename Visit>
-void visit_kernel(const CompositesPlan<CompositesBackward>& plan, Visit visit) {
+// Of CompositesBackward or BlendBackward.
+template <typename Problem, typename Visit>
+void visit_backward(const CompositesPlan<Problem>& plan, Visit visit) {
   const bool image = plan.problem.grad_image || plan.problem.grad_infill;
   visit_kind(plan.problem.composite_format, [&](auto kind) {
     using K = decltype(kind);
     if (plan.problem.shape.full_resolution()) {
-      image ? visit(backward_full_kernel<typename K::T, typename K::Stored, true>)
-            : visit(backward_full_kernel<typename K::T, typename K::Stored, false>);
+      image ? visit(backward_full_kernel<Problem, typename K::T, typename K::Stored, true>)
+            : visit(backward_full_kernel<Problem, typename K::T, typename K::Stored, false>);
     } else {
-      image ? visit(backward_low_kernel<typename K::T, typename K::Stored, true>)
-            : visit(backward_low_kernel<typename K::T, typename K::Stored, false>);
+      image ? visit(backward_low_kernel<Problem, typename K::T, typename K::Stored, true>)
+            : visit(backward_low_kernel<Problem, typename K::T, typename K::Stored, false>);
     }
   });
 }

@@ -1,5 +1,4 @@
-// What a block keeps of its tile in both passes: image and infill in registers, masks of its cells in shared
-// memory.
+// What a block keeps of its tile in both passes: image and infill, logits, and the bilinear tables.
 #pragma once
 #include "device.cuh"
 
@@ -28,7 +27,7 @@ template <typename T>
 struct alignas(16) ThreadValues {
   T values[kChannels][kThreads * kVector];
 
-  __device__ __forceinline__ T* at(int c) { return values[c] + thread_index() * kVector; }
+  __device__ __forceinline__ T* at(int c) { return values[c] + thread_index() * kVector; }  // mutant: thread-values
   __device__ __forceinline__ void read(int count, T (&out)[kChannels][4]) {
 #pragma unroll
     for (int c = 0; c < kChannels; ++c)
@@ -55,7 +54,7 @@ __device__ __forceinline__ void load_images(const CompositesPlan<Problem>& plan,
     const StridedInput& from = is_image ? p.image : p.infill;
     const Pixels pixels = place.pixels(p.shape);
     const int64_t offset = place.image * from.strides[0] + (first + c) * from.strides[1] +
-                           pixels.row * from.strides[2] + pixels.column * from.strides[3];
+                           pixels.row * from.strides[2] + pixels.column * from.strides[3];  // mutant: image-strides
     T values[4];
     load_input(from, p.image_format, offset, is_image ? plan.vector_image : plan.vector_infill, pixels.valid, values);
     if (is_image) {
@@ -94,7 +93,7 @@ struct LogitsTile {
         if (i < valid) logits[row + 1][column + 1 + i] = values[i];
     }
     // First the row below and the column to the right, then those above and to the left.
-    constexpr int kRing = kTileWidth + kTileHeight;
+    constexpr int kRing = kTileWidth + kTileHeight;  // mutant: ring
 #pragma unroll 1
     for (int i = thread_index(); i < (around ? 2 * kRing : kRing); i += kThreads) {
       const bool after = i < kRing;
@@ -102,6 +101,7 @@ struct LogitsTile {
       const int row = j >= kTileWidth ? j - kTileWidth : after ? kTileHeight : -1;
       const int column = j < kTileWidth ? j : after ? kTileWidth : -1;
       const int y = first_row + row, x = first_column + column;
+      // mutant: ring-cell
       if (y >= 0 && x >= 0 && y < rows && x < columns) logits[row + 1][column + 1] = load_one(from + y * columns + x);
     }
   }
@@ -118,6 +118,7 @@ struct CellWindow {
     const int64_t last_column = min(pixel_column + kTileWidth, s.width) - 1;
     first_row = source_cell<T>(pixel_row, s.cell_rows, s.height).first;
     first_column = source_cell<T>(pixel_column, s.cell_columns, s.width).first;
+    // mutant: window-rows
     const int64_t row_end = min(source_cell<T>(last_row, s.cell_rows, s.height).first + 2, s.cell_rows);
     const int64_t column_end = min(source_cell<T>(last_column, s.cell_columns, s.width).first + 2, s.cell_columns);
     rows = static_cast<int>(row_end - first_row);
@@ -148,11 +149,12 @@ struct AxisStencil {
     const int64_t before = max(first_pixel + i - 1, first_pixel);
     // From one pixel to the next, the cell changes by one at most.
     if (i == 0 || source_cell<T>(min(before, pixels - 1), cells, pixels).first != source.first)
-      begin[first[i] + 1] = static_cast<uint8_t>(i);
+      begin[first[i] + 1] = static_cast<uint8_t>(i);  // mutant: gather-begin
   }
 
   // The weight of a cell at a pixel.
   __device__ __forceinline__ T of(int pixel, int cell) const {
+    // mutant: cell-weights
     return first[pixel] == cell ? T(1) - weight[pixel] : first[pixel] + 1 == cell ? weight[pixel] : T(0);
   }
 };
@@ -185,81 +187,9 @@ struct Stencil {
       const int left = columns.first[column + i], right = left + 1 < window.columns ? left + 1 : left;
       const T weight = columns.weight[column + i];
       m[i] = sdfido::interpolate(sdfido::interpolate(above[left], above[right], weight),
+                                 // mutant: row-weight
                                  sdfido::interpolate(below[left], below[right], weight), rows.weight[row]);
     }
-  }
-};
-
-// Masks of kDraws samples, four or one, for a block's cells, in shared memory. Thread i computes cells i,
-// i + kThreads, ... alone.
-template <typename T, int kCells, int kDraws>
-struct MaskWindow {
-  alignas(16) T masks[kDraws][kCells];
-  T prepared[kCells];
-
-  // All threads: calls visit(sample, its mask of all cells) for all samples of one mask; cell i has the
-  // number number(i) in its mask.
-  template <typename Problem, typename Number, typename Visit>
-  __device__ __forceinline__ void for_each_sample(const CompositesPlan<Problem>& plan, const RandomState& random,
-                                                  int count, int mask, Number number, Visit visit) {
-    const bool pairs = plan.problem.sampling.antithetic;
-    const int samples = static_cast<int>(plan.problem.shape.samples);
-#pragma unroll 1
-    for (int first = 0; first < samples; first += kDraws) {
-#pragma unroll 1
-      for (int i = thread_index(); i < count; i += kThreads) {
-        uint32_t words[4];
-        random.words(static_cast<uint32_t>(mask), static_cast<uint32_t>(number(i)),
-                     static_cast<uint32_t>(first) / (pairs ? 8 : 4), words);
-        select_words<kDraws>(words, first, pairs);
-        const T logit = prepared[i];
-#pragma unroll
-        for (int q = 0; q < kDraws; ++q) masks[q][i] = mask_of_word(plan.exponent, words[q], logit);
-      }
-      __syncthreads();  // before others read the masks
-#pragma unroll 1
-      for (int q = 0; q < kDraws; ++q)
-        if (first + q < samples) visit(first + q, static_cast<const T*>(masks[q]));
-      __syncthreads();  // before the masks are overwritten
-    }
-  }
-};
-
-// Those of a tile at full resolution: masks[q][i] is at pixel i of the tile.
-template <typename T>
-struct TileMasks : MaskWindow<T, kTileWidth * kTileHeight, 4> {
-  template <typename Problem, typename Visit>
-  __device__ __forceinline__ void for_each(const CompositesPlan<Problem>& plan, const Place& place,
-                                           const RandomState& random, int mask, const LogitsTile<T>& tile,
-                                           Visit visit) {
-    const int width = static_cast<int>(plan.problem.shape.width);
-    const int rows = min(kTileHeight, static_cast<int>(plan.problem.shape.height) - place.first_row);
-#pragma unroll 1
-    for (int i = thread_index(); i < rows * kTileWidth; i += kThreads)
-      this->prepared[i] = prepare(plan.exponent, tile.at(i / kTileWidth, i % kTileWidth));
-    const auto number = [&](int i) {
-      return (place.first_row + i / kTileWidth) * width + place.first_column + i % kTileWidth;
-    };
-    this->for_each_sample(plan, random, rows * kTileWidth, mask, number, [&](int at, const T* masks) {
-      T m[4];
-      load_shared(masks + thread_index() * kVector, m);
-      visit(at, m);
-    });
-  }
-};
-
-// Those of a window of cells, below full resolution.
-template <typename T, int kDraws>
-struct CellMasks : MaskWindow<T, kTileCells, kDraws> {
-  template <typename Problem, typename Visit>
-  __device__ __forceinline__ void for_each(const CompositesPlan<Problem>& plan, const Place& place,
-                                           const RandomState& random, int mask, const CellWindow& window, Visit visit) {
-    const Shape& s = plan.problem.shape;
-    const T* const logits = static_cast<const T*>(plan.problem.logits) + (place.image * s.masks + mask) * s.cells();
-#pragma unroll 1
-    for (int i = thread_index(); i < window.count(); i += kThreads)
-      this->prepared[i] = prepare(plan.exponent, load_one(logits + window.cell(s, i)));
-    this->for_each_sample(plan, random, window.count(), mask, [&](int i) { return window.cell(s, i); }, visit);
   }
 };
 

@@ -32,7 +32,7 @@ SDFIDO_INLINE void philox4x32_10(Lane& c0, Lane& c1, Lane& c2, Lane& c3, PhiloxK
 #else
 #pragma GCC unroll 10
 #endif
-  for (uint32_t round = 0; round < 10; ++round) {
+  for (uint32_t round = 0; round < 10; ++round) {  // mutant: philox-rounds
     const Lane product0 = lanes.product(c0, 0xD2511F53u), product1 = lanes.product(c2, 0xCD9E8D57u);
     c0 = lanes.high_xor(product1, c1, key.low + round * 0x9E3779B9u);
     c1 = product1;

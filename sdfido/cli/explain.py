@@ -196,7 +196,9 @@ def _run(
     method = recipe.get("method", "fido")
     known = methods.load(method).setting_names()
     if unknown := [option for name, option in _OPTIONS.items() if name in given and name not in known]:
-        raise ValueError(f"method {method!r} has no {', '.join(unknown)}; its settings are {', '.join(sorted(known))}")
+        raise ValueError(
+            f"method {method!r} does not take {', '.join(unknown)}; its settings are {', '.join(sorted(known))}"
+        )
     store.check(items)
     return runs.Run(runs.PhotoExplainer(**recipe, **given), items, store, batch=batch, again=again)
 

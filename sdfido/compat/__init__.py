@@ -1,13 +1,4 @@
-"""Drop-ins for existing FIDO code: the same names, arguments and defaults on sdfido's operators."""
+"""Drop-ins for existing FIDO code: the same names, arguments and defaults on sdfido's operators and learner."""
 
-from .concrete import SigmoidConcreteDropout, concrete_dropout, sigmoid_concrete_dropout
-from .fido_pytorch import FIDO, FIDOConfig, MaskConfig
-
-__all__ = [
-    "FIDO",
-    "FIDOConfig",
-    "MaskConfig",
-    "SigmoidConcreteDropout",
-    "concrete_dropout",
-    "sigmoid_concrete_dropout",
-]
+from .fido_pytorch import *  # noqa: F403 (the names of existing code are listed there)
+from .fido_pytorch import __all__ as __all__

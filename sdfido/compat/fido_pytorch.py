@@ -5,20 +5,20 @@ Here sigma(logit_p) is a dropout rate: the chance that a cell is infilled. The o
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, MutableMapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from .. import infills, ops
+from .. import infills
 from ..checks import check_flag, check_number, check_size, check_tensor
 from ..explanation import SSR_AND_SDR, Explanation
 from ..normalization import Normalization
-from ..ops import functional, make_rng
+from ..ops import functional
 from .concrete import SigmoidConcreteDropout, concrete_dropout, sigmoid_concrete_dropout
+from .config import FIDOConfig, MaskConfig, Size
+from .problem import Classifier, Masks, Metrics, log_odds, sample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,77 +32,13 @@ __all__ = [
     "sigmoid_concrete_dropout",
 ]
 
-TEMPERATURE = 0.1  # of the mask samples
 NORMALIZATION = Normalization((0.5,), (0.5,))  # of the images
-
-Size = int | tuple[int, int]
-Metrics = MutableMapping[str, list[float]]
-
-
-class Classifier(Protocol):
-    """What is explained."""
-
-    def log_odds(self, x: Tensor, *, c: Any) -> tuple[Tensor, Tensor]:
-        """Probability and log-odds of class ``c`` for images [B, C, H, W]: two [B]; the second is differentiated."""
-
-
-@dataclass
-class MaskConfig:
-    """How the masks of an image are set up."""
-
-    optimized: bool = True  #: sample by simplified concrete dropout, fused; else by standard concrete dropout
-    mask_size: Size | None = None  #: cells of a mask (rows, columns), upsampled to the image; None: one a pixel
-    infill_strategy: str | Tensor | Callable[..., Tensor] = "blur"  #: as ``infill`` of :class:`sdfido.FIDO`
-
-
-@dataclass
-class FIDOConfig:
-    """How the masks are learned."""
-
-    learning_rate: float = 10  #: of AdamW
-    batch_size: int = 8  #: samples of each of the two masks in an iteration
-    iterations: int = 100
-    approx_steps: int | None = None  #: classify the batch in so many parts, whose gradients add up; None: in one
-    l1: float = 1e-3  #: weight of :meth:`FIDO.l1_norm`
-    l2: float = 0  #: weight decay of AdamW
-    tv: float = 1e-2  #: weight of :meth:`FIDO.tv_loss`
-    reg_warmup: int = 5  #: iterations over which the weights l1 and tv rise linearly
-    thresh: float = 0.5  #: importance above which a cell counts in the areas of the metrics
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("batch_size", "iterations") or (name == "approx_steps" and value is not None):
-            check_number(name, value, int, 1)
-        elif name == "reg_warmup":
-            check_number(name, value, int, 0)
-        elif name in ("l1", "l2", "tv", "thresh"):
-            check_number(name, value, float, 0)
-        elif name == "learning_rate":
-            check_number(name, value, float, above=0)
-        super().__setattr__(name, value)
-
-    @property
-    def reg_params(self) -> dict[str, float]:
-        """The weights of the regularisation, by name: l1, l2 and tv."""
-        return {"l1": self.l1, "l2": self.l2, "tv": self.tv}
-
-    def warmup(self, iteration: int) -> float:
-        """Part of the weights l1 and tv that holds in this iteration, counted from 0."""
-        return min(1.0, (iteration + 1) / max(1, self.reg_warmup))
-
-
-class _Found(NamedTuple):
-    """One mask in one iteration, before its update."""
-
-    objective: Tensor  # with penalties
-    prob: Tensor  # mean over the samples
-    l1: Tensor
-    tv: Tensor
 
 
 class FIDO(nn.Module):
     """Two masks of dropout rates for one image: smallest sufficient (SSR) and smallest destroying region (SDR).
 
-    :meth:`fit` minimises ``-log-odds(ssr(X)) + log-odds(sdr(X)) + l1 * l1_norm() + tv * tv_loss()``, by samples of the
+    ``fit`` minimises ``-log-odds(ssr(X)) + log-odds(sdr(X)) + l1 * l1_norm() + tv * tv_loss()``, by samples of the
     masks. ``optimized=True`` takes samples, composites, penalties and their gradients from one fused pass.
 
     Args:
@@ -195,11 +131,11 @@ class FIDO(nn.Module):
         return self._composites(X, self.ssr_logit_p, batch_size, deterministic)
 
     def sdr(self, X: Tensor, batch_size: int = 1, deterministic: bool = False) -> Tensor:
-        """X with the destroying region infilled, by mask samples; like :meth:`ssr`."""
+        """X with the destroying region infilled, by mask samples; like ``ssr``."""
         return self._composites(X, self.sdr_logit_p, batch_size, deterministic)
 
     def forward(self, X: Tensor, batch_size: int = 1, deterministic: bool = False) -> tuple[Tensor, Tensor]:
-        """Composites of both masks, (ssr, sdr); arguments as of :meth:`ssr`."""
+        """Composites of both masks, (ssr, sdr); arguments as of ``ssr``."""
         return self.ssr(X, batch_size, deterministic), self.sdr(X, batch_size, deterministic)
 
     def objective(self, X: Tensor, y: Any, clf: Classifier, batch_size: int = 1) -> Tensor:
@@ -211,7 +147,7 @@ class FIDO(nn.Module):
             clf: what is explained, with ``log_odds(x, c=y) -> (prob, log_odds)``.
             batch_size: samples of each mask.
         """
-        (_, ssr), (_, sdr) = (_log_odds(clf, composites, y) for composites in self(X, batch_size))
+        (_, ssr), (_, sdr) = (log_odds(clf, composites, y) for composites in self(X, batch_size))
         return sdr.mean() - ssr.mean()
 
     def fit(
@@ -253,15 +189,9 @@ class FIDO(nn.Module):
             raise TypeError(f"update_callback must be callable, got {update_callback!r}")
         with torch.inference_mode(False), torch.enable_grad():
             X = self._image("im", im).detach().clone()
-            optimizer = torch.optim.AdamW(self.params, lr=config.learning_rate, eps=0.1, weight_decay=config.l2)
-            for iteration in range(config.iterations):
-                ssr = self._differentiate(self.ssr_logit_p, X, y, clf, config, iteration)
-                sdr = self._differentiate(self.sdr_logit_p, X, y, clf, config, iteration)
-                if metrics is not None:
-                    self._record(metrics, ssr, sdr, config.thresh)
-                optimizer.step()
-                if update_callback is not None:
-                    update_callback(self, iteration)
+            masks = Masks(self, X, y, clf, config, metrics)
+            told = update_callback
+            masks.learn(masks.twice(), None if told is None else lambda progress: told(self, progress.step - 1))
 
     def plot(self, im: Tensor, y: Any, clf: Classifier, *, label: str | None = None) -> Figure:
         """Picture of the image, its infill, both regions, both composites and their probabilities.
@@ -295,68 +225,13 @@ class FIDO(nn.Module):
             ) from None
         return X.to(self.ssr_logit_p)
 
-    def _samples(self, X: Tensor, logit_p: Tensor, batch_size: int) -> ops.CompositeSamples:
-        """Composites [1, 1, batch_size, C, H, W] by samples of a mask, and its penalties [1, 1]."""
-        keep_logits = -logit_p[None, None]
-        if self.optimized:
-            rng = make_rng(torch.default_generator, device=X.device)
-            return ops.sample_composites(
-                keep_logits, X[None], self.infill, rng, num_samples=batch_size, temperature=TEMPERATURE
-            )
-        masks = concrete_dropout(torch.sigmoid(logit_p).expand(1, 1, batch_size, -1, -1), TEMPERATURE)
-        return ops.CompositeSamples(self._blend(X, masks), *functional.penalties(keep_logits))
-
     def _composites(self, X: Tensor, logit_p: Tensor, batch_size: int, deterministic: bool) -> Tensor:
         """Composites by samples of a mask, or by its keep rates [batch_size, C, H, W]."""
         X = self._image("X", X)
         check_number("batch_size", batch_size, int, 1)
         if not deterministic:
-            return self._samples(X, logit_p, batch_size).composites.flatten(0, 2)
-        return self._blend(X, torch.sigmoid(-logit_p)).repeat(batch_size, 1, 1, 1)
-
-    def _blend(self, X: Tensor, masks: Tensor) -> Tensor:
-        """``infill + M * (X - infill)`` with M the upsampled masks: [..., h, w] -> [..., C, H, W]."""
-        upsampled = functional.upsample(masks, (X.shape[1], X.shape[2])).unsqueeze(-3)
-        return self.infill + upsampled * (X - self.infill)
-
-    def _differentiate(
-        self, logit_p: nn.Parameter, X: Tensor, y: Any, clf: Classifier, config: FIDOConfig, iteration: int
-    ) -> _Found:
-        """Sets the gradient of one mask. One after the other, their composites take half the memory."""
-        composites, sparsity, smoothness = self._samples(X, logit_p, config.batch_size)
-        # SSR keeps the log-odds up with a small kept area, SDR brings them down with a small removed one.
-        sign, area = (-1, sparsity.sum()) if logit_p is self.ssr_logit_p else (1, 1 - sparsity.sum())
-        # The operator's penalties are means over cells, of keep rates.
-        l1, tv = 0.5 * logit_p.numel() * area, logit_p.numel() * smoothness.sum()
-        penalty = config.warmup(iteration) * (config.l1 * l1 + config.tv * tv)
-        gradient, objective, probs = None, penalty.detach(), []
-        for part in _parts(composites.flatten(0, 2), config.approx_steps):
-            prob, log_odds = _log_odds(clf, part, y)
-            score = sign * log_odds.sum() / config.batch_size
-            (found,) = torch.autograd.grad(score, composites)  # the classifier is left at once
-            gradient = found if gradient is None else gradient.add_(found)
-            objective = objective + score.detach()
-            probs.append(prob.detach())
-        if not math.isfinite(objective):
-            raise RuntimeError(
-                f"the objective became {float(objective)} in iteration {iteration}; the log-odds of clf must be "
-                "finite, which those computed from logits are"
-            )
-        (logit_p.grad,) = torch.autograd.grad([composites, penalty], logit_p, [gradient, None])
-        return _Found(objective, torch.cat(probs).mean(), l1.detach(), tv.detach())
-
-    def _record(self, metrics: Metrics, ssr: _Found, sdr: _Found, thresh: float) -> None:
-        values = {
-            "objective": ssr.objective + sdr.objective,
-            "ssr_prob": ssr.prob,
-            "sdr_prob": sdr.prob,
-            "l1": ssr.l1 + sdr.l1,
-            "tv": ssr.tv + sdr.tv,
-            "ssr_area": (1 - self.ssr_dropout_rate > thresh).float().mean(),
-            "sdr_area": (self.sdr_dropout_rate > thresh).float().mean(),
-        }
-        for name, value in values.items():
-            metrics.setdefault(name, []).append(float(value))
+            return sample(X, self.infill, logit_p, batch_size, self.optimized).composites.flatten(0, 2)
+        return functional.blend(torch.sigmoid(-logit_p), X, self.infill).repeat(batch_size, 1, 1, 1)
 
     @torch.no_grad()
     def _explanation(self, X: Tensor, y: Any, clf: Classifier) -> Explanation:
@@ -365,7 +240,7 @@ class FIDO(nn.Module):
         size = (X.shape[-2], X.shape[-1])
         rates, cut = (functional.upsample(keep, size)[0] for keep in (torch.sigmoid(logits), (logits > 0).to(X)))
         infill = self.infill.expand(X.shape)
-        shown = torch.cat([X, infill, self._blend(X[0], rates), self._blend(X[0], cut)])
+        shown = torch.cat([X, infill, *(functional.blend(masks, X[0], infill[0]) for masks in (rates, cut))])
         probabilities = clf.log_odds(shown, c=y)[0]
         names = ("prob_image", "prob_infill", "prob_ssr", "prob_sdr", "prob_ssr_binary", "prob_sdr_binary")
         return Explanation(
@@ -376,23 +251,6 @@ class FIDO(nn.Module):
             {"mask_logits": logits},
             legend=SSR_AND_SDR,
         )
-
-
-def _parts(batch: Tensor, steps: int | None) -> Iterable[Tensor]:
-    """The batch, or copies of so many parts of it: classifiers may work in place."""
-    return [batch] if steps is None else (part.clone() for part in batch.tensor_split(steps))
-
-
-def _log_odds(clf: Classifier, x: Tensor, y: Any) -> tuple[Tensor, Tensor]:
-    """Probabilities and log-odds of composites [B, C, H, W]: two [B]."""
-    prob, log_odds = clf.log_odds(x, c=y)
-    for value in (prob, log_odds):
-        if not isinstance(value, Tensor) or value.shape != x.shape[:1]:
-            got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise ValueError(f"clf.log_odds must return two tensors [{len(x)}], one number an image, got {got}")
-    if not log_odds.requires_grad:
-        raise ValueError("clf.log_odds must be differentiable, got log-odds without a gradient")
-    return prob, log_odds
 
 
 def _check_image(name: str, value: Tensor) -> None:

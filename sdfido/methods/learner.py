@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -36,7 +36,9 @@ class Drawn(NamedTuple):
 class Updater(Protocol):
     """What moves the parameters [N, K, h, w] against their gradient; ``sdfido.methods.descent.Descent`` is one."""
 
-    parameters: Tensor
+    @property
+    def parameters(self) -> Tensor:
+        """The parameters as they are now."""
 
     def step(self, gradient: Tensor, step: int) -> object:
         """Move the parameters, in a step counted from 0."""
@@ -108,12 +110,17 @@ class MaskLearner(Explainer):
         with self.scene(images, targets, streams) as scene:
             if len(scene):
                 self._try_gradient(scene[:1])
-            return self._learn(scene, on_step, on_image)
+            return self.learn(scene, on_step, on_image)
+
+    def portions(self, count: int, scene: Scene) -> Iterable[slice]:
+        """The parts in which so many composites are given to the model: here as large as the execution allows."""
+        return chunks(count, scene.execution.max_batch or scene.composites)
 
     def check_size(self, height: int, width: int) -> None:
         self.settings.cells(height, width)
 
-    def _learn(self, scene: Scene, on_step: OnStep | None, on_image: OnImage | None) -> Explanation:
+    def learn(self, scene: Scene, on_step: OnStep | None = None, on_image: OnImage | None = None) -> Explanation:
+        """Learn the masks of a scene; callbacks and errors as those of ``explain``."""
         n, steps, begin = len(scene), self.settings.steps, time.perf_counter()
         parameters = self.start(scene)
         rates = self.keep_rates(parameters)
@@ -126,7 +133,7 @@ class MaskLearner(Explainer):
         explanations: dict[int, Explanation] = {}
         for step in range(steps if n else 0):
             gradient, loss = self._gradient(state.updater.parameters, scene[state.places], step)
-            latest[state.places.cpu()] = trace[state.places.cpu(), step] = loss.cpu()
+            latest[state.places.cpu()] = trace[state.places.cpu(), step] = loss.float().cpu()
             if not latest.isfinite().all():
                 raise RuntimeError(
                     f"the loss became {float(latest.mean())} in step {step + 1}; the model's scores for composites of "
@@ -193,7 +200,7 @@ class MaskLearner(Explainer):
             targets = drawn.targets.flatten(0, 1).repeat_interleave(s, 0)
         factors = (drawn.signs / s).repeat_interleave(s).repeat(n)
         scores = []
-        for part in chunks(len(flat), scene.execution.max_batch or scene.composites):
+        for part in self.portions(len(flat), scene):
             batch = flat[part].detach().requires_grad_()
             score = scene.score(batch.clone(), targets[part])  # a clone: models may work in place
             if score.shape != factors[part].shape:

@@ -5,7 +5,6 @@ import importlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from .._version import __version__
 from ..checks import check_choice
 
 MIN_TORCH = "2.10"  #: the oldest supported version
@@ -86,7 +86,7 @@ def build_info() -> dict[str, Any]:
     """
     native = _native_error is None
     return {
-        "version": metadata.version("sdfido"),
+        "version": __version__,
         "native": native,
         "native_error": _native_error,
         "cuda": bool(_cuda_archs),
@@ -120,9 +120,9 @@ def use_native(device: torch.device) -> bool:
 
 def refuse_tangents(*tensors: Tensor) -> None:
     """Raise where an operand has a tangent: the forward-mode derivative would silently be zero."""
-    unpack: Callable[[Tensor], Any] = forward_ad.unpack_dual
-    if any(unpack(tensor).tangent is not None for tensor in tensors):
-        raise RuntimeError("sdfido's compiled operators have no forward-mode derivative; use backend 'reference'")
+    for tensor in tensors:
+        if forward_ad.unpack_dual(tensor).tangent is not None:  # type: ignore[no-untyped-call]
+            raise RuntimeError("sdfido's compiled operators have no forward-mode derivative; use backend 'reference'")
 
 
 def register(
@@ -132,7 +132,7 @@ def register(
     backward_fake: Callable[..., Any],
     setup: Callable[..., None],
     backward: Callable[..., Any],
-) -> None:
+) -> Callable[..., Any]:
     """Register fake kernels and autograd of the compiled operators ``NAME`` and ``NAME_backward``, where there are any.
 
     Args:
@@ -141,13 +141,41 @@ def register(
         backward_fake: makes empty results of ``NAME_backward``, by its arguments.
         setup: saves in ``ctx`` what the backward pass needs, by ``(ctx, inputs, output)``.
         backward: the gradients of the operator's arguments, by ``(ctx, *grads)``.
+
+    Returns:
+        The operator. Where a gradient is wanted, the call goes to the same ``setup`` and ``backward`` past the
+        dispatcher's autograd, whose Python takes longer than the kernels on small masks.
     """
     if _native_error is not None:
-        return
+        return _unavailable
     torch.library.register_fake(f"sdfido::{name}", fake)
     torch.library.register_fake(f"sdfido::{name}_backward", backward_fake)
     torch.library.register_autograd(f"sdfido::{name}", backward, setup_context=setup)
     torch.library.register_autograd(f"sdfido::{name}_backward", _refuse_second_order)
+    operator: Callable[..., Any] = getattr(torch.ops.sdfido, name).default
+
+    class Differentiable(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, *inputs: Any) -> Any:
+            output = operator(*inputs)
+            setup(ctx, inputs, output)
+            return output
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Any) -> Any:
+            return backward(ctx, *grads)
+
+    def call(*arguments: Any) -> Any:
+        wanted = torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in arguments[:3])
+        if not wanted or torch.compiler.is_compiling():
+            return operator(*arguments)
+        return Differentiable.apply(*arguments)  # type: ignore[no-untyped-call]
+
+    return call
+
+
+def _unavailable(*arguments: Any) -> NoReturn:
+    raise RuntimeError(f"the compiled operators are not available: {_native_error}")
 
 
 def _refuse_second_order(ctx: Any, *grads: Any) -> NoReturn:

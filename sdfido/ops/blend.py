@@ -47,7 +47,7 @@ def blend(
     if not use_native(masks.device):
         return reference.blend(masks, image, infill, dtype, channels_last)
     refuse_tangents(masks, image, infill)
-    composites: Tensor = torch.ops.sdfido.blend(masks, image, infill, dtype, channels_last)
+    composites: Tensor = _native(masks, image, infill, dtype, channels_last)
     return composites
 
 
@@ -89,21 +89,22 @@ def check_operands(
     for what, tensor in (("image", image), ("infill", infill)):
         if tensor.device != masks.device:
             raise ValueError(f"{what} must be on the device of {name}, {masks.device}, got {tensor.device}")
-    n, h, w = masks.shape[0], masks.shape[-2], masks.shape[-1]
-    if image.shape[0] != n:
-        raise ValueError(f"image must have the batch size of {name}, {n}, got {image.shape[0]}")
-    if image.shape[1] == 0:
-        raise ValueError(f"image must have at least one channel, got {list(image.shape)}")
-    if h > image.shape[2] or w > image.shape[3]:
+    shape, (n, *_, h, w) = image.shape, masks.shape
+    if shape[0] != n:
+        raise ValueError(f"image must have the batch size of {name}, {n}, got {shape[0]}")
+    if shape[1] == 0:
+        raise ValueError(f"image must have at least one channel, got {list(shape)}")
+    if h > shape[2] or w > shape[3]:
         raise ValueError(
             f"{name} must have at most as many cells as image has pixels, got {h}x{w} cells for "
-            f"{image.shape[2]}x{image.shape[3]} pixels"
+            f"{shape[2]}x{shape[3]} pixels"
         )
-    if infill.dim() > 4 or any(
-        size not in (1, full) for size, full in zip(reversed(infill.shape), reversed(image.shape), strict=False)
-    ):
-        raise ValueError(f"infill must broadcast against image {list(image.shape)}, got {list(infill.shape)}")
-    return infill.expand(image.shape), dtype or image.dtype
+    if infill.shape != shape:
+        pairs = zip(reversed(infill.shape), reversed(shape), strict=False)
+        if infill.dim() > 4 or any(size not in (1, full) for size, full in pairs):
+            raise ValueError(f"infill must broadcast against image {list(shape)}, got {list(infill.shape)}")
+        infill = infill.expand(shape)
+    return infill, dtype or image.dtype
 
 
 # Fake kernels and autograd.
@@ -148,8 +149,8 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _autograd(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     wanted = ctx.needs_input_grad[:3]
-    gradients = torch.ops.sdfido.blend_backward(grad, *ctx.saved_tensors, *wanted)
+    gradients = torch.ops.sdfido.blend_backward.default(grad, *ctx.saved_tensors, *wanted)
     return *(gradient if w else None for gradient, w in zip(gradients, wanted, strict=True)), None, None
 
 
-register("blend", fake=_fake, backward_fake=_backward_fake, setup=_setup, backward=_autograd)
+_native = register("blend", fake=_fake, backward_fake=_backward_fake, setup=_setup, backward=_autograd)

@@ -66,7 +66,7 @@ def sample_composites(
     arguments = (streams, num_samples, temperature, antithetic, dtype, channels_last)
     if use_native(logits.device):
         refuse_tangents(logits, image, infill)
-        outputs = torch.ops.sdfido.sample_composites(logits, image, infill, rng.contiguous(), *arguments)
+        outputs = _native(logits, image, infill, rng.contiguous(), *arguments)
     else:
         outputs = reference.sample_composites(logits, image, infill, rng, *arguments)
     return CompositeSamples(*outputs)
@@ -123,10 +123,10 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> Non
 
 def _autograd(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
     _, image_gradient, infill_gradient = ctx.needs_input_grad[:3]
-    logits, image, infill = torch.ops.sdfido.sample_composites_backward(
+    logits, image, infill = torch.ops.sdfido.sample_composites_backward.default(
         *grads, *ctx.saved_tensors, *ctx.options, image_gradient, infill_gradient
     )
     return logits, image if image_gradient else None, infill if infill_gradient else None, *[None] * 7
 
 
-register("sample_composites", fake=_fake, backward_fake=_backward_fake, setup=_setup, backward=_autograd)
+_native = register("sample_composites", fake=_fake, backward_fake=_backward_fake, setup=_setup, backward=_autograd)

@@ -46,9 +46,7 @@ def sample_masks(
     if not use_native(logits.device):
         return reference.sample_masks(logits, rng, streams, num_samples, temperature, antithetic)
     refuse_tangents(logits)
-    masks: Tensor = torch.ops.sdfido.sample_masks(
-        logits, rng.contiguous(), streams, num_samples, temperature, antithetic
-    )
+    masks: Tensor = _native(logits, rng.contiguous(), streams, num_samples, temperature, antithetic)
     return masks
 
 
@@ -105,7 +103,14 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _autograd(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    return torch.ops.sdfido.sample_masks_backward(grad, *ctx.saved_tensors, *ctx.options), None, None, None, None, None
+    return (
+        torch.ops.sdfido.sample_masks_backward.default(grad, *ctx.saved_tensors, *ctx.options),
+        None,
+        None,
+        None,
+        None,
+        None,
+    )
 
 
-register("sample_masks", fake=_fake, backward_fake=_backward_fake, setup=_setup, backward=_autograd)
+_native = register("sample_masks", fake=_fake, backward_fake=_backward_fake, setup=_setup, backward=_autograd)

@@ -42,7 +42,7 @@ def simplified_concrete(logits: Tensor, u: Tensor, temperature: float) -> Tensor
     if not use_native(logits.device):
         return reference.simplified_concrete(logits, u.detach(), temperature)
     refuse_tangents(logits, u)
-    masks: Tensor = torch.ops.sdfido.simplified_concrete(logits, u.detach(), temperature)
+    masks: Tensor = _native(logits, u.detach(), temperature)
     return masks
 
 
@@ -61,7 +61,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _autograd(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     (masks,) = ctx.saved_tensors
-    return torch.ops.sdfido.simplified_concrete_backward(grad, masks, ctx.temperature), None, None
+    return torch.ops.sdfido.simplified_concrete_backward.default(grad, masks, ctx.temperature), None, None
 
 
-register("simplified_concrete", fake=_fake, backward_fake=_backward_fake, setup=_setup, backward=_autograd)
+_native = register("simplified_concrete", fake=_fake, backward_fake=_backward_fake, setup=_setup, backward=_autograd)

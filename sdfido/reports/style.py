@@ -25,7 +25,7 @@ OTHERS = ("#009e73", "#e69f00", "#56b4e9", "#1b1b1f", "#a6761d", "#8a8a94")
 _GREY_FLOOR, _GREY_RANGE = 0.12, 0.45
 _COLOUR_FLOOR, _COLOUR_RANGE = 0.15, 0.85
 _OPACITY, _GAMMA = 0.85, 0.7
-_TITLE_LETTERS = 25  # of a title at full size over a panel
+_TITLE_LETTERS = 24  # of a title at full size over a panel
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 

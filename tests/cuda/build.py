@@ -31,7 +31,7 @@ class Kernel:
     """One kernel for one architecture, as ptxas reports it; memory in bytes."""
 
     symbol: str
-    name: str  # readable: forward_full_kernel<float, float, 3>
+    name: str  # readable: forward_full_kernel<float, float>; for masks that are given, blend_forward_full_kernel<...>
     arch: str
     registers: int  # of a thread
     shared: int  # of a block
@@ -76,6 +76,18 @@ def why_no_toolkit() -> str:
     command = [sys.executable, "setup.py", "--quiet", "--name"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     return "" if result.returncode == 0 else result.stderr.strip().splitlines()[-1]
+
+
+@functools.cache
+def toolkit_version() -> str:
+    """Of the nvcc that setup.py would take, as "13.0"; empty if there is none on the PATH or under CUDA_HOME."""
+    home = os.environ.get("CUDA_HOME")
+    nvcc = f"{home}/bin/nvcc" if home else shutil.which("nvcc")
+    if not nvcc or not shutil.which(nvcc):
+        return ""
+    said = subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout
+    found = re.search(r"release (\d+\.\d+)", said)
+    return found[1] if found else ""
 
 
 @functools.cache
@@ -131,6 +143,8 @@ def kernels(log: str) -> list[Kernel]:
         ["c++filt"], input="\n".join(k.symbol for k in found), capture_output=True, text=True, check=True
     ).stdout.splitlines()
     readable = [re.sub(r"^void |\(.*|sdfido::(cuda::)?", "", name) for name in names]
+    readable = [re.sub(r"^(\w+<)Composites(?:Forward|Backward), ", r"\1", name) for name in readable]
+    readable = [re.sub(r"^(\w+<)Blend(?:Forward|Backward), ", r"blend_\1", name) for name in readable]
     return [Kernel(**{**vars(k), "name": name}) for k, name in zip(found, readable, strict=True)]
 
 

@@ -23,13 +23,14 @@ BUILDS = {
 def build_module(name, variant=None):
     """Builds a module of emulated kernels, in a folder that later runs take up again, and imports it."""
     variant = variant or os.environ.get("SDFIDO_EMULATOR", "plain")
-    folder = ROOT / "build" / "emulator" / f"{sys.implementation.cache_tag}-{variant}"
+    folder = ROOT / "build" / "emulated" / f"{sys.implementation.cache_tag}-{variant}"
     definitions = {"Python_EXECUTABLE": sys.executable, "CMAKE_COMPILE_WARNING_AS_ERROR": "ON"} | BUILDS[variant]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # cmake and ninja come from PyPI
     # The sanitizers' preloads are for what is built, not for the compiler.
     environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"} | {"PATH": path}
+    source, defined = ROOT / "tests/emulator", [f"-D{k}={v}" for k, v in definitions.items()]
     for command in (
-        ["cmake", "-G", "Ninja", "-S", ROOT, "-B", folder, *(f"-D{k}={v}" for k, v in definitions.items())],
+        ["cmake", "-G", "Ninja", "-S", source, "-B", folder, *defined],
         ["cmake", "--build", folder, "--target", name],
     ):
         result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from tests.support import Case
 from torch import Tensor
 
 import sdfido
+from tests.support import Case
 
 # Masks and composites have the CPU backend's bits. Sums need not have them: largest difference, relative to the largest
 # value. Gradients run over up to a few hundred terms in another order, each rounded by 6e-8 of the sum so far, or a
@@ -200,6 +200,58 @@ class EmulatedCase(Case):
             self.antithetic,
             self.channels_last,
             *(as_array(outputs.get(name)) for name in ("logits", "image", "infill")),
+        )
+        for name, value in outputs.items():
+            assert_written(f"grad_{name}", value)
+        return {f"grad_{name}": value for name, value in outputs.items()}
+
+
+@dataclass
+class BlendCase(EmulatedCase):
+    """One forward and one backward pass of blend: masks are given in place of logits."""
+
+    masks_layout: str = "contiguous"  # sliced, expanded
+    wanted: tuple[str, ...] = ("masks", "image", "infill")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        masks = 2 * random(self.n, self.k, self.s, *(self.cells or self.size), seed=7, dtype=self.logits_dtype)
+        if self.extremes:
+            flat = masks.view(-1)
+            for i, value in enumerate((0.0, -0.0, 1.0, 1e30, -1e30, float("inf"), float("nan"))):
+                flat[(i * 37 + 5) % flat.numel()] = value
+        if self.masks_layout == "sliced":
+            masks = masks.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)[..., ::2, ::2]
+        elif self.masks_layout == "expanded":
+            masks = masks[:, :1, :, :1].expand(masks.shape)
+        self.tensors = {"masks": moved(masks, self.offset)} | {n: self.tensors[n] for n in ("image", "infill")}
+
+    def native(self) -> dict[str, Tensor]:
+        tensors = tuple(self.tensors.values())
+        composites = torch.ops.sdfido.blend(*tensors, self.out_dtype or self.dtype, self.channels_last)
+        grad = self.in_order(self.weights["composites"])
+        wanted = [name in self.wanted for name in self.tensors]
+        gradients = torch.ops.sdfido.blend_backward(grad, *tensors, *wanted)
+        named = {f"grad_{name}": g for name, g in zip(self.tensors, gradients, strict=True) if name in self.wanted}
+        return {"composites": composites} | named
+
+    def forward(self, kernels: Any) -> dict[str, Tensor]:
+        composites = unwritten(self.composites_shape, self.out_dtype or self.dtype, self.offset)
+        kernels.blend_forward(*map(as_array, self.tensors.values()), self.channels_last, as_array(composites))
+        assert_written("composites", composites)
+        return {"composites": self.in_order(composites)}
+
+    def backward(self, kernels: Any, blocks: int = 3) -> dict[str, Tensor]:
+        outputs = {
+            name: unwritten(tuple(self.tensors[name].shape), self.tensors[name].dtype, self.offset)
+            for name in self.wanted
+        }
+        kernels.blend_backward(
+            as_array(self.weights["composites"]),
+            *map(as_array, self.tensors.values()),
+            self.channels_last,
+            *(as_array(outputs.get(name)) for name in self.tensors),
+            blocks,
         )
         for name, value in outputs.items():
             assert_written(f"grad_{name}", value)

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from tests.cuda.build import kernels
@@ -31,6 +32,7 @@ def test_the_code_on_the_page_runs() -> None:
     assert torch.equal(composites, names["step"]("cpu", 28, images=2)[0])
 
 
+@pytest.mark.toolkit
 def test_the_file_says_what_the_wheel_has(built: Any) -> None:
     found = {(k.name, k.arch): (k.registers, k.shared) for k in kernels(built.log)}
     said = {(n, a): (k["registers"], k["shared"]) for n, of in RESULTS["kernels"].items() for a, k in of.items()}

@@ -9,10 +9,22 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.cuda.emulated import ORDERS, ROOT, build_module, nested, run_sanitized
-from tests.cuda.emulated_cases import EmulatedCase, as_array, assert_same, check, check_masks, moved, random, unwritten
 
 import sdfido
+from tests.cuda.emulated import ORDERS, ROOT, build_module, nested, run_sanitized
+from tests.cuda.emulated_cases import (
+    BlendCase,
+    EmulatedCase,
+    as_array,
+    assert_same,
+    check,
+    check_masks,
+    moved,
+    random,
+    unwritten,
+)
+
+pytestmark = pytest.mark.slow  # the kernels alone compile for half a minute
 
 f32, bf16, f16, f64 = torch.float32, torch.bfloat16, torch.float16, torch.float64
 
@@ -157,10 +169,12 @@ ALL_PATHS = [
     EmulatedCase(2, 2, 5, 5, (20, 132), antithetic=True, channels_last=True),
     EmulatedCase(2, 2, 9, 3, (33, 70), (5, 33), antithetic=True),
     EmulatedCase(1, 2, 5, 5, (20, 130), (18, 129), out_dtype=bf16),
+    BlendCase(2, 2, 5, 5, (20, 132)),
+    BlendCase(2, 2, 5, 5, (33, 70), (5, 33)),
 ]
 
 
-@pytest.mark.parametrize("case", ALL_PATHS, ids=["full", "full-groups", "low", "low-groups"])
+@pytest.mark.parametrize("case", ALL_PATHS, ids=["full", "full-groups", "low", "low-groups", "given", "given-low"])
 def test_same_bits_in_every_order(kernels, case):
     """Sums too, as they run in a fixed order."""
     results = []
@@ -186,6 +200,68 @@ def test_full_resolution_gradients_have_the_same_bits(kernels, c, s, antithetic,
 @pytest.mark.parametrize("cells", [None, (3, 20)])
 def test_no_images_launch_nothing(kernels, cells):
     check(kernels, EmulatedCase(0, 2, 2, 3, (10, 68), cells))
+
+
+# --- Masks that are given
+
+
+@pytest.mark.parametrize(("case", "order"), in_turn(grid(SIZES, [(1, 1, 1, 1), (2, 2, 5, 3), (1, 2, 3, 5)])))
+def test_given_masks(kernels, case, order):
+    (size, cells), (n, k, s, c) = case
+    check_in(order, kernels, BlendCase(n, k, s, c, size, cells))
+
+
+@pytest.mark.parametrize(("case", "order"), in_turn(grid(FORMATS, SMALL, [False, True], [3, 4])))
+def test_given_masks_formats(kernels, case, order):
+    (dtype, out_dtype), (size, cells), channels_last, c = case
+    check_in(
+        order,
+        kernels,
+        BlendCase(2, 1, 3, c, size, cells, dtype=dtype, out_dtype=out_dtype, channels_last=channels_last),
+    )
+
+
+@pytest.mark.parametrize(
+    ("case", "order"), in_turn(grid(LAYOUTS, ["contiguous", "sliced", "expanded"], SMALL, [f32, bf16], [0, 1]))
+)
+def test_given_masks_layouts(kernels, case, order):
+    layout, masks_layout, (size, cells), dtype, offset = case
+    case = BlendCase(2, 2, 3, 3, size, cells, dtype=dtype, layout=layout, masks_layout=masks_layout, offset=offset)
+    check_in(order, kernels, case)
+
+
+@pytest.mark.parametrize(
+    ("case", "order"), in_turn(grid([w for w in subsets("masks", "image", "infill") if w], SMALL, [3, 5]))
+)
+def test_given_masks_gradients_that_are_not_wanted(kernels, case, order):
+    wanted, (size, cells), c = case
+    check_in(order, kernels, BlendCase(2, 2, 5, c, size, cells, wanted=wanted))
+
+
+@pytest.mark.parametrize(("case", "order"), in_turn(grid([f32, bf16, f64], SMALL, ["full", "scalar"])))
+def test_given_masks_of_any_value(kernels, case, order):
+    """Outside 0..1, of either sign and size; -0 beside an infill of -0, whose sum shows the sign of zero."""
+    dtype, (size, cells), infill = case
+    case = BlendCase(2, 2, 5, 3, size, cells, dtype=dtype, infill=infill, extremes=True, wanted=())
+    if infill == "scalar":
+        case.tensors["infill"] = torch.full_like(case.tensors["image"], -0.0)
+        case.tensors["masks"] = torch.where(case.tensors["masks"] > 0, -0.0, case.tensors["masks"])
+    kernels.set_order(order)
+    assert_same("composites", case.forward(kernels)["composites"], case.native()["composites"])
+
+
+@pytest.mark.parametrize("c", [1, 3])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_given_masks_gradients_have_the_same_bits_at_full_resolution(kernels, c, channels_last):
+    """With all channels in one group, of three, a thread adds up in the order of the CPU backend."""
+    case = BlendCase(2, 2, 3, c, (10, 68), channels_last=channels_last, wanted=("masks",))
+    assert_same("grad_masks", case.backward(kernels)["grad_masks"], case.native()["grad_masks"])
+
+
+@pytest.mark.parametrize("blocks", [1, 4, 100])
+def test_given_masks_gradients_do_not_depend_on_the_second_launch(kernels, blocks):
+    case = BlendCase(2, 2, 3, 4, (33, 70), (5, 33))
+    assert_same("grad_masks", case.backward(kernels, blocks)["grad_masks"], case.backward(kernels)["grad_masks"])
 
 
 # --- Masks alone, and the elementwise operator
@@ -290,12 +366,46 @@ def test_backward_moves_each_byte_once(kernels, case, wanted):
     assert counted["stores"]["bytes"] == bytes_of(*outputs.values()) + again
 
 
+BLEND_ALIGNED = [
+    BlendCase(2, 2, 8, 3, (20, 128)),
+    BlendCase(1, 3, 5, 4, (16, 132)),
+    BlendCase(1, 1, 4, 3, (16, 132), channels_last=True),
+    BlendCase(1, 1, 4, 4, (16, 68), dtype=bf16),
+    BlendCase(1, 2, 2, 3, (16, 68), dtype=f64),
+]
+
+
+@pytest.mark.parametrize("case", BLEND_ALIGNED)
+def test_given_masks_move_each_byte_once(kernels, case):
+    masks, image, infill = case.tensors.values()
+    outputs = case.forward(kernels)
+    counted = kernels.counters()
+    assert counted["loads"]["bytes"] == bytes_of(image, infill) + groups(case) * bytes_of(masks)
+    assert counted["stores"]["bytes"] == bytes_of(*outputs.values())
+    for wanted in (("masks",), ("image", "infill"), ("masks", "image", "infill")):
+        part = replace(case, wanted=wanted)
+        outputs = part.backward(kernels)
+        counted = kernels.counters()
+        read = groups(case) * bytes_of(masks) if "image" in wanted else 0  # for their gradients
+        again = (groups(case) - 1) * bytes_of(masks) if "masks" in wanted else 0  # groups of channels add
+        assert counted["loads"]["bytes"] == bytes_of(case.weights["composites"], image, infill) + read + again
+        assert counted["stores"]["bytes"] == bytes_of(*outputs.values()) + again
+
+
 LOW = [
     EmulatedCase(1, 2, 8, 3, (128, 128), (32, 32)),  # as 56 cells for 224 pixels
     EmulatedCase(1, 2, 8, 3, (128, 128), (32, 32), wanted=()),
     EmulatedCase(1, 2, 8, 3, (128, 128), (16, 16)),
     EmulatedCase(1, 2, 8, 3, (64, 128), (16, 32), channels_last=True),
 ]
+
+
+def test_given_masks_at_low_resolution_move_few_bytes_more(kernels):
+    case = BlendCase(1, 2, 8, 3, (128, 128), (32, 32))
+    outputs = case.forward(kernels)
+    counted = kernels.counters()
+    least = bytes_of(*case.tensors.values(), *outputs.values())
+    assert least < counted["loads"]["bytes"] + counted["stores"]["bytes"] <= 1.05 * least
 
 
 @pytest.mark.parametrize("case", LOW)
@@ -380,7 +490,7 @@ def test_harness_sees_accesses_outside_its_arrays(kernels):
 
 @nested
 def test_some_of_this_under_sanitizers():
-    result = run_sanitized(["-m", "pytest", "-q", "-p", "no:cacheprovider", __file__])
+    result = run_sanitized(["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "", __file__])
     assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -8,7 +8,10 @@ import sys
 
 import numpy as np
 import pytest
+
 from tests.cuda.emulated import ORDERS, ROOT, build_module, nested, run_sanitized
+
+pytestmark = pytest.mark.slow
 
 KERNELS = ROOT / "tests/emulator/selftest_kernels.cuh"
 
@@ -292,7 +295,7 @@ def call(kernel):
 
 @nested
 def test_all_this_under_sanitizers():
-    result = run_sanitized(["-m", "pytest", "-q", "-p", "no:cacheprovider", __file__])
+    result = run_sanitized(["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "", __file__])
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -319,7 +322,7 @@ def test_full_stack_ends_in_a_fault():
 
 @nested
 def test_all_this_with_the_portable_context_switch():
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "", __file__]
     environment = os.environ | {"SDFIDO_EMULATOR": "ucontext"}
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr

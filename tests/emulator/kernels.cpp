@@ -36,12 +36,12 @@ class Memory {
 
   StridedInput strided(const py::array& array) {
     StridedInput result{array.data(), {}};
-    py::ssize_t bytes = array.itemsize();
-    for (int d = 0; d < 4; ++d) {
-      result.strides[d] = array.strides(d) / array.itemsize();
-      bytes += (array.shape(d) - 1) * array.strides(d);
-    }
-    if (array.size() != 0) simt::watch(array.data(), static_cast<size_t>(bytes));
+    watch_strided(array, result.strides);
+    return result;
+  }
+  StridedMasks strided_masks(const py::array& array) {
+    StridedMasks result{array.data(), {}};
+    watch_strided(array, result.strides);
     return result;
   }
 
@@ -49,10 +49,27 @@ class Memory {
     return {static_cast<int64_t*>(pointer(rng)), streams ? static_cast<int64_t*>(pointer(*streams)) : nullptr,
             temperature, antithetic};
   }
+
+ private:
+  template <size_t n>
+  void watch_strided(const py::array& array, int64_t (&strides)[n]) {
+    py::ssize_t bytes = array.itemsize();
+    for (size_t i = 0; i < n; ++i) {
+      const auto d = static_cast<py::ssize_t>(i);
+      strides[i] = array.strides(d) / array.itemsize();
+      bytes += (array.shape(d) - 1) * array.strides(d);
+    }
+    if (array.size() != 0) simt::watch(array.data(), static_cast<size_t>(bytes));
+  }
 };
 
 Shape shape_of(const py::array& logits, py::ssize_t samples) {
   return {logits.shape(0), logits.shape(1), samples, logits.shape(2), logits.shape(3), 0, 0, 0};
+}
+// Of given masks [N, K, S, h, w].
+Shape shape_of(const py::array& masks, const py::array& image) {
+  return {masks.shape(0), masks.shape(1), masks.shape(2), masks.shape(3),
+          masks.shape(4), image.shape(1), image.shape(2), image.shape(3)};
 }
 Shape shape_of(const py::array& logits, const py::array& image, py::ssize_t samples) {
   Shape shape = shape_of(logits, samples);
@@ -94,6 +111,35 @@ void composite_backward(const OptionalArray& grad_composites, const OptionalArra
   p.grad_logits = memory.pointer(grad_logits);
   p.grad_image = memory.pointer(grad_image), p.grad_infill = memory.pointer(grad_infill);
   launch(p);
+}
+
+void blend_forward(const py::array& masks, const py::array& image, const py::array& infill, bool channels_last,
+                   py::array composites) {
+  Memory memory;
+  BlendForward p{};
+  p.shape = shape_of(masks, image);
+  p.image_format = format_of(image), p.composite_format = format_of(composites);
+  p.channels_last = channels_last;
+  p.masks = memory.strided_masks(masks);
+  p.image = memory.strided(image), p.infill = memory.strided(infill);
+  p.composites = memory.pointer(composites);
+  launch(p);
+}
+
+void blend_backward(const py::array& grad_composites, const py::array& masks, const py::array& image,
+                    const py::array& infill, bool channels_last, OptionalArray grad_masks, OptionalArray grad_image,
+                    OptionalArray grad_infill, unsigned blocks) {
+  Memory memory;
+  BlendBackward p{};
+  p.shape = shape_of(masks, image);
+  p.image_format = format_of(image), p.composite_format = format_of(grad_composites);
+  p.channels_last = channels_last;
+  p.masks = memory.strided_masks(masks);
+  p.image = memory.strided(image), p.infill = memory.strided(infill);
+  p.grad_composites = memory.pointer(grad_composites);
+  p.grad_masks = memory.pointer(grad_masks);
+  p.grad_image = memory.pointer(grad_image), p.grad_infill = memory.pointer(grad_infill);
+  launch(p, blocks);
 }
 
 void masks_forward(const py::array& logits, Array<int64_t> rng, std::optional<Array<int64_t>> streams,
@@ -147,6 +193,8 @@ PYBIND11_MODULE(emulated_kernels, module) {
   module.attr("MASK_THREADS") = sdfido::cuda::mask_threads();
   module.def("composite_forward", &sdfido::cuda::composite_forward);
   module.def("composite_backward", &sdfido::cuda::composite_backward);
+  module.def("blend_forward", &sdfido::cuda::blend_forward);
+  module.def("blend_backward", &sdfido::cuda::blend_backward);
   module.def("masks_forward", &sdfido::cuda::masks_forward);
   module.def("masks_backward", &sdfido::cuda::masks_backward);
   module.def("concrete_forward", &sdfido::cuda::concrete_forward);

@@ -4,6 +4,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "cuda/masks_kernel.cuh"
 #include "cuda/select.h"
 
 namespace sdfido::cuda {
@@ -17,19 +18,15 @@ std::vector<std::byte> workspace(int64_t bytes, std::byte value) {
 }
 
 template <typename Plan>
-void run(Plan plan) {
-  if (plan.blocks() == 0) return;
-  constexpr bool kForward = std::is_same_v<decltype(plan.problem), CompositesForward>;
-  const int64_t element = plan.problem.composite_format == Format::kFloat64 ? 8 : 4;
-  auto results = workspace(kForward ? plan.sums_count() * 8 : plan.gradients_count() * element, std::byte{0xFF});
-  auto tickets = workspace(plan.problem.shape.images * 4, std::byte{0});
-  if (kForward) {
-    plan.partial_sums = reinterpret_cast<double*>(results.data());
-  } else {
-    plan.partial_gradients = results.data();
-  }
-  plan.tickets = reinterpret_cast<uint32_t*>(tickets.data());
-  visit_kernel(plan, [&](auto kernel) { SIMT_LAUNCH(kernel, static_cast<unsigned>(plan.blocks()), kThreads, plan); });
+auto run_on(const Plan& plan) {
+  return [&plan](auto kernel) { SIMT_LAUNCH(kernel, static_cast<unsigned>(plan.blocks()), kThreads, plan); };
+}
+
+// Calls visit with the tickets' memory, which must be zero again when it returns.
+template <typename Visit>
+void with_tickets(int64_t images, Visit visit) {
+  auto tickets = workspace(images * 4, std::byte{0});
+  visit(reinterpret_cast<uint32_t*>(tickets.data()));
   for (const std::byte byte : tickets) {
     if (byte != std::byte{0}) throw simt::Error("a ticket is not back at zero");
   }
@@ -43,8 +40,37 @@ void visit_type(bool float64, Visit visit) {
 
 }  // namespace
 
-void launch(const CompositesForward& p) { run(CompositesPlan<CompositesForward>(p, p.composites)); }
-void launch(const CompositesBackward& p) { run(CompositesPlan<CompositesBackward>(p, p.grad_composites)); }
+void launch(const CompositesForward& p) {
+  CompositesPlan<CompositesForward> plan(p);
+  if (plan.blocks() == 0) return;
+  auto sums = workspace(plan.sums_bytes(), std::byte{0xFF});
+  plan.partial_sums = reinterpret_cast<double*>(sums.data());
+  with_tickets(p.shape.images, [&](uint32_t* tickets) { plan.tickets = tickets, visit_forward(plan, run_on(plan)); });
+}
+
+void launch(const CompositesBackward& p) {
+  CompositesPlan<CompositesBackward> plan(p);
+  if (plan.blocks() == 0) return;
+  auto gradients = workspace(plan.gradients_bytes(), std::byte{0xFF});
+  plan.partial_gradients = gradients.data();
+  with_tickets(p.shape.images, [&](uint32_t* tickets) { plan.tickets = tickets, visit_backward(plan, run_on(plan)); });
+}
+
+void launch(const BlendForward& p) {
+  const CompositesPlan<BlendForward> plan(p);
+  if (plan.blocks() != 0) visit_forward(plan, run_on(plan));
+}
+
+void launch(const BlendBackward& p, unsigned blocks) {
+  CompositesPlan<BlendBackward> plan(p);
+  if (plan.blocks() == 0) return;
+  auto gradients = workspace(plan.needs_combining() ? plan.gradients_bytes() : 0, std::byte{0xFF});
+  plan.partial_gradients = gradients.data();
+  visit_backward(plan, run_on(plan));
+  if (!plan.needs_combining()) return;
+  visit_type(p.composite_format == Format::kFloat64,
+             [&]<typename T>(T) { SIMT_LAUNCH(blend_combine_kernel<T>, blocks, kThreads, plan); });
+}
 
 void launch(const MasksForward& p, unsigned blocks) {
   const MasksForwardPlan plan{p, Exponent(p.sampling.temperature)};

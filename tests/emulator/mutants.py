@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,164 +22,161 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-EMULATOR = Path(__file__).parent
-ROOT = EMULATOR.parents[1]
-
 import torch
 
-from tests.cuda.emulated_cases import EmulatedCase, Mismatch, check, check_masks
+from tests.cuda.emulated_cases import BlendCase, EmulatedCase, Mismatch, check, check_masks
 
+EMULATOR = Path(__file__).parent
+ROOT = EMULATOR.parents[1]
 FORK = multiprocessing.get_context("fork")
 BARRIER = "__syncthreads();"
 TIME_LIMIT = 60  # seconds; a mutant that runs for longer is found, too
-DEVICE, TILE, MASKS = "cuda/device.cuh", "cuda/tile.cuh", "cuda/masks_kernel.cuh"
-FORWARD, BACKWARD = "cuda/composites_forward_kernel.cuh", "cuda/backward_kernel.cuh"
+KERNELS = [*sorted((ROOT / "csrc/cuda").glob("*.cuh")), *sorted((ROOT / "csrc/math").glob("*.h"))]
 
 
 @dataclass
 class Mutant:
-    why: str
-    file: str  # under csrc
-    old: str  # occurs once there, unless there is a number
-    new: str
-    number: int | None = None  # which of them is replaced
+    """A fault in one line of a kernel."""
 
-    def planted(self) -> str:
-        text = (ROOT / "csrc" / self.file).read_text()
-        parts = text.split(self.old)
-        if self.number is None and len(parts) != 2:
-            raise SystemExit(f"{self.why}: {len(parts) - 1} times in {self.file}, must be once: {self.old!r}")
-        at = (self.number or 0) + 1
-        return self.old.join(parts[:at]) + self.new + self.old.join(parts[at:])
+    why: str
+    marker: str  # in a comment at the end of the line, or on the line above it: "mutant: marker"
+    old: str  # occurs once in the line
+    new: str
+    file: str = ""  # under csrc; with the line's number: a line without a marker
+    line: int = -1
+
+    @property
+    def is_right(self) -> bool:
+        return self.old == self.new
+
+    def find(self) -> tuple[str, int]:
+        if self.file:
+            return self.file, self.line
+        places = [
+            (str(path.relative_to(ROOT / "csrc")), number)
+            for path in KERNELS
+            for number, line in enumerate(path.read_text().splitlines())
+            if re.search(rf"//.*\bmutant: {re.escape(self.marker)}$", line)
+        ]
+        if len(places) != 1:
+            raise SystemExit(f"{self.why}: the marker {self.marker!r} must be in one place, is in {len(places)}")
+        return places[0]
+
+    def planted(self) -> tuple[str, str]:
+        """The file, and its text with the fault."""
+        file, number = self.find()
+        lines = (ROOT / "csrc" / file).read_text().splitlines(keepends=True)
+        number += lines[number].lstrip().startswith("//")
+        if lines[number].count(self.old) != 1:
+            raise SystemExit(f"{self.why}: {self.old!r} must be once in {file}:{number + 1}: {lines[number]}")
+        lines[number] = lines[number].replace(self.old, self.new)
+        return file, "".join(lines)
 
 
 def dropped_barriers() -> list[Mutant]:
-    """Every barrier of the kernels: one without which all tests pass is not needed.
-
-    But for the one before a block takes its ticket: it is for blocks that run at once, which the emulator's do not.
-    """
-    mutants = []
-    for file in (DEVICE, TILE, FORWARD, BACKWARD):
-        rests = (ROOT / "csrc" / file).read_text().split(BARRIER)[1:]
-        reasons = [rest.splitlines()[0].strip().removeprefix("//").strip() for rest in rests]
-        mutants += [
-            Mutant(f"no barrier {reason}", file, BARRIER, "", number)
-            for number, reason in enumerate(reasons)
-            if reason != "before the block takes its ticket"
-        ]
-    return mutants
+    """Every barrier of the kernels: one without which all tests pass is not needed, unless marked "mutant: none"."""
+    return [
+        Mutant(f"no barrier in line {number + 1}", "", BARRIER, ";", str(path.relative_to(ROOT / "csrc")), number)
+        for path in KERNELS
+        for number, line in enumerate(path.read_text().splitlines())
+        if BARRIER in line and "mutant: none" not in line
+    ]
 
 
 MUTANTS = [
-    Mutant("none: what is right must pass", DEVICE, "#pragma once", "#pragma once"),
-    Mutant("warp_sum leaves out a distance", DEVICE, "distance > 0; distance /= 2", "distance > 1; distance /= 2"),
-    Mutant("warp_sum over half a warp", DEVICE, "value, distance);", "value, distance, 16);"),
-    Mutant("a mask that names half a warp", DEVICE, "(0xFFFFFFFFu, value", "(0x0000FFFFu, value"),
-    Mutant(
-        "no guard at the tail of store_four",
-        DEVICE,
-        "if (i < valid) store_one(p + i * stride, v[i]);",
-        "store_one(p + i * stride, v[i]);",
-    ),
+    Mutant("none: what is right must pass", "philox-rounds", "++round", "++round"),
+    Mutant("warp_sum leaves out a distance", "warp-sum", "distance > 0", "distance > 1"),
+    Mutant("warp_sum over half a warp", "warp-sum", "value, distance)", "value, distance, 16)"),
+    Mutant("a mask that names half a warp", "warp-sum", "0xFFFFFFFFu", "0x0000FFFFu"),
+    Mutant("no guard at the tail of store_four", "store-tail", "if (i < valid) ", ""),
     Mutant(
         "no guard at the tail of load_four",
-        DEVICE,
+        "load-tail",
         "i < valid ? load_one(p + i * stride) : T(0)",
         "load_one(p + i * stride)",
     ),
-    Mutant(
-        "16-bit elements in the wrong order",
-        DEVICE,
-        "words[i / 2] >> (16 * (i % 2))",
-        "words[i / 2] >> (16 - 16 * (i % 2))",
-    ),
+    Mutant("16-bit elements in the wrong order", "halves", "16 * (i % 2)", "16 - 16 * (i % 2)"),
     Mutant(
         "strides of rows and columns swapped",
-        TILE,
+        "image-strides",
         "pixels.row * from.strides[2] + pixels.column * from.strides[3]",
         "pixels.row * from.strides[3] + pixels.column * from.strides[2]",
     ),
-    Mutant("complement of antithetic samples ignored", DEVICE, "words[3] = ~words[1]", "words[3] = words[1]"),
-    Mutant("the second half of a block's words is not used", DEVICE, "pairs && first & 4", "pairs && first & 0"),
+    Mutant("complement of antithetic samples ignored", "complement", "~words[1]", "words[1]"),
+    Mutant("the second half of a block's words is not used", "second-half", "first & 4", "first & 0"),
     Mutant(
-        "the second half of a block's words is not used, one at a time",
-        DEVICE,
-        "if (first & 2) words[0] = words[2], words[1] = words[3];",
-        "",
+        "the second half of a block's words is not used, one at a time", "second-half-single", "first & 2", "first & 0"
     ),
-    Mutant("streams not spread over masks", DEVICE, "stream_word(number, s.masks, 0)", "stream_word(number, 1, 0)"),
-    Mutant("all masks of an image drawn alike", DEVICE, "c1 = first_stream + mask", "c1 = first_stream"),
-    Mutant("tickets are not reset", DEVICE, "atomicInc(ticket, blocks - 1)", "atomicInc(ticket, blocks)"),
-    Mutant("the first block takes itself for the last", DEVICE, "== blocks - 1;", "== 0;"),
+    Mutant("streams not spread over masks", "streams", "s.masks", "1"),
+    Mutant("all masks of an image drawn alike", "mask-stream", "first_stream + mask", "first_stream"),
+    Mutant("tickets are not reset", "ticket", "(ticket, blocks - 1)", "(ticket, blocks)"),
+    Mutant("the first block takes itself for the last", "ticket", "== blocks - 1;", "== 0;"),
+    Mutant("weights of rows swapped", "row-weight", "rows.weight[row]);", "T(1) - rows.weight[row]);"),
+    Mutant("the window lacks its last row", "window-rows", "first + 2", "first + 1"),
+    Mutant("the tile of logits lacks the column to the right", "ring", "kTileWidth + kTileHeight", "kTileWidth"),
+    Mutant("the ring of logits is off by one", "ring-cell", "columns + x)", "columns + x - (x > 0))"),
+    Mutant("a block's sums go to the first tile", "sums-tile", "count() + place.tile", "count()"),
+    Mutant("the last block leaves out a tile", "sums-order", "tile < plan", "tile + 1 < plan"),
     Mutant(
-        "weights of rows swapped",
-        TILE,
-        "rows.weight[row]);",
-        "T(1) - rows.weight[row]);",
+        "channels and pixels swapped",
+        "channels-last",
+        "p = at / kChannels, c = at % kChannels",
+        "p = at % 4, c = at / 4",
     ),
-    Mutant("the window lacks its last row", TILE, ".first + 2, s.cell_rows)", ".first + 1, s.cell_rows)"),
-    Mutant(
-        "the tile of logits lacks the column to the right",
-        TILE,
-        "kRing = kTileWidth + kTileHeight;",
-        "kRing = kTileWidth;",
-    ),
-    Mutant(
-        "the ring of logits is off by one",
-        TILE,
-        "= load_one(from + y * columns + x)",
-        "= load_one(from + y * columns + x - (x > 0))",
-    ),
-    Mutant(
-        "a block's sums go to the first tile",
-        FORWARD,
-        "plan.tiles.count() + place.tile;",
-        "plan.tiles.count();",
-    ),
-    Mutant(
-        "the last block leaves out a tile",
-        FORWARD,
-        "tile < plan.tiles.count(); ++tile",
-        "tile + 1 < plan.tiles.count(); ++tile",
-    ),
-    Mutant("channels and pixels swapped", FORWARD, "p = at / kChannels, c = at % kChannels", "p = at % 4, c = at / 4"),
     Mutant(
         "a thread's values go to its neighbour",
-        TILE,
-        "values[c] + thread_index() * kVector",
-        "values[c] + (thread_index() ^ 1) * kVector + c",
+        "thread-values",
+        "thread_index() * kVector",
+        "(thread_index() ^ 1) * kVector + c",
     ),
-    Mutant(
-        "image and infill's gradients swapped",
-        BACKWARD,
-        "input == 0 ? plan.problem.grad_image : plan.problem.grad_infill",
-        "input == 1 ? plan.problem.grad_image : plan.problem.grad_infill",
-    ),
-    Mutant("a group of channels forgets the one before", BACKWARD, ": __ldcg(out + i);", ": T(0);"),
-    Mutant(
-        "cells begin to gather too late",
-        TILE,
-        "begin[first[i] + 1] = static_cast<uint8_t>(i);",
-        "begin[first[i] + 1] = static_cast<uint8_t>(i + 1);",
-    ),
-    Mutant("tiles begin to be added up too late", BACKWARD, "/ (2 * cells) - 2;", "/ (2 * cells) + 70;"),
+    Mutant("image and infill's gradients swapped", "image-gradients", "input == 0", "input == 1"),
+    Mutant("a group of channels forgets the one before", "channel-groups", ": __ldcg(out + i)", ": T(0)"),
+    Mutant("cells begin to gather too late", "gather-begin", "(i)", "(i + 1)"),
+    Mutant("tiles begin to be added up too late", "first-pixel", "- 2;", "+ 70;"),
     Mutant(
         "weights of the two cells swapped",
-        TILE,
-        "first[pixel] == cell ? T(1) - weight[pixel] : first[pixel] + 1 == cell ? weight[pixel]",
-        "first[pixel] == cell ? weight[pixel] : first[pixel] + 1 == cell ? T(1) - weight[pixel]",
+        "cell-weights",
+        "? T(1) - weight[pixel] : first[pixel] + 1 == cell ? weight[pixel]",
+        "? weight[pixel] : first[pixel] + 1 == cell ? T(1) - weight[pixel]",
+    ),
+    Mutant("a cell misses the last tile that reads it", "last-tile", "> x", ">= x"),
+    Mutant("image and mask swapped", "mask-number", "plane %", "plane /"),
+    Mutant("a step of the grid too far", "grid-step", "i += step", "i += step + 1"),
+    Mutant("a round of Philox too few", "philox-rounds", "round < 10", "round < 9"),
+    Mutant(
+        "given masks: strides of samples and masks swapped",
+        "mask-strides",
+        "number * masks.strides[1] + sample * masks.strides[2]",
+        "number * masks.strides[2] + sample * masks.strides[1]",
     ),
     Mutant(
-        "a cell misses the last tile that reads it", BACKWARD, "window.first_column > x", "window.first_column >= x"
+        "given masks: strides of rows and columns swapped",
+        "given-pixel",
+        "pixels.row * from.strides[3] + pixels.column * from.strides[4]",
+        "pixels.row * from.strides[4] + pixels.column * from.strides[3]",
     ),
     Mutant(
-        "image and mask swapped",
-        MASKS,
-        "static_cast<uint32_t>(plane % s.masks)",
-        "static_cast<uint32_t>(plane / s.masks)",
+        "given masks: a window's cells transposed",
+        "given-cell",
+        "row * from.strides[3] + column",
+        "column * from.strides[3] + row",
     ),
-    Mutant("a step of the grid too far", MASKS, "i += step", "i += step + 1"),
-    Mutant("a round of Philox too few", "math/philox.h", "round < 10;", "round < 9;"),
+    Mutant("given masks: the first sample is read for all", "given-draws", "cell += from.strides[2]", "cell += 0"),
+    Mutant("given masks: no guard at the last samples", "given-guard", "if (first + q < samples) ", ""),
+    Mutant("given masks: vector loads at any address", "given-vector", "plan.vector_masks", "true"),
+    Mutant(
+        "given masks: gradients of all samples go to the first", "given-gradient", "* s.samples + sample", "* s.samples"
+    ),
+    Mutant("given masks: a group of channels forgets the one before", "given-groups", "first != 0", "first < 0"),
+    Mutant(
+        "given masks: below full resolution, a group forgets the one before",
+        "given-low-groups",
+        "gathered + __ldcg(out + i)",
+        "gathered",
+    ),
+    Mutant("given masks: the second launch reads another sample", "combine-number", "i / s.cells()", "0"),
+    Mutant("given masks: the second launch steps too far", "combine-step", "i += step", "i += step + 1"),
+    Mutant("windows overlap in the workspace", "partial", "block * plan.tile_cells", "block * (plan.tile_cells / 2)"),
 ]
 
 CASES = [
@@ -188,6 +186,10 @@ CASES = [
     EmulatedCase(2, 2, 9, 3, (33, 70), (7, 33), antithetic=True),
     EmulatedCase(1, 2, 5, 4, (24, 132), (3, 4), wanted=()),
     EmulatedCase(1, 1, 4, 3, (12, 68), (5, 9)),
+    BlendCase(2, 2, 5, 5, (17, 65)),
+    BlendCase(1, 2, 3, 3, (10, 68), channels_last=True, masks_layout="sliced"),
+    BlendCase(2, 2, 5, 4, (33, 70), (7, 33)),
+    BlendCase(1, 1, 3, 3, (24, 132), (6, 20), wanted=("masks",)),
 ]
 ORDERS = [0, 1, 2, 3]
 
@@ -204,7 +206,8 @@ def compile_to(output: Path, csrc: Path, *arguments: Any) -> None:
 
 def build(mutant: Mutant, bindings: Path, folder: Path) -> Path:
     shutil.copytree(ROOT / "csrc", folder / "csrc", ignore=shutil.ignore_patterns("cpu"))
-    (folder / "csrc" / mutant.file).write_text(mutant.planted())
+    file, text = mutant.planted()
+    (folder / "csrc" / file).write_text(text)
     select = folder / "csrc/cuda/select.h"
     text = select.read_text()
     for types in UNUSED:
@@ -269,10 +272,9 @@ def main() -> int:
         compile_to(bindings, ROOT / "csrc", "-c", EMULATOR / "kernels.cpp")
         mutants = MUTANTS + dropped_barriers()
         for mutant, how in zip(mutants, pool.map(functools.partial(examine, bindings), mutants), strict=True):
-            is_right = mutant.old == mutant.new
-            wrong += bool(how) == is_right
-            verdict = how or ("passes" if is_right else "SURVIVES")
-            print(f"{mutant.file.split('/')[1]:22} {mutant.why:62} {verdict}", flush=True)
+            wrong += bool(how) == mutant.is_right
+            verdict = how or ("passes" if mutant.is_right else "SURVIVES")
+            print(f"{mutant.find()[0].split('/')[1]:31} {mutant.why:69} {verdict}", flush=True)
     print(f"{len(mutants) - 1} mutants, {wrong} wrong verdicts, {time.monotonic() - begin:.0f} s")
     return int(wrong > 0)
 

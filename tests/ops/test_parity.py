@@ -8,22 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sdfido
-from tests.support import DEVICES, Case, assert_near, compare
-
-SIZES = [  # pixels, cells (None: full resolution)
-    ((1, 1), None),
-    ((5, 7), None),
-    ((33, 17), None),
-    ((40, 41), None),  # several chunks and bands
-    ((5, 7), (1, 1)),
-    ((16, 24), (4, 8)),
-    ((33, 17), (7, 5)),
-    ((13, 29), (13, 7)),
-    ((31, 19), (4, 19)),
-    ((3, 600), (2, 550)),
-    ((1, 21), (1, 3)),
-    ((63, 64), (3, 2)),
-]
+from tests.support import DEVICES, SIZES, Case, assert_near, compare
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -1,6 +1,7 @@
 """Installs one wheel under several versions of Python and torch, and runs tests/packaging/smoke.py there.
 
-    python tests/packaging/environments.py dist/sdfido-*.whl [--pythons "python3.11 python3.13"] [--torches "torch==2.10.* torch"]
+    python tests/packaging/environments.py dist/sdfido-*.whl [--pythons "python3.11 python3.13"]
+        [--torches "torch==2.10.* torch"]
 
 The environments lie in build/environments and are kept, so that a second run only installs the wheel anew. Each one
 with a torch for GPUs takes some 6 GB; large files that two of them share are stored once. Python is named by a command

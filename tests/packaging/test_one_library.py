@@ -12,6 +12,8 @@ import sdfido
 from tests.cuda.build import ROOT, run
 from tests.packaging.environments import Unavailable, environment, examine
 
+pytestmark = pytest.mark.packaging
+
 CUDA_TORCH = "torch==2.14.1"
 
 # Imports the package, holds it against the reference, and prints what it is and the bits that it computes.

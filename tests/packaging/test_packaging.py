@@ -8,12 +8,14 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from tests.packaging import environments
 import pytest
 import torch
-from tests.packaging.environments import Outcome, Python, Unavailable
 
 import sdfido
+from tests.packaging import environments
+from tests.packaging.environments import Outcome, Python, Unavailable
+
+pytestmark = pytest.mark.packaging
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILDS = ("csrc", "sdfido", "LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py")

@@ -1,0 +1,3 @@
+"""The version of the package; pyproject.toml, build_info and the documentation read it here."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,78 @@
+"""The examples run, and print and draw what they say."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import sdfido
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+
+
+def run(name: str, *arguments: str, cwd: Path) -> str:
+    """What an example prints."""
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.mark.slow
+def test_a_photo_is_explained(tmp_path: Path) -> None:
+    printed = run("explain_photo.py", "--target", "Egyptian cat", "--steps", "3", cwd=tmp_path)
+    assert "“Egyptian cat”" in printed
+    assert "prob_ssr_binary" in printed
+    assert sdfido.Explanation.load(tmp_path / "out/explanation.npz").targets.tolist() == [285]
+    assert (tmp_path / "out/overview.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_a_network_of_ones_own_is_explained(tmp_path: Path) -> None:
+    printed = run("own_model.py", "--steps", "60", cwd=tmp_path)
+    overlaps = {
+        line.split()[0]: float(line.split()[5].rstrip(",")) for line in printed.splitlines() if "overlap" in line
+    }
+    assert set(overlaps) == {"ssr", "sdr", "joint"}
+    assert min(overlaps.values()) > 0.35  # a shape fills about a tenth of its picture
+    assert (tmp_path / "out/own_model.png").exists()
+
+
+@pytest.mark.slow
+def test_a_folder_is_explained_and_resumed(tmp_path: Path) -> None:
+    printed = run("explain_folder.py", "--steps", "3", cwd=tmp_path)
+    assert "2 explained, 0 finished before, 0 failed" in printed
+    assert "cat.png" in printed.splitlines()[-3]
+    assert (tmp_path / "out/folder/results/mirrored/overview.png").exists()
+    assert "0 explained, 2 finished before, 0 failed" in run("explain_folder.py", "--steps", "3", cwd=tmp_path)
+
+
+@pytest.mark.slow
+def test_maps_are_compared(tmp_path: Path) -> None:
+    printed = run("compare_maps.py", "--steps", "3", cwd=tmp_path)
+    for measure in ("insertion", "deletion", "sufficiency", "necessity", "total_variation", "components"):
+        assert measure in printed
+    assert (tmp_path / "out/curves.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_a_loop_of_ones_own_learns_a_mask(tmp_path: Path) -> None:
+    printed = run("training_loop.py", "--steps", "10", cwd=tmp_path)
+    assert "step 10: loss" in printed
+    assert "“tiger cat”: 39% for the photo" in printed
+
+
+def test_masks_from_cpp_have_the_bits_of_the_operator(tmp_path: Path) -> None:
+    flags = ["-std=c++17", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", f"-I{sdfido.get_include()}"]
+    compiler = os.environ.get("CXX") or "c++"
+    subprocess.run([compiler, *flags, str(EXAMPLES / "mask.cpp"), "-o", "mask"], cwd=tmp_path, check=True)
+    printed = subprocess.run([tmp_path / "mask"], capture_output=True, text=True, check=True).stdout
+    masks = sdfido.sample_masks(torch.full((1, 1, 1, 3), 0.5), sdfido.make_rng(0), num_samples=4, temperature=0.2)
+    expected = "".join("".join(f"{float(value):.4f} " for value in row) + "\n" for row in masks[0, 0, :, 0].T)
+    assert printed == expected
+    assert printed.replace(" \n", "\n") in (ROOT / "docs/guides/cpp.md").read_text()
