@@ -75,16 +75,16 @@ def window_cells() -> int:
 
 
 def source() -> str:
-    """A file that needs every kernel."""
-    plans = {"forward": "CompositePlan<CompositeForward>", "backward": "CompositePlan<CompositeBackward>"}
-    lines = ['#include "cuda/select.h"', "namespace sdfido::cuda {"]
-    for stored, resolution, way in itertools.product(STORED.values(), ("full", "low"), plans):
-        for image in ("",) if way == "forward" else (", false", ", true"):
-            kernel = f"{way}_{resolution}_kernel<{'double' if stored == 'double' else 'float'}, {stored}{image}>"
-            lines.append(f"template __global__ void {kernel}(const __grid_constant__ {plans[way]});")
+    """A file that needs every kernel of sample_composites and sample_masks."""
+    lines = ['#include "cuda/select.h"', '#include "cuda/masks_kernel.cuh"', "namespace sdfido::cuda {"]
+    for stored, resolution, way in itertools.product(STORED.values(), ("full", "low"), ("Forward", "Backward")):
+        for image in ("",) if way == "Forward" else (", false", ", true"):
+            types = f"Composites{way}, {'double' if stored == 'double' else 'float'}, {stored}{image}"
+            plan = f"const __grid_constant__ CompositesPlan<Composites{way}>"
+            lines.append(f"template __global__ void {way.lower()}_{resolution}_kernel<{types}>({plan});")
     for t, way in itertools.product(("float", "double"), ("Forward", "Backward")):
         name, arguments = way.lower(), ", const Exponent" if way == "Forward" else ""
-        lines.append(f"template __global__ void masks_{name}_kernel<{t}>(const __grid_constant__ Mask{way}Plan);")
+        lines.append(f"template __global__ void masks_{name}_kernel<{t}>(const __grid_constant__ Masks{way}Plan);")
         lines.append(f"template __global__ void concrete_{name}_kernel<{t}>(const Concrete{way}{arguments});")
     return "\n".join([*lines, "}"])
 
