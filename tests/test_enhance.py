@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from sdfido.enhancement import enhance
+from sdfido.enhance import enhance
 from torch import nn
 
 import sdfido
