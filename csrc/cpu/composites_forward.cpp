@@ -1,12 +1,11 @@
-// The fused forward pass: masks sampled or given, upsampled, blended and, where sampled, penalised in one walk over the
-// pixels.
+// The fused forward pass: one walk samples masks, or takes those given, upsamples, blends and penalises them.
 #include "composites_pass.h"
 
 namespace sdfido::cpu {
 namespace {
 
-// More than a core's own caches hold: then it does not pay to read lines before they are overwritten.
-// Found on an AMD EPYC with 2 cores, 1 MiB of L2 each.
+// More than a core's own caches hold: then it does not pay to read lines before they are overwritten. Found on two
+// cores of an AMD EPYC with 1 MiB of L2 each.
 constexpr int64_t kStreamedBytes = int64_t{4} << 20;
 
 template <typename Problem, typename T>

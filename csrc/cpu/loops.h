@@ -1,5 +1,4 @@
-// The vectorised inner loops of the CPU backend: one source (loops.inl), built once for each instruction-set
-// level.
+// The vectorised inner loops of the CPU backend: one source (loops.inl), built once for each instruction-set level.
 #pragma once
 #include "../math/concrete.h"
 #include "../math/philox.h"
@@ -17,12 +16,12 @@ struct LoopChoice {
 
 inline constexpr int64_t kWordsAlign = 16;
 
-// Loops over n cells or pixels. Local buffers of C channels hold [C, n], or [n, C] if composites are
-// channels-last; `offset` and `channel_stride` count elements of the tensor's own format.
+// Loops over n cells or pixels. Local buffers of C channels hold [C, n], or [n, C] if composites are channels-last;
+// `offset` and `channel_stride` count elements of the tensor's own format.
 template <typename T>
 struct Loops {
-  // words[q * stride + i] = word q of the counter (first_cell + i, stream, block, step); whole vectors are
-  // written, so stride is a multiple of kWordsAlign, and n at most stride.
+  // words[q * stride + i] = word q of the counter (first_cell + i, stream, block, step); whole vectors are written, so
+  // stride is a multiple of kWordsAlign, and n at most stride.
   void (*words)(uint32_t first_cell, uint32_t stream, uint32_t block, uint32_t step, PhiloxKey key, int64_t n,
                 uint32_t* words, int64_t stride);
   void (*prepare)(const T* logits, T* prepared, int64_t n);
@@ -57,8 +56,7 @@ struct Loops {
   void (*rates)(const T* logits, T* rates, int64_t n);
   // sums = (sum of rates, sum of |differences| to the right and, unless null, to the row below)
   void (*penalties)(const T* rates, const T* below, double* sums, int64_t n);
-  // grad += rate(1-rate) * (sparsity + smoothness * slopes towards the four neighbours; rows above, below may
-  // be null)
+  // grad += rate(1-rate) * (sparsity + smoothness * slopes towards the four neighbours; rows above, below may be null)
   void (*add_penalty_gradient)(const T* above, const T* rates, const T* below, T sparsity, T smoothness, T* grad,
                                int64_t n);
 

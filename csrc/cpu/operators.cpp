@@ -16,8 +16,7 @@
 namespace sdfido::cpu {
 namespace {
 
-// Below so many values, starting a thread costs more than it saves. Found on a virtual machine with two cores of an AMD
-// EPYC (AVX-512), where a thread costs some 10 us, like the other sizes of this backend.
+// Below so many values, starting a thread costs more than it saves. Found on two cores of an AMD EPYC (AVX-512).
 constexpr int64_t kValuesPerThread = 1 << 14;
 
 struct AlignedDelete {

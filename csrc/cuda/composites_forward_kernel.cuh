@@ -51,8 +51,7 @@ struct BlockSums {
   static constexpr int kWarps = kThreads / 32;
   double warps[2][kWarps];
 
-  // All threads; when it returns, none of them reads the tile any more. The sums of one mask go to the
-  // block's place.
+  // All threads; when it returns, none of them reads the tile any more. The sums of one mask go to the block's place.
   template <typename T>
   __device__ __forceinline__ void add(const CompositesPlan<CompositesForward>& plan, const Place& place, int mask,
                                       const LogitsTile<T>& tile, int first_row, int first_column) {

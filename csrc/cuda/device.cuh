@@ -139,9 +139,8 @@ __device__ __forceinline__ void store_output(void* out, Format, int64_t offset, 
 // From the first element of given masks to that of one sample.
 // ---- Registers
 
-// Makes a value one that the compiler knows nothing about, at this point of the program. Left alone, it
-// computes ahead of all loops what it can (all addresses, all round keys) and keeps it, and registers limit
-// the number of threads.
+// Makes a value one that the compiler knows nothing about, at this point of the program. Left alone, it computes ahead
+// of all loops what it can (all addresses, all round keys) and keeps it, and registers limit the number of threads.
 __device__ __forceinline__ void opaque(uint32_t& value) { asm volatile("" : "+r"(value)); }
 
 // threadIdx.x; what is computed from it stays within the part of the kernel that asks.
@@ -211,8 +210,7 @@ struct RandomState {
     first_stream = stream_word(number, s.masks, 0);  // mutant: streams
   }
 
-  // The four words of a mask's cell from which the samples of a block come: four, or eight where two share
-  // one.
+  // The four words of a mask's cell from which the samples of a block come: four, or eight where two share one.
   __device__ __forceinline__ void words(uint32_t mask, uint32_t cell, uint32_t block, uint32_t (&out)[4]) const {
     PhiloxKey now = key;
     opaque(now.low), opaque(now.high);
@@ -223,8 +221,7 @@ struct RandomState {
   }
 };
 
-// From a block's four words to those of samples first, first + 1, ...: complements where samples come in
-// pairs.
+// From a block's four words to those of samples first, first + 1, ...: complements where samples come in pairs.
 template <int kDraws>
 __device__ __forceinline__ void select_words(uint32_t (&words)[4], int first, bool pairs) {
   if (pairs && first & 4) words[0] = words[2], words[1] = words[3];  // mutant: second-half
@@ -258,8 +255,7 @@ __device__ __forceinline__ double warp_sum(double value) {
   return value;
 }
 
-// True in all threads of the block that is the last of `blocks` to come here; it sees what the others wrote
-// before.
+// True in all threads of the block that is the last of `blocks` to come here; it sees what the others wrote before.
 __device__ __forceinline__ bool last_block(uint32_t* ticket, uint32_t blocks) {
   __shared__ bool last;
   __threadfence();

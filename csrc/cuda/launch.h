@@ -38,8 +38,8 @@ class Stream {
   cudaStream_t stream_;
 };
 
-// From torch's allocator, which gives it to nobody else before the stream is done with it: `bytes` of
-// uninitialised memory, and after them one ticket of zero for each image.
+// From torch's allocator, which gives it to nobody else before the stream is done with it: `bytes` of uninitialised
+// memory, and after them one ticket of zero for each image.
 class Workspace {
  public:
   Workspace(const Tensor& like, cudaStream_t stream, int64_t bytes, int64_t images) : tickets_at_((bytes + 7) / 8 * 8) {

@@ -13,15 +13,15 @@ struct Nothing {};
 template <typename Problem, typename Needed>
 using IfSampled = std::conditional_t<Problem::kSampled, Needed, Nothing>;
 
-// Sampled masks of kDraws samples, four or one, for a block's cells, in shared memory. Thread i computes cells i,
-// i + kThreads, ... alone.
+// Sampled masks of kDraws samples, four or one, for a block's cells, in shared memory. Thread i computes cells
+// i, i + kThreads, ... alone.
 template <typename T, int kCells, int kDraws>
 struct MaskWindow {
   alignas(16) T masks[kDraws][kCells];
   T prepared[kCells];
 
-  // All threads: calls visit(sample, its mask of all cells) for all samples of one mask; cell i has the number number(i)
-  // in its mask.
+  // All threads: calls visit(sample, its mask of all cells) for all samples of one mask; cell i has the number
+  // number(i) in its mask.
   template <typename Problem, typename Number, typename Visit>
   __device__ __forceinline__ void for_each_sample(const CompositesPlan<Problem>& plan, const RandomState& random,
                                                   int count, int mask, Number number, Visit visit) {

@@ -1,5 +1,4 @@
-// How a problem is cut into blocks and which accesses may be 128 bits wide: decided on the host, read by the
-// kernels.
+// How a problem is cut into blocks and which accesses may be 128 bits wide: decided on the host, read by the kernels.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -15,16 +14,18 @@ inline constexpr int kVector = 4;
 inline constexpr int kTileWidth = 64, kTileHeight = 8;
 inline constexpr int kThreadColumns = kTileWidth / kVector;
 inline constexpr int kThreads = kThreadColumns * kTileHeight;
-// A multiprocessor takes at least so many blocks, which gives each thread 64 registers and, on sm_80 and
-// sm_90, half of all threads a place. float64 is for checks only. From sm_100 on, the compiler needs some
-// more registers where gradients of image and infill are summed up, too.
-template <typename T, bool kImage = false>
-inline constexpr int kBlocks = sizeof(T) == 8 ? 1 :
+// A multiprocessor takes at least so many blocks, which gives each thread 64 registers and, on sm_80 and sm_90, half of
+// all threads a place. float64 is for checks only. From sm_100 on, the compiler needs some more registers where
+// gradients of image and infill are summed up, too.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
-                               kImage ? 6
-                                      :
+inline constexpr int kImageBlocks = 6;
+#else
+inline constexpr int kImageBlocks = 8;
 #endif
-                                      8;
+template <typename T, bool kImage = false>
+inline constexpr int kBlocks = sizeof(T) == 8 ? 1
+                               : kImage       ? kImageBlocks
+                                              : 8;
 // Channels are computed three at a time, each group from masks sampled anew.
 inline constexpr int kChannels = 3;
 // With at most as many cells as pixels, a tile of pixels reads at most this many cells.
@@ -61,8 +62,8 @@ struct Exponent {
   explicit Exponent(double temperature) : inverse_temperature(1.0 / temperature), power(power_of(temperature)) {}
 };
 
-// At least as many cells of an axis as a tile reads: a tile's positions lie (tile - 1) * cells / pixels apart, each pixel
-// reads two cells, and positions are rounded.
+// At least as many cells of an axis as a tile reads: a tile's positions lie (tile - 1) * cells / pixels apart, each
+// pixel reads two cells, and positions are rounded.
 inline int64_t window_limit(int64_t cells, int64_t pixels, int64_t tile) {
   const int64_t limit = (tile - 1) * cells / pixels + 4;
   return limit < cells ? limit : cells;

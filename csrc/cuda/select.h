@@ -1,5 +1,4 @@
-// Which instance of a kernel a plan needs: visit(kernel) is called with it. Serves the launches and the
-// emulator alike.
+// Which instance of a kernel a plan needs: visit(kernel) is called with it. Serves the launches and the emulator alike.
 #pragma once
 #include "composites_backward_kernel.cuh"
 #include "composites_forward_kernel.cuh"

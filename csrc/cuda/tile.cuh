@@ -40,8 +40,8 @@ struct alignas(16) ThreadValues {
   }
 };
 
-// Infill, and image - infill, of the thread's pixels in channels [first, first + count). Both may be the same
-// memory where only the difference is wanted.
+// Infill, and image - infill, of the thread's pixels in channels [first, first + count). Both may be the same memory
+// where only the difference is wanted.
 template <typename Problem, typename T>
 __device__ __forceinline__ void load_images(const CompositesPlan<Problem>& plan, const Place& place, int first,
                                             int count, ThreadValues<T>& infill, ThreadValues<T>& difference) {
@@ -166,8 +166,7 @@ struct Stencil {
   AxisStencil<T, kTileHeight> rows;
   AxisStencil<T, kTileWidth> columns;
 
-  // All threads. When it returns, they may read the window; the caller synchronises before they read the
-  // weights.
+  // All threads. When it returns, they may read the window; the caller synchronises before they read the weights.
   __device__ __forceinline__ void fill(const Shape& s, const Place& place) {
     if (threadIdx.x == 0) window.find<T>(s, place.first_row, place.first_column);
     __syncthreads();  // before others read the window

@@ -21,8 +21,7 @@ SDFIDO_INLINE T infinity() {
   return static_cast<T>(HUGE_VALF);
 }
 
-// (1-u)/u = b/a for u = (word / 256 + 1/2) / 2^24: never 0 or infinite; the complement of the word swaps a
-// and b.
+// (1-u)/u = b/a for u = (word / 256 + 1/2) / 2^24: never 0 or infinite; the complement of the word swaps a and b.
 template <typename T>
 SDFIDO_INLINE T odds_of_word(uint32_t word) {
   const auto number = static_cast<int32_t>(word >> 8);
@@ -138,8 +137,8 @@ SDFIDO_INLINE float at_least(float x, float bound) {
 }
 SDFIDO_INLINE double at_least(double x, float) { return x; }
 
-// Below this a factor counts for nothing: its power is at most 2^-25, which 1 + ratio absorbs. It keeps all
-// factors of the power out of float32's denormal numbers, which are slow.
+// Below this a factor counts for nothing: its power is at most 2^-25, which 1 + ratio absorbs. It keeps all factors of
+// the power out of float32's denormal numbers, which are slow.
 SDFIDO_INLINE constexpr float smallest_factor(int power) {
   return power >= 9 ? 0x1p-3f : power >= 5 ? 0x1p-5f : power >= 3 ? 0x1p-9f : 0x1p-25f;
 }

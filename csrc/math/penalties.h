@@ -23,8 +23,7 @@ SDFIDO_INLINE T rate_slope(T rate) {
   return rate * (T(1) - rate);
 }
 
-// Gradient of both penalties at a logit, given the rates of the cell and its neighbours (the cell's own,
-// where there is none).
+// Gradient of both penalties at a logit, given the rates of the cell and its neighbours (where there is none, its own).
 template <typename T>
 SDFIDO_INLINE T penalty_gradient(T here, T left, T right, T up, T down, T sparsity, T smoothness) {
   const int32_t slopes = variation_slope(here, left) + variation_slope(here, right) + variation_slope(here, up) +

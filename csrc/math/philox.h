@@ -1,7 +1,8 @@
 // Philox4x32-10, a counter-based random function (Salmon et al., "Parallel random numbers", SC 2011).
 //
-// A round takes (c0, c1, c2, c3) to (hi(B*c2) ^ c1 ^ key.low,  lo(B*c2),  hi(A*c0) ^ c3 ^ key.high,
-// lo(A*c0)).
+// A round takes (c0, c1, c2, c3), with A = 0xD2511F53 and B = 0xCD9E8D57, to
+//
+//   (hi(B*c2) ^ c1 ^ key.low,  lo(B*c2),  hi(A*c0) ^ c3 ^ key.high,  lo(A*c0))
 #pragma once
 #include "host_device.h"
 
@@ -23,8 +24,8 @@ struct ScalarLanes {
   SDFIDO_INLINE uint64_t high_xor(uint64_t product, uint64_t b, uint32_t c) const { return (product >> 32) ^ b ^ c; }
 };
 
-// Replaces a counter by its four random words. Only the low 32 bits of each Lane count, on the way in and
-// out; it may be a vector of 64-bit values, given its arithmetic.
+// Replaces a counter by its four random words. Only the low 32 bits of each Lane count, on the way in and out; it may
+// be a vector of 64-bit values, given its arithmetic.
 template <typename Lane, typename Lanes>
 SDFIDO_INLINE void philox4x32_10(Lane& c0, Lane& c1, Lane& c2, Lane& c3, PhiloxKey key, Lanes lanes) {
 #if defined(__CUDACC__)

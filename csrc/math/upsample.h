@@ -1,8 +1,9 @@
 // Bilinear upsampling with half-pixel centres (align_corners=False) along one axis.
 //
-//   position = max(0, (i + 1/2) * cells / pixels - 1/2),   first = floor(position),   weight = position -
-//   first value(i) = v[first] + weight * (v[first + 1] - v[first]);   beyond the last cell: v[first], weight
-//   0
+//   position = max(0, (i + 1/2) * cells / pixels - 1/2)
+//   first    = floor(position)
+//   weight   = position - first
+//   value(i) = v[first] + weight * (v[first + 1] - v[first]);   beyond the last cell: v[first], weight 0
 //
 // Columns go first, then rows. The transpose gathers for each cell from the pixels that read it.
 #pragma once

@@ -7,8 +7,7 @@
 
 namespace simt {
 
-// A parameter that takes contiguous arrays of T only: converting another one would copy it, and results with
-// it.
+// A parameter that takes contiguous arrays of T only: converting another one would copy it, and results with it.
 template <typename T>
 struct Array : pybind11::array_t<T, pybind11::array::c_style> {
   using pybind11::array_t<T, pybind11::array::c_style>::array_t;

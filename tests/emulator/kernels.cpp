@@ -1,5 +1,5 @@
-// Runs the kernels of csrc/cuda on NumPy arrays: float32, float64, float16, and uint16 for bfloat16. Accesses
-// outside the arrays and the workspace are errors.
+// Runs the kernels of csrc/cuda on NumPy arrays: float32, float64, float16, and uint16 for bfloat16. Accesses outside
+// the arrays and the workspace are errors.
 #include <optional>
 
 #include "bindings.h"

@@ -1,5 +1,5 @@
-// Small kernels that test the emulator itself: right ones, then one for each fault that it must find. The
-// lines that its messages must name end in "fault:" and the kernel's name.
+// Small kernels that test the emulator itself: right ones, then one for each fault that it must find. The lines that
+// its messages must name end in "fault:" and the kernel's name.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -83,8 +83,7 @@ __global__ void shuffles(int amount, int width, int* out) {
   out[96 + lane] = __shfl_xor_sync(kAllLanes, lane, amount, width);
 }
 
-// out[kind][thread] of votes on whether in[thread] is not 0, within lanes of equal parity and within the
-// block.
+// out[kind][thread] of votes on whether in[thread] is not 0, within lanes of equal parity and within the block.
 __global__ void votes(const int* in, unsigned* out) {
   const unsigned i = threadIdx.x, n = blockDim.x;
   const unsigned parity = i % 2 == 0 ? 0x55555555u : 0xAAAAAAAAu;

@@ -1,9 +1,8 @@
 // CUDA's kernel language as C++20. Found in place of the toolkit's header, it runs kernels on the CPU.
 //
-// Here is what a kernel needs to compile, under CUDA's names; simt/ holds how it runs. Where CUDA leaves a
-// case undefined, or to newer devices, it is an error here. Functions that a GPU rounds in its own way
-// (__fdividef,
-// __expf, rsqrtf ...) and dynamic shared memory are absent.
+// Here is what a kernel needs to compile, under CUDA's names; simt/ holds how it runs. Where CUDA leaves a case
+// undefined, or to newer devices, it is an error here. Functions that a GPU rounds in its own way (__fdividef, __expf,
+// rsqrtf ...) and dynamic shared memory are absent.
 #pragma once
 #include <bit>
 #include <cmath>

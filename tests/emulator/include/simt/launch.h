@@ -8,9 +8,9 @@
 
 namespace simt {
 
-// __shared__ variables are thread-local ones. Static ones could not be found, as g++ ignores section
-// attributes in templates; but all thread-local variables of a library are one range of memory, of which each
-// operating-system thread has a copy. A launch has a thread, and with it a copy, to itself.
+// __shared__ variables are thread-local ones. Static ones could not be found, as g++ ignores section attributes in
+// templates; but all thread-local variables of a library are one range of memory, of which each operating-system thread
+// has a copy. A launch has a thread, and with it a copy, to itself.
 inline void find_shared_memory() {
   static thread_local volatile std::byte marker;
   marker = std::byte{1};  // the range is there after a first use

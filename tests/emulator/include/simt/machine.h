@@ -106,8 +106,8 @@ template <typename... Parts>
 
 // --- Order of threads and blocks
 
-// 0 is ascending, 1 descending, any other number seeds random orders. Without one, the environment variable
-// SIMT_ORDER counts.
+// 0 is ascending, 1 descending, any other number seeds random orders. Without one, the environment variable SIMT_ORDER
+// counts.
 inline void set_order(std::optional<uint64_t> order) { machine.requested_order = order; }
 
 inline uint64_t requested_order() {

@@ -1,5 +1,4 @@
-// Global memory as CUDA's load and store functions see it, and no plain dereference: counts and checks
-// accesses.
+// Global memory as CUDA's load and store functions see it, and no plain dereference: counts and checks accesses.
 #pragma once
 #include <bit>
 #include <concepts>

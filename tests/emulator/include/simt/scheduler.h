@@ -1,5 +1,5 @@
-// Runs a block: its threads are fibers that meet at barriers and in warp functions. A meeting that would be
-// undefined on a GPU ends the launch with an Error that names the line.
+// Runs a block: its threads are fibers that meet at barriers and in warp functions. A meeting that would be undefined
+// on a GPU ends the launch with an Error that names the line.
 #pragma once
 #include <algorithm>
 #include <bit>
