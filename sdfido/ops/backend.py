@@ -148,10 +148,20 @@ def register(
     """
     if _native_error is not None:
         return _unavailable
+
+    def gradients(ctx: Any, *grads: Any) -> Any:
+        found = backward(ctx, *grads)
+        if not torch.is_grad_enabled():
+            return found
+        # A derivative of the gradient may follow. `NAME_backward` has no autograd of its own, whose Python would
+        # take longer than the kernels on small masks.
+        origins = [t for t in (*grads, *ctx.saved_tensors) if isinstance(t, Tensor) and t.requires_grad]
+        every = found if isinstance(found, tuple) else (found,)
+        return tuple(_Once.apply(t, *origins) if isinstance(t, Tensor) else t for t in every)  # type: ignore[no-untyped-call]
+
     torch.library.register_fake(f"sdfido::{name}", fake)
     torch.library.register_fake(f"sdfido::{name}_backward", backward_fake)
-    torch.library.register_autograd(f"sdfido::{name}", backward, setup_context=setup)
-    torch.library.register_autograd(f"sdfido::{name}_backward", _refuse_second_order)
+    torch.library.register_autograd(f"sdfido::{name}", gradients, setup_context=setup)
     operator: Callable[..., Any] = getattr(torch.ops.sdfido, name).default
 
     class Differentiable(torch.autograd.Function):
@@ -163,7 +173,7 @@ def register(
 
         @staticmethod
         def backward(ctx: Any, *grads: Any) -> Any:
-            return backward(ctx, *grads)
+            return gradients(ctx, *grads)
 
     def call(*arguments: Any) -> Any:
         wanted = torch.is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in arguments[:3])
@@ -178,8 +188,18 @@ def _unavailable(*arguments: Any) -> NoReturn:
     raise RuntimeError(f"the compiled operators are not available: {_native_error}")
 
 
-def _refuse_second_order(ctx: Any, *grads: Any) -> NoReturn:
-    raise RuntimeError("the gradient of sdfido's compiled operators cannot be differentiated; use backend 'reference'")
+class _Once(torch.autograd.Function):
+    """A gradient that depends on other tensors, in a way that cannot be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, *origins: Tensor) -> Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> NoReturn:
+        raise RuntimeError(
+            "the gradient of sdfido's compiled operators cannot be differentiated; use backend 'reference'"
+        )
 
 
 if _native_error is None:
