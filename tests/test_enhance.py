@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from sdfido.enhance import enhance
 from torch import nn
 
 import sdfido
+from sdfido.enhance import enhance
 from tests.support import DEVICES
 
 PLAIN = {"smoothing": 0, "padding": 0, "min_size": 1, "square": False, "blend": "original"}
