@@ -72,6 +72,13 @@ class Execution:
             ]
             return torch.cat(parts) if parts else images.new_zeros(0)
 
+    def resolve(self, score: Score, images: Tensor, targets: Any, *, chunk: int) -> Tensor:
+        """The targets [N, ...] that a user means; the model's own answers, ``chunk`` images at a time, for None."""
+        if targets is None and len(images):
+            return self.map(score.resolve, images, chunk=chunk)
+        with torch.no_grad():
+            return score.resolve(self.prepare(images).clone(), targets)
+
     def describe(self) -> dict[str, Any]:
         """The fields as plain values, for records."""
         return vars(self) | {"dtype": str(self.dtype).removeprefix("torch.")}

@@ -101,10 +101,7 @@ class Probe:
             chosen = check_streams(streams, len(self.images), self.images.device).tolist()
             self.infill = infills.apply(filling, self.images.clone(), chosen)
             chunk = self._at_once(1)[1]
-            if targets is None and len(self.images):
-                self.targets = self._execution.map(self.score.resolve, self.images, chunk=chunk)
-            else:
-                self.targets = self.score.resolve(self._execution.prepare(self.images), targets)
+            self.targets = self._execution.resolve(self.score, self.images, targets, chunk=chunk)
             #: confidence of the targets for the images [N]
             self.confidence = self._execution.map(self.score.confidence, self.images, self.targets, chunk=chunk)
 

@@ -184,11 +184,7 @@ class Explainer(ABC):
             composites = self.composites_per_image()
             execution = self.execution.resolved(self.score, images, composites)
             chunk = execution.images_at_once(composites)
-            if targets is None and len(images):
-                chosen = execution.map(self.score.resolve, images, chunk=chunk)
-            else:
-                with torch.no_grad():
-                    chosen = self.score.resolve(execution.prepare(images), targets)
+            chosen = execution.resolve(self.score, images, targets, chunk=chunk)
             confidence = execution.map(self.score.confidence, images, chosen, chunk=chunk)
             yield Scene(self.score, execution, composites, images, infill, chosen, stream_tensor, confidence)
 

@@ -459,6 +459,16 @@ def test_models_that_work_in_place(hidden):
         _same(changed, sdfido.FIDO(lambda x: net.eval()(x * 0.5), **QUICK).explain(images))
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+def test_models_that_work_in_place_leave_the_images_as_they_are_when_targets_are_given(hidden):
+    """The model is asked for its classes before the first step: that must not change what is explained."""
+    images, model = _images(), InPlace(hidden)
+    predicted = sdfido.FIDO(model, channels_last=False, **QUICK).explain(images)
+    _same(sdfido.FIDO(model, channels_last=False, **QUICK).explain(images, predicted.targets), predicted)
+    curves = [sdfido.evaluate.deletion(model, images, predicted.joint, t).values for t in (None, predicted.targets)]
+    assert torch.equal(*curves)
+
+
 def test_infills_that_work_in_place():
     images = _images()
     before = images.clone()
