@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from . import infills
-from .checks import check_images, check_number, check_streams
+from .checks import check_flag, check_images, check_number, check_streams
 from .execution import Execution
 from .explanation import Explanation
 from .normalization import Normalization
@@ -210,15 +210,13 @@ def _check_settings(
     if blend not in ("infill", "original"):
         raise ValueError(f"blend must be 'infill' or 'original', got {blend!r}")
     for name, value in (("threshold", threshold), ("weight", weight)):
-        if check_number(name, value, float, 0) > 1:
-            raise ValueError(f"{name} must be in 0..1, got {value}")
+        check_number(name, value, float, 0, 1)
     if 0 < check_number("smoothing", smoothing, float, 0) < 0.1:
         raise ValueError(f"smoothing must be 0, or at least 0.1 pixels, got {smoothing}")
     check_number("padding", padding, int, 0)
     check_number("min_size", min_size, int, 1)
     check_number("max_batch", max_batch, int, 1)
-    if not isinstance(square, bool):
-        raise TypeError(f"square must be True or False, got {square!r}")
+    check_flag("square", square)
 
 
 def _check_size(size: Any, default: tuple[int, int]) -> tuple[int, int]:

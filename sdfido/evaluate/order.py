@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import numbers
 from collections.abc import Sequence
 
 import torch
@@ -56,11 +55,8 @@ def count_pixels(fraction: float, pixels: int) -> int:
 
 
 def check_fraction(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a part of the image, 0..1, got {value!r}")
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must be a part of the image, 0..1, got {value}")
-    return float(value)
+    fraction: float = check_number(name, value, float, 0, 1, meaning="a part of the image, 0..1")
+    return fraction
 
 
 def check_fractions(name: str, fractions: int | Sequence[float]) -> list[float]:
