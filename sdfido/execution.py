@@ -19,7 +19,7 @@ _ELSEWHERE = 64  # composites at once on a GPU: fills it with classifiers of pho
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How a model is run. It changes how fast a result is computed; only ``dtype`` changes what is computed.
+    """How a model is run. It changes how fast a result is computed; only ``dtype`` changes more of it than rounding.
 
     Raises:
         TypeError, ValueError: a field has a wrong type or value; the message says which.
@@ -28,11 +28,15 @@ class Execution:
     max_batch: int | None = None  #: images at once, but one image's composites at least; None: those on CPUs, else 64
     channels_last: bool | None = None  #: memory format of the images; None: channels-last for models with convolutions
     dtype: torch.dtype = torch.float32  #: of the images; below float32 classifiers run under autocast
+    #: whether explainers ask a copy of the model whose batch normalisation is folded into the layers before it, where
+    #: that changes nothing but rounding; in results: whether they did
+    fold_batch_norm: bool = True
 
     def __post_init__(self) -> None:
         if self.max_batch is not None:
             object.__setattr__(self, "max_batch", check_number("max_batch", self.max_batch, int, 1))
         check_flag("channels_last", self.channels_last, optional=True)
+        check_flag("fold_batch_norm", self.fold_batch_norm)
         if self.dtype not in (torch.float32, torch.bfloat16):
             # float16 is left out: without scaling, the gradients of the composites vanish in it.
             raise ValueError(f"dtype must be torch.float32 or torch.bfloat16, got {self.dtype}")

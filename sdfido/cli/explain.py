@@ -127,6 +127,13 @@ def explain(
         bool | None,
         typer.Option("--channels-last/--channels-first", help="Memory format of images; if not given, the faster one."),
     ] = Execution.channels_last,
+    fold_batch_norm: Annotated[
+        bool,
+        typer.Option(
+            "--fold/--no-fold",
+            help="Whether to fold batch normalisation into the layers before it: faster, the same but for rounding.",
+        ),
+    ] = Execution.fold_batch_norm,
     bfloat16: Annotated[
         bool | None,
         typer.Option("--bfloat16/--float32", help=f"What the classifier computes in; if not given, {_DTYPE}."),
@@ -137,6 +144,7 @@ def explain(
     """The command `sdfido explain`."""
     settings: dict[str, Any] = {"steps": steps, "num_samples": samples, "mask_size": mask_size, "seed": seed}
     settings |= {"max_batch": max_batch, "channels_last": channels_last, "dtype": _DTYPES[bfloat16]}
+    settings |= {"fold_batch_norm": fold_batch_norm}
     find_own_modules()
     teller = _Teller()
     with interruptible(teller.state):

@@ -163,6 +163,7 @@ class Masks(MaskLearner):
             tolerance=0,  # all iterations, always
             max_batch=config.batch_size,
             channels_last=False,
+            fold_batch_norm=False,
         )
         self.fido, self.image, self.config, self.metrics = fido, X, config, metrics
 

@@ -15,6 +15,7 @@ from .. import _deprecated, infills, ops
 from ..checks import check_images, check_streams
 from ..execution import Execution
 from ..explanation import Explanation, MapInfo
+from ..folding import folded_score
 from ..normalization import Normalization
 from ..scores import Model, Score, as_score, eval_mode
 
@@ -43,7 +44,7 @@ OnImage = Callable[[int, Explanation], object]
 class Scene:
     """Images under explanation and what belongs to each. ``scene[index]`` is the same of some of the images."""
 
-    score: Score
+    score: Score  #: the explainer's, or the same of a copy of its model
     execution: Execution  #: with nothing left open
     composites: int  #: composites of each image that a step scores
     images: Tensor  #: [N, C, H, W], float32
@@ -183,10 +184,14 @@ class Explainer(ABC):
                 infill = infills.apply(self.infill, images.clone(), stream_tensor.tolist()).detach()
             composites = self.composites_per_image()
             execution = self.execution.resolved(self.score, images, composites)
+            score = self.score
+            if execution.fold_batch_norm:
+                score = folded_score(score, replace(execution, dtype=torch.float32).prepare(images[:1]))
+                execution = replace(execution, fold_batch_norm=score is not self.score)
             chunk = execution.images_at_once(composites)
-            chosen = execution.resolve(self.score, images, targets, chunk=chunk)
-            confidence = execution.map(self.score.confidence, images, chosen, chunk=chunk)
-            yield Scene(self.score, execution, composites, images, infill, chosen, stream_tensor, confidence)
+            chosen = execution.resolve(score, images, targets, chunk=chunk)
+            confidence = execution.map(score.confidence, images, chosen, chunk=chunk)
+            yield Scene(score, execution, composites, images, infill, chosen, stream_tensor, confidence)
 
     def check_size(self, height: int, width: int) -> None:  # noqa: B027 (a method may have no such settings)
         """Raise ValueError where the settings do not fit images of this size."""

@@ -86,10 +86,11 @@ def test_infills(folder: Path, spec: str) -> None:
 
 
 def test_layout_and_precision(folder: Path) -> None:
-    result = explain("red.png", "--channels-last", "--bfloat16", "--max-batch", "3")
+    result = explain("red.png", "--channels-last", "--bfloat16", "--max-batch", "3", "--no-fold")
     assert result.exit_code == 0, result.output
     settings = summary_of(folder / "out")["settings"]
     assert (settings["channels_last"], settings["dtype"], settings["max_batch"]) == (True, "bfloat16", 3)
+    assert settings["fold_batch_norm"] is False
 
 
 def test_several_photos_get_a_folder_each(folder: Path) -> None:

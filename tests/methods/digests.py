@@ -31,22 +31,23 @@ def images(n: int, size: int = 24) -> torch.Tensor:
     return noise * torch.linspace(0.05, 2.0, n)[:, None, None, None]
 
 
-CONVERGING = {"steps": 80, "mask_size": 6, "num_samples": 2, "warmup": 5 / 80, "tolerance": 0.02}
+AS_IT_IS = {"fold_batch_norm": False}  # the digests are of the layers as they are
+CONVERGING = AS_IT_IS | {"steps": 80, "mask_size": 6, "num_samples": 2, "warmup": 5 / 80, "tolerance": 0.02}
 CONVERGING |= {"sparsity_weight": 1.0, "smoothness_weight": 0.1}
-QUICK = {"steps": 12, "mask_size": 6}
+QUICK = AS_IT_IS | {"steps": 12, "mask_size": 6}
 
 
 def photo() -> sdfido.Explanation:
     classifier = models.load("efficientnet-lite0")
     image = classifier.preprocess(models.demo_photo())[None]
-    return sdfido.FIDO(classifier.model, normalization=classifier.normalization, steps=4).explain(image)
+    return sdfido.FIDO(classifier.model, normalization=classifier.normalization, steps=4, **AS_IT_IS).explain(image)
 
 
 CASES = {
     "photo": photo,
     "batch": lambda: sdfido.FIDO(tiny_net(), **QUICK).explain(images(4), [0, 1, 2, 3]),
     "chunks": lambda: sdfido.FIDO(tiny_net(), num_samples=3, max_batch=4, **QUICK).explain(images(3)),
-    "pixels": lambda: sdfido.FIDO(tiny_net(), steps=12, mask_size=None, antithetic=False).explain(images(2)),
+    "pixels": lambda: sdfido.FIDO(tiny_net(), antithetic=False, **(QUICK | {"mask_size": None})).explain(images(2)),
     "bfloat16": lambda: sdfido.FIDO(tiny_net(), dtype=torch.bfloat16, **QUICK).explain(images(2)),
     "noise": lambda: sdfido.FIDO(
         tiny_net(),
