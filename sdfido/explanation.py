@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from . import _deprecated, explanation_file
+from . import notes as _notes
 from .explanation_file import GROUPS
 from .ops import functional
 
@@ -54,8 +55,10 @@ class Explanation:
     attributes, too: ``explanation.ssr``, ``explanation.prob_image``, ``explanation.mask_logits``.
 
     A *region* is a map with a mask of its own: what the mask keeps where the map's role is "keep", what it removes
-    where the role is "remove". ``kept_NAME`` or ``removed_NAME`` is the size of a region, ``area_NAME`` its size with
-    every cell wholly kept or infilled, both [N], 0..1.
+    where the role is "remove". The mask is soft; the *final* region takes the most important cells of the map, wholly,
+    as many as are needed to keep 90% of the image's confidence, or to leave 10%. ``kept_NAME`` or ``removed_NAME`` is
+    the size of the soft mask, ``area_NAME`` that of the final region, both [N], 0..1; ``prob_NAME`` and
+    ``prob_NAME_binary`` is what the model says of them. ``notes`` tells where that is not to be relied on.
     """
 
     method: str  #: name of the method, such as "fido"
@@ -109,7 +112,7 @@ class Explanation:
 
     @property
     def binary_masks(self) -> Tensor:
-        """The same with every cell wholly kept or infilled [N, K, H, W], 0..1: a faint trace cannot hide in it."""
+        """The final regions as keep masks [N, K, H, W], 0..1: every cell is wholly kept or infilled, edges bilinear."""
         return functional.upsample(self._kept_cells().float(), self._size())
 
     @property
@@ -135,12 +138,28 @@ class Explanation:
                     found[name] = getattr(self, name)
         return found | {name: value for name, value in self.scores.items() if name not in found}
 
+    @property
+    def mask_size(self) -> tuple[int, int]:
+        """Rows and columns of the masks' cells."""
+        cells = self._cells()
+        return cells.shape[2], cells.shape[3]
+
+    def share(self, region: str) -> float:
+        """Part of the image's confidence that a region is to keep, or to leave: 0.9 and 0.1 by default."""
+        role = self.legend[region].role
+        return float(self.settings.get(*(("kept_share", 0.9) if role == "keep" else ("left_share", 0.1))))
+
+    @property
+    def notes(self) -> list[list[str]]:
+        """For each image what speaks against taking its explanation at its word, a sentence each; often none."""
+        return [_notes.notes(self[place]) for place in range(len(self))]
+
     def size_name(self, region: str) -> str:
         """What a region's size is called: "kept_NAME" or "removed_NAME"."""
         return f"{'kept' if self.legend[region].role == 'keep' else 'removed'}_{region}"
 
     def area(self, region: str) -> Tensor:
-        """Part of a mask's cells that belongs to the region when cut at 1/2 [N], 0..1."""
+        """Part of the image's cells that belongs to the final region [N], 0..1."""
         kept = self._kept_cells()[:, self.regions.index(region)]
         return (kept if self.legend[region].role == "keep" else ~kept).float().mean((1, 2))
 
@@ -162,7 +181,9 @@ class Explanation:
         raise ValueError(f"an explanation by method {self.method!r} has no masks")
 
     def _kept_cells(self) -> Tensor:
-        """Cells whose keep mask is above 1/2: bool [N, K, h, w]."""
+        """Cells that the final regions keep: bool [N, K, h, w]; in older explanations those kept by more than 1/2."""
+        if "kept_cells" in self.parts:
+            return self.parts["kept_cells"]
         return self.parts["mask_logits"] > 0 if "mask_logits" in self.parts else self._cells() > 0.5
 
     @overload
@@ -220,7 +241,7 @@ class Explanation:
         return replace(first, **groups, targets=targets, trace=trace, seconds=sum(seconds) if seconds else None)
 
     def composites(self, images: Tensor, infill: Tensor) -> tuple[Tensor, ...]:
-        """The images masked by each of ``masks``, in the order of ``regions``: tensors [N, C, H, W].
+        """The images masked by each final region, in the order of ``regions``: tensors [N, C, H, W].
 
         A region of role "keep" is all that is left of its images; one of role "remove" is infilled in them.
 
@@ -228,7 +249,7 @@ class Explanation:
             images: the explained images [N, C, H, W].
             infill: what replaces pixels; broadcasts against ``images``.
         """
-        masks = self.masks.to(images).transpose(0, 1)
+        masks = self.binary_masks.to(images).transpose(0, 1)
         return tuple(functional.blend(mask, images, infill.expand_as(images)) for mask in masks)
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -16,7 +16,7 @@ from ..files import printable
 from ..methods.settings import Settings
 from ..runs import events, layout
 from ..runs.items import SUFFIXES
-from ..runs.summary import regions
+from ..runs.summary import notes, regions
 from .console import Bar, complain, fail, find_own_modules, interruptible, say
 
 _DTYPE = str(Execution.dtype).removeprefix("torch.")
@@ -276,4 +276,5 @@ def _line(event: events.Explained) -> str:
         does, of = ("keeps", "removes")[not region.kept], " of the photo" if number == 0 else ""
         told = f"{region.title} {does} {region.size:.0%}{of}"
         parts.append(told if region.confidence is None else f"{told}: {region.confidence:.1%}")
-    return "; ".join([*parts, f"see {printable(event.folder / layout.OVERVIEW)}"])
+    line = "; ".join([*parts, f"see {printable(event.folder / layout.OVERVIEW)}"])
+    return "\n".join([line, *(f"  Note: {note}" for note in notes(about))])

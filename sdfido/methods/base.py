@@ -18,6 +18,7 @@ from ..explanation import Explanation, MapInfo
 from ..folding import folded_score
 from ..normalization import Normalization
 from ..scores import Model, Score, as_score, eval_mode
+from . import regions
 
 __all__ = ["Explainer", "OnImage", "OnStep", "Progress", "Scene"]
 
@@ -83,10 +84,21 @@ class Scene:
 
     def scores(self, masks: Tensor) -> Tensor:
         """Scores [N, K, S] of the composites by masks [N, K, S, h, w], without gradients."""
+        return self._of_masked(self.score, masks)
+
+    def masked_confidences(self, masks: Tensor) -> Tensor:
+        """How confident the model is of the targets for the composites by masks [N, K, S, h, w]: [N, K, S]."""
+        return self._of_masked(self.score.confidence, masks)
+
+    def _of_masked(self, function: Callable[[Tensor, Tensor], Tensor], masks: Tensor) -> Tensor:
+        """What a function of images and targets says of composites, one image's at a time: memory stays bounded."""
         n, k, s = masks.shape[:3]
-        flat, targets = self.blend(masks).flatten(0, 2), self.targets.repeat_interleave(k * s, 0)
-        chunk = self.execution.max_batch or self.composites
-        return self.execution.map(self.score, flat, targets, chunk=chunk).view(n, k, s)
+        chunk, found = self.execution.max_batch or self.composites, []
+        for place in range(n):
+            one = self[place : place + 1]
+            flat, targets = one.blend(masks[place : place + 1]).flatten(0, 2), one.targets.repeat_interleave(k * s, 0)
+            found.append(self.execution.map(function, flat, targets, chunk=chunk).view(1, k, s))
+        return torch.cat(found) if n else self.images.new_zeros(n, k, s)
 
 
 class Explainer(ABC):
@@ -229,13 +241,26 @@ class Explainer(ABC):
             scene.execution.describe(),
             seconds,
         )
-        found = dict(explanation.scores)
-        for form, masks in (("prob_{}", "masks"), ("prob_{}_binary", "binary_masks")):
-            if explanation.regions:
-                composites = ops.blend(getattr(explanation, masks)[:, :, None], scene.images, scene.infill)
-                for k, region in enumerate(explanation.regions):
-                    found[form.format(region)] = scene.confidences(composites[:, k, 0])
-        return replace(explanation, scores=found | dict(scores or {}))
+        if explanation.regions:
+            explanation = self._with_regions(scene, explanation)
+        return replace(explanation, scores={**explanation.scores, **(scores or {})})
+
+    def _with_regions(self, scene: Scene, explanation: Explanation) -> Explanation:
+        """The explanation with its final regions, and what the model says of them and of the masks."""
+        names, cells = explanation.regions, explanation.mask_size
+        kept = torch.ones(len(scene), len(names), *cells, dtype=torch.bool, device=scene.images.device)
+        for k, name in enumerate(names):
+            keeps, share = explanation.legend[name].role == "keep", explanation.share(name)
+            places = regions.order_of_cells(explanation[name], cells)
+            counts = regions.cut(places, keeps, scene, share) if len(scene) else places[:, 0, 0]
+            inside = places < counts[:, None, None]
+            kept[:, k] = inside if keeps else ~inside
+        explanation = replace(explanation, parts={**explanation.parts, "kept_cells": kept})
+        soft = scene.masked_confidences(explanation.masks[:, :, None])[:, :, 0]
+        final = scene.masked_confidences(explanation.binary_masks[:, :, None])[:, :, 0]
+        found = {f"prob_{name}": soft[:, k] for k, name in enumerate(names)}
+        found |= {f"prob_{name}_binary": final[:, k] for k, name in enumerate(names)}
+        return replace(explanation, scores={**explanation.scores, **found})
 
 
 def _field_names(kind: type[Any]) -> set[str]:

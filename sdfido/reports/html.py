@@ -19,20 +19,21 @@ main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(36rem,
 a.result { padding: 1rem; border-radius: 8px; background: white; color: inherit; text-decoration: none }
 a.result:hover { outline: 2px solid #3d6fb6 }
 img { display: block; width: 100%; aspect-ratio: auto 8/5 }
-b { display: block; overflow-wrap: anywhere }
+b, span { display: block; overflow-wrap: anywhere }
 """.strip()
 
 
-def page(cards: Sequence[tuple[Path, str, str]], notes: Sequence[str], table: str) -> str:
+def page(cards: Sequence[tuple[Path, str, Sequence[str]]], legends: Sequence[str], table: str) -> str:
     """The page as text.
 
     Args:
-        cards: for each result where its picture is, seen from the page, the photo's name, and a line with its numbers.
-        notes: what the numbers mean, a sentence each.
+        cards: for each result where its picture is, seen from the page, the photo's name, and lines of text: its
+            numbers, and what else is to be said.
+        legends: what the maps show, a sentence each.
         table: name of the file with all numbers.
     """
     count = f"{len(cards)} photo{'s' if len(cards) != 1 else ''} explained"
-    about = "".join(f"{escape(note)} " for note in notes)
+    about = "".join(f"{escape(legend)} " for legend in legends)
     return (
         f"{BEGINS}<title>{count}</title>\n<style>\n{_STYLE}\n</style>\n<h1>{count}</h1>\n"
         f'<p>{about}All numbers: <a href="{quote(table)}">{escape(table)}</a></p>\n<main>\n'
@@ -41,9 +42,10 @@ def page(cards: Sequence[tuple[Path, str, str]], notes: Sequence[str], table: st
     )
 
 
-def _card(picture: Path, name: str, numbers: str) -> str:
+def _card(picture: Path, name: str, lines: Sequence[str]) -> str:
+    told = "".join(f"<span>{escape(line)}</span>" for line in lines)
     link = quote(picture.as_posix(), errors="surrogateescape")
     return (
-        f'<a class="result" href="{link}"><b>{escape(name)}</b><span>{escape(numbers)}</span>'
+        f'<a class="result" href="{link}"><b>{escape(name)}</b>{told}'
         f'<img loading="lazy" src="{link}" alt=""></a>'
     )

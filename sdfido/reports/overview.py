@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,8 @@ _DPI = 140
 _COLUMN, _GAP, _MARGIN = 2.55, 0.26, 0.15  # in inches
 _TITLE, _HEADER = 0.62, 0.5  # room above the panels, and above each panel
 _SCALE_WIDTH, _SCALE_SHIFT, _SCALE_ROOM = 0.13, 0.07, 0.3  # the maps' colour scale, right of the last one
-_PANEL_UNITS = 4.8  # height of the panel with the bars in their own units, at least: FIDO's six bars fill it
+_LINE, _LETTERS = 0.22, 12.5  # of the words below: height of a line in inches, letters an inch
+_PANEL_UNITS = 3.7  # height of the panel with the bars in their own units, at least: FIDO's four bars fill it
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,6 @@ class Bar:
     name: str
     value: float
     colour: str = PHOTO
-    minor: bool = False  #: whether it belongs to the bar above; it is drawn thinner
 
 
 def overview(
@@ -95,22 +96,26 @@ def overview(
     masked, bars = [], [Bar("photo", numbers["prob_image"]), Bar("infill", numbers["prob_infill"], style.INFILL)]
     for region, composite in zip(one.regions, composites, strict=True):
         name, does = legend[region].heading, "kept" if legend[region].role == "keep" else "gone"
-        size = numbers[one.size_name(region)]
-        probability, cut = f"prob_{region}", f"prob_{region}_binary"
-        masked.append(Panel(composite[0], f"{name} composite: {size:.0%} {does}", says(probability), colour[region]))
-        if probability in numbers:
-            bars.append(Bar(name, numbers[probability], colour[region]))
-        if cut in numbers:
-            bars.append(Bar(f"cut at ½: {numbers[f'area_{region}']:.0%} {does}", numbers[cut], colour[region], True))
+        size, said = float(one.area(region)[0]), f"prob_{region}_binary"
+        masked.append(Panel(composite[0], f"{name}: {size:.0%} of the photo {does}", says(said), colour[region]))
+        if said in numbers:
+            bars.append(Bar(f"{name}: {size:.0%} {does}", numbers[said], colour[region]))
     top = [Panel(photo[0], "Photo", says("prob_image")), *maps]
     bottom = [Panel(filling[0], "Infill alone", says("prob_infill")), *masked]
-    return draw(top, bottom, bars, label=label, title=title or f"Why “{label}”?")
+    words = [*_sentences(one, numbers), *one.notes[0]]
+    return draw(top, bottom, bars, label=label, title=title or f"Why “{label}”?", words=words)
 
 
 def draw(
-    top: Sequence[Panel], bottom: Sequence[Panel], bars: Sequence[Bar], *, label: str, title: str | None = None
+    top: Sequence[Panel],
+    bottom: Sequence[Panel],
+    bars: Sequence[Bar],
+    *,
+    label: str,
+    title: str | None = None,
+    words: Sequence[str] = (),
 ) -> Figure:
-    """Two rows of pictures, and bars with probabilities at the end of the lower row.
+    """Two rows of pictures, bars with probabilities at the end of the lower row, and a few sentences below.
 
     Args:
         top: panels of the upper row, of which the first is the photo that maps [H, W] are drawn over.
@@ -118,6 +123,7 @@ def draw(
         bars: probabilities of the target.
         label: name of the target.
         title: what stands on top.
+        words: paragraphs below the pictures, broken into lines.
 
     Raises:
         ValueError: the first panel is no photo, or a map does not fit it.
@@ -126,14 +132,18 @@ def draw(
     columns = max(len(top), len(bottom) + 1)
     row = _COLUMN * photo.shape[0] / photo.shape[1]
     width = columns * _COLUMN + (columns - 1) * _GAP + 2 * _MARGIN + _SCALE_ROOM
-    height = _TITLE + 2 * (_HEADER + row) + _GAP + _MARGIN
+    lines = [line for part in words for line in textwrap.wrap(part, int(_LETTERS * (width - 2 * _MARGIN)))]
+    foot = _MARGIN + (_GAP / 2 + _LINE * len(lines) if lines else 0)
+    height = _TITLE + 2 * (_HEADER + row) + _GAP + foot
     figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
     if title:
         figure.text(_MARGIN / width, 1 - 0.34 / height, title, size=17, weight="bold", color=INK)
+    for i, line in enumerate(reversed(lines)):
+        figure.text(_MARGIN / width, (_MARGIN + _LINE * i) / height, line, size=11, color=INK)
 
     def place(line: int, position: int, extent: float = _COLUMN, shift: float = 0.0) -> Axes:
         left = _MARGIN + position * (_COLUMN + _GAP) + shift
-        bottom = _MARGIN + (1 - line) * (_HEADER + row + _GAP)
+        bottom = foot + (1 - line) * (_HEADER + row + _GAP)
         return figure.add_axes((left / width, bottom / height, extent / width, row / height))
 
     last = max((i for i, panel in enumerate(top) if _is_map(panel)), default=None)
@@ -145,6 +155,23 @@ def draw(
             _colour_scale(place(0, last, _SCALE_WIDTH, _COLUMN + _SCALE_SHIFT))
     _bars(place(1, len(bottom)), label, bars, min(1.0, row / 2))
     return figure
+
+
+def _sentences(explanation: Explanation, numbers: Mapping[str, float]) -> list[str]:
+    """What the final regions say, in one paragraph."""
+    told = []
+    for region in explanation.regions:
+        said, info = numbers.get(f"prob_{region}_binary"), explanation.legend[region]
+        if said is None:
+            continue
+        size, says = f"{numbers[f'area_{region}']:.0%} of the photo", style.percent(said)
+        if info.role == "keep":
+            told.append(f"{info.heading}: {size} alone says {says}, the whole photo {style.percent(numbers['prob_image'])}.")
+        else:
+            told.append(f"{info.heading}: without {size}, {says} is left.")
+        if f"agreement_{region}" in numbers:
+            told.append(f"Repeats share {numbers[f'agreement_{region}']:.0%} of its most important cells.")
+    return [" ".join(told)] if told else []
 
 
 def _target(explanation: Explanation) -> str:
@@ -167,16 +194,15 @@ def _bars(axes: Axes, label: str, bars: Sequence[Bar], scale: float) -> None:
     """Bars one below the other; scale: of their texts, where the panel is low."""
     tops, bottom = [], 0.0
     for bar in bars:
-        tops.append(bottom + (0.42 if bar.minor else 0.56))
-        bottom = tops[-1] + (0.14 if bar.minor else 0.36)
+        tops.append(bottom + 0.56)
+        bottom = tops[-1] + 0.36
     units = max(bottom, _PANEL_UNITS)
     scale *= _PANEL_UNITS / units
     for bar, top in zip(bars, tops, strict=True):
-        height, size, ink = (0.14, 9, MUTED) if bar.minor else (0.36, 11, INK)
         for text, x, side in ((bar.name, 0, "left"), (style.percent(bar.value), 1, "right")):
-            axes.text(x, top - 0.05, text, size=scale * size, color=ink, va="bottom", ha=side)
-        axes.barh(top, 1.0, height=height, align="edge", color=PALE)
-        axes.barh(top, bar.value, height=height, align="edge", color=bar.colour)
+            axes.text(x, top - 0.05, text, size=scale * 11, color=INK, va="bottom", ha=side)
+        axes.barh(top, 1.0, height=0.36, align="edge", color=PALE)
+        axes.barh(top, bar.value, height=0.36, align="edge", color=bar.colour)
     axes.set(xlim=(0, 1), ylim=(units, 0))
     axes.set_axis_off()
     style.header(axes, "Probability", f"of {style.short(label)}")

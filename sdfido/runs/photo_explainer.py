@@ -142,6 +142,7 @@ class PhotoExplainer:
             **{name: known[name] for name in _SHOWN if name in known},
             "seconds": seconds,
             **{name: float(value[0]) for name, value in explanation.numbers.items()},
+            "notes": explanation.notes[0],
             "maps": {name: {"title": info.title, "note": info.note} for name, info in explanation.legend.items()},
             "settings": settings | explanation.execution,
             "build": build_info(),

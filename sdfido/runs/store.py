@@ -21,7 +21,7 @@ from .items import Item
 __all__ = ["Results", "Store"]
 
 _BEFORE = ("photo", "target", "label")  # columns of the table, before the numbers and behind them
-_BEHIND = ("steps_done", "seconds", "model", "infill", "seed")
+_BEHIND = ("steps_done", "seconds", "model", "infill", "seed", "notes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,10 +140,13 @@ class Store:
             table.writerow([*columns, "results"])
             for folder, about in found:
                 table.writerow([*(_cell(about.get(name)) for name in columns), printable(folder)])
-        cards = [(folder / layout.OVERVIEW, str(about["photo"]), summary.outcome(about)) for folder, about in found]
-        notes = list(dict.fromkeys(note for _, about in found for note in summary.notes(about)))
+        cards = [
+            (folder / layout.OVERVIEW, str(about["photo"]), [summary.outcome(about), *summary.notes(about)])
+            for folder, about in found
+        ]
+        legends = list(dict.fromkeys(note for _, about in found for note in summary.legends(about)))
         with replacing(self.out / layout.PAGE) as part:
-            part.write_text(reports.page(cards, notes, layout.TABLE), encoding="utf-8")
+            part.write_text(reports.page(cards, legends, layout.TABLE), encoding="utf-8")
 
     def _check_index(self) -> None:
         """Raise ValueError where the table or the page would replace a file that sdfido has not written."""
@@ -166,6 +169,8 @@ class Store:
 def _cell(value: Any) -> Any:
     if value is None:
         return ""
+    if isinstance(value, list):
+        return " ".join(map(str, value))
     return round(value, 5) if isinstance(value, float) else value
 
 

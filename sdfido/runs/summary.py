@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from ..explanation import MapInfo
 
-__all__ = ["Region", "differences", "is_told", "notes", "numbers", "outcome", "regions", "renamed"]
+__all__ = ["Region", "differences", "is_told", "legends", "notes", "numbers", "outcome", "regions", "renamed"]
 
 _ABOUT = (
     *("photo", "photo_path", "photo_sha256", "model", "model_spec", "model_sha256", "method", "target", "label"),
     *("target_is_predicted", "infill", "device", "seed", "steps", "steps_done", "num_samples", "seconds"),
-    *("settings", "build", "maps"),
+    *("settings", "build", "maps", "notes"),
 )
 """Every key that is not one of the explanation's numbers."""
 
@@ -23,9 +23,7 @@ class Region(NamedTuple):
     title: str  #: such as "SSR"
     kept: bool  #: whether its mask keeps it; otherwise the mask removes it
     size: float  #: part of the photo, 0..1
-    confidence: float | None
-    binary_size: float | None  #: with every cell wholly kept or infilled
-    binary_confidence: float | None
+    confidence: float | None  #: of the target without it, or with nothing else
 
 
 def numbers(summary: Mapping[str, Any]) -> dict[str, float]:
@@ -34,30 +32,36 @@ def numbers(summary: Mapping[str, Any]) -> dict[str, float]:
 
 
 def regions(summary: Mapping[str, Any]) -> list[Region]:
-    """The regions in their order; the sizes ``kept_NAME`` and ``removed_NAME`` tell which there are."""
+    """The final regions in their order; the sizes ``kept_NAME`` and ``removed_NAME`` tell which there are."""
     known, legend, found = numbers(summary), _legend(summary), []
     for key, size in known.items():
         does, _, name = key.partition("_")
         if does in ("kept", "removed"):
             title = legend[name].heading if name in legend else name.upper()
-            others = (known.get(form.format(name)) for form in ("prob_{}", "area_{}", "prob_{}_binary"))
-            found.append(Region(title, does == "kept", size, *others))
+            final = (known.get(f"area_{name}", size), known.get(f"prob_{name}_binary", known.get(f"prob_{name}")))
+            found.append(Region(title, does == "kept", *final))
     return found
 
 
-def notes(summary: Mapping[str, Any]) -> list[str]:
+def legends(summary: Mapping[str, Any]) -> list[str]:
     """What each map shows, in a sentence."""
     return [f"{info.title}{f', {info.note}' if info.note else ''}." for info in _legend(summary).values()]
 
 
 def outcome(summary: Mapping[str, Any]) -> str:
-    """The numbers of the regions in a line; every cell counts as wholly kept or infilled."""
+    """The numbers of the regions in a line."""
     parts = [f"{summary['label']} {summary['prob_image']:.1%}"]
     for region in regions(summary):
-        if region.binary_size is not None and region.binary_confidence is not None:
+        if region.confidence is not None:
             does = "kept" if region.kept else "gone"
-            parts.append(f"{region.title}, {region.binary_size:.0%} {does}: {region.binary_confidence:.1%}")
+            parts.append(f"{region.title}, {region.size:.0%} {does}: {region.confidence:.1%}")
     return "; ".join(parts)
+
+
+def notes(summary: Mapping[str, Any]) -> list[str]:
+    """What speaks against taking the result at its word, a sentence each."""
+    found = summary.get("notes")
+    return [str(note) for note in found] if isinstance(found, list) else []
 
 
 def is_told(summary: Mapping[str, Any]) -> bool:

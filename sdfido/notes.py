@@ -1,0 +1,77 @@
+"""What a reader must know before believing an explanation, in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .explanation import Explanation
+
+__all__ = ["notes"]
+
+LARGE = 0.5  # part of the image from which a region is no small one
+FAINT = 0.1  # confidence below which the image hardly shows the target
+SAME = 0.02  # part of the confidence by which answers differ that are nearly the same
+UNSTABLE = 0.5  # agreement of the repeats below which a region is not settled
+
+
+def notes(explanation: Explanation) -> list[str]:
+    """What speaks against taking the explanation of one image (N = 1) at its word, a sentence each; often none."""
+    numbers = {name: float(value[0]) for name, value in explanation.numbers.items()}
+    image, infill = numbers.get("prob_image"), numbers.get("prob_infill")
+    finals = {name: f"prob_{name}_binary" for name in explanation.regions if f"prob_{name}_binary" in numbers}
+    if image is None or infill is None or not finals:
+        return []
+    answers = [image, infill, *(numbers[name] for name in finals.values())]
+    if max(answers) - min(answers) <= SAME * abs(max(answers)):
+        return [
+            f"The model says nearly the same ({_percent(image)}) of the image, of the infill and of every region: "
+            "the target does not depend on what is shown, and no region means anything."
+        ]
+    found = []
+    if image < FAINT:
+        found.append(
+            f"The model gives the target only {_percent(image)} for the image: the regions show what speaks for it "
+            "most, not why the model decided as it did."
+        )
+    for name, key in finals.items():
+        found += _of_region(explanation, name, numbers[key], image, infill)
+        agreement = numbers.get(f"agreement_{name}")
+        if agreement is not None and agreement < UNSTABLE:
+            found.append(
+                f"{explanation.legend[name].heading}: repeats share only {_percent(agreement)} of their most important "
+                "cells; do not rely on details."
+            )
+    return found
+
+
+def _of_region(explanation: Explanation, name: str, says: float, image: float, infill: float) -> list[str]:
+    """What is wrong with one region, for which the model says so much."""
+    heading, keeps, share = explanation.legend[name].heading, explanation.legend[name].role == "keep", explanation.share(name)
+    area, wanted = float(explanation.area(name)[0]), share * image
+    if keeps and infill >= wanted:
+        return [
+            f"{heading}: the infill alone is as convincing ({_percent(infill)}) as the image ({_percent(image)}), so "
+            "no region is needed; another infill may tell more."
+        ]
+    if not keeps and says > wanted:
+        return [
+            f"{heading}: no region leaves at most {share:.0%} of the image's {_percent(image)}, since the infill alone "
+            f"leaves {_percent(infill)}; another infill may tell more."
+        ]
+    if keeps and says < wanted:
+        return [f"{heading}: it keeps {_percent(says)}, less than {share:.0%} of the image's {_percent(image)}."]
+    found = []
+    if area > LARGE:
+        does = "suffices: to keep" if keeps else "destroys: to leave at most"
+        found.append(f"{heading}: no small region {does} {share:.0%} of {_percent(image)} takes {area:.0%} of the image.")
+    if keeps and says > 0.5 > 2 * image:
+        found.append(
+            f"{heading}: the region alone says {_percent(says)}, the image {_percent(image)}: it argues for the target "
+            "more than the image does."
+        )
+    return found
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1%}"
