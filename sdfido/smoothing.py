@@ -1,5 +1,6 @@
 """Smoothing of images, maps and gradients by symmetric filters."""
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -29,11 +30,17 @@ def smooth(images: Tensor, weights: Sequence[float]) -> Tensor:
         for d, weight in enumerate(taps[1:], start=1):
             total.narrow(dim, d, length - d).add_(result.narrow(dim, 0, length - d) * weight)
             total.narrow(dim, 0, length - d).add_(result.narrow(dim, d, length - d) * weight)
-        prefix = np.cumsum(taps)
-        left = np.minimum(np.arange(length), len(taps) - 1)
-        mass = torch.from_numpy(prefix[left] + prefix[left[::-1]] - taps[0]).to(total)
+        mass = _mass(tuple(taps), length, total.dtype, total.device)
         result = total / (mass if dim == -1 else mass[:, None])
     return result.to(images.dtype)
+
+
+@functools.lru_cache(maxsize=64)  # made on the CPU: a GPU would be waited for in every step of a descent
+def _mass(taps: tuple[float, ...], length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The filter's mass inside an axis of this length, at each place [length]."""
+    prefix = np.cumsum(taps)
+    left = np.minimum(np.arange(length), len(taps) - 1)
+    return torch.from_numpy(prefix[left] + prefix[left[::-1]] - taps[0]).to(device, dtype)
 
 
 def gaussian_weights(sigma: float, reach: int) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -13,9 +14,10 @@ from ..explanation import SSR_AND_SDR, Explanation
 from ..normalization import Normalization
 from ..ops import functional, make_rng
 from ..scores import ClassScore, Link, Model, Score
+from . import regions
 from .base import OnImage, OnStep, Scene
 from .descent import Descent
-from .learner import Drawn, MaskLearner
+from .learner import Drawn, MaskLearner, Readout
 from .settings import Settings
 
 __all__ = ["FIDO"]
@@ -85,17 +87,18 @@ class FIDO(MaskLearner):
         return super().explain(images, targets, streams=streams, **given)
 
     def composites_per_image(self) -> int:
-        return len(_SIGNS) * self.settings.num_samples
+        return len(_SIGNS) * self.settings.repeats * self.settings.num_samples
 
     def start(self, scene: Scene) -> Tensor:
-        cells = self.settings.cells(*scene.size)
-        return torch.zeros(len(scene), len(_SIGNS), *cells, dtype=torch.float32, device=scene.images.device)
+        cells, masks = self.settings.cells(*scene.size), len(_SIGNS) * self.settings.repeats
+        return torch.zeros(len(scene), masks, *cells, dtype=torch.float32, device=scene.images.device)
 
     def draw(self, parameters: Tensor, scene: Scene, step: int) -> Drawn:
         settings, samples = self.settings, self.sample(parameters, scene, step)
-        area = torch.stack([samples.sparsity[:, 0], 1 - samples.sparsity[:, 1]], dim=1)
-        penalty = settings.sparsity_weight * area + settings.smoothness_weight * samples.smoothness
-        signs = torch.tensor(_SIGNS, dtype=torch.float32, device=parameters.device)
+        ssr, sdr = samples.sparsity.chunk(2, dim=1)
+        penalty = settings.sparsity_weight * torch.cat([ssr, 1 - sdr], 1)
+        penalty = penalty + settings.smoothness_weight * samples.smoothness
+        signs = _signs(settings.repeats, parameters.device)
         return Drawn(samples.composites, signs, settings.penalty_weight_at(step) * penalty)
 
     def sample(self, mask_logits: Tensor, scene: Scene, step: int) -> ops.CompositeSamples:
@@ -105,7 +108,7 @@ class FIDO(MaskLearner):
             mask_logits,
             scene.images,
             scene.infill,
-            make_rng(settings.seed, step=step, device=mask_logits.device),
+            _states(settings.seed, settings.steps, mask_logits.device)[step],
             num_samples=settings.num_samples,
             temperature=settings.temperature_at(step),
             antithetic=settings.antithetic,
@@ -115,12 +118,53 @@ class FIDO(MaskLearner):
         )
 
     def updater(self, parameters: Tensor) -> Descent:
-        return Descent(parameters, self.settings.learning_rate_at, spread=self.settings.spread)
+        settings = self.settings
+        return _Coupled(parameters, settings.learning_rate_at, spread=settings.spread, coupling=settings.coupling_at)
 
     def earliest_convergence(self) -> float:
         return self.settings.warmup * self.settings.steps + super().earliest_convergence()
 
-    def readout(self, scene: Scene, parameters: Tensor, rates: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def readout(self, scene: Scene, parameters: Tensor, rates: Tensor) -> Readout:
+        repeats = self.settings.repeats
+        several = rates.unflatten(1, (len(_SIGNS), repeats))
+        parts, scores = {"mask_logits": parameters}, {}
+        if repeats > 1:
+            final = torch.sigmoid(parameters).unflatten(1, (len(_SIGNS), repeats)).mean(2)
+            parts = {"mask_logits": torch.logit(final, 1e-6), "disagreement": several.std(2, correction=0)}
+            ssr, sdr = several[:, 0], 1 - several[:, 1]
+            for name, each in (("ssr", ssr), ("sdr", sdr), ("joint", (ssr * sdr).sqrt())):
+                scores[f"agreement_{name}"] = regions.agreement(each)
         # Interpolation between ones rounds above 1.
-        ssr, sdr = functional.upsample(rates, scene.size).clamp(0, 1).unbind(1)
-        return {"ssr": ssr, "sdr": 1 - sdr}, {"mask_logits": parameters}
+        ssr, sdr = functional.upsample(several.mean(2), scene.size).clamp(0, 1).unbind(1)
+        return Readout({"ssr": ssr, "sdr": 1 - sdr}, parts, scores)
+
+
+class _Coupled(Descent):
+    """The descent of masks [N, 2M, h, w], M repeats of the SSR's and M of the SDR's, that also learn from each other.
+
+    With ``g`` the gradient of a mask and ``g*`` that of its counterpart, the mask moves by ``(g - c g*) / (1 + c)``:
+    what raises importance for the one raises it for the other.
+    """
+
+    def __init__(self, *arguments: Any, coupling: Callable[[int], float], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.coupling = coupling
+
+    def step(self, gradient: Tensor, step: int) -> None:
+        coupling = self.coupling(step)
+        if coupling:
+            other = gradient.unflatten(1, (len(_SIGNS), -1)).flip(1).flatten(1, 2)
+            gradient = (gradient - coupling * other) / (1 + coupling)
+        super().step(gradient, step)
+
+
+@functools.lru_cache(maxsize=8)  # tensors that a step would have to copy to a GPU, and wait
+def _signs(repeats: int, device: torch.device) -> Tensor:
+    """What each mask's mean score counts in the loss [2M]."""
+    return torch.tensor(_SIGNS, dtype=torch.float32, device=device).repeat_interleave(repeats)
+
+
+@functools.lru_cache(maxsize=8)
+def _states(seed: int, steps: int, device: torch.device) -> Tensor:
+    """The random states of all steps, int64 [steps, 2]."""
+    return torch.stack([make_rng(seed, step=step) for step in range(steps)]).to(device)

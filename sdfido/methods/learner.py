@@ -16,7 +16,7 @@ from ..explanation import Explanation
 from .base import Explainer, OnImage, OnStep, Progress, Scene
 from .settings import MaskSettings
 
-__all__ = ["Drawn", "MaskLearner", "Updater"]
+__all__ = ["Drawn", "MaskLearner", "Readout", "Updater"]
 
 _WINDOW = 10  # steps over which a mask must not change to count as converged
 
@@ -31,6 +31,14 @@ class Drawn(NamedTuple):
     signs: Tensor  #: what a view's mean score counts in the loss [V]: -1 raises the score, 1 lowers it
     penalty: Tensor  #: what does not depend on the model [N, V]
     targets: Tensor | None = None  #: targets of each view [N, V, ...]; None: the scene's
+
+
+class Readout(NamedTuple):
+    """What was learned of N images."""
+
+    maps: dict[str, Tensor]  #: importance by name [N, H, W], 0..1
+    parts: dict[str, Tensor] = {}  # noqa: RUF012 (never changed)  #: what else there is, by name [N, ...]
+    scores: dict[str, Tensor] = {}  # noqa: RUF012  #: numbers by name [N]
 
 
 class Updater(Protocol):
@@ -83,8 +91,8 @@ class MaskLearner(Explainer):
         """What moves the parameters."""
 
     @abstractmethod
-    def readout(self, scene: Scene, parameters: Tensor, rates: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Maps by name [N, H, W] and parts by name [N, ...] from the last parameters and the averaged keep rates."""
+    def readout(self, scene: Scene, parameters: Tensor, rates: Tensor) -> Readout:
+        """What was learned, from the last parameters and the keep rates averaged over the steps, both [N, K, h, w]."""
 
     def keep_rates(self, parameters: Tensor) -> Tensor:
         """The keep rate of each cell that parameters stand for, 0..1; here they are mask logits."""
@@ -108,8 +116,6 @@ class MaskLearner(Explainer):
         on_image: OnImage | None = None,
     ) -> Explanation:
         with self.scene(images, targets, streams) as scene:
-            if len(scene):
-                self._try_gradient(scene[:1])
             return self.learn(scene, on_step, on_image)
 
     def portions(self, count: int, scene: Scene) -> Iterable[slice]:
@@ -124,37 +130,39 @@ class MaskLearner(Explainer):
         n, steps, begin = len(scene), self.settings.steps, time.perf_counter()
         parameters = self.start(scene)
         rates = self.keep_rates(parameters)
-        state = _State(
-            torch.arange(n, device=parameters.device), self.updater(parameters), torch.zeros_like(rates), rates
-        )
-        trace = torch.full((n, steps), torch.nan, dtype=torch.float32)
-        latest = torch.zeros(n, dtype=torch.float32)
+        places = torch.arange(n, device=parameters.device)
+        state = _State(places, self.updater(parameters), torch.zeros_like(rates), rates)
+        trace = torch.full((n, steps), torch.nan, dtype=torch.float32, device=scene.images.device)
+        latest = torch.zeros(n, dtype=torch.float32, device=scene.images.device)
         last: dict[int, Tensor] = {}  # the parameters of images that have converged
         explanations: dict[int, Explanation] = {}
+        going = scene
+        # Between the checks nothing here waits for a GPU.
         for step in range(steps if n else 0):
-            gradient, loss = self._gradient(state.updater.parameters, scene[state.places], step)
-            latest[state.places.cpu()] = trace[state.places.cpu(), step] = loss.float().cpu()
-            if not latest.isfinite().all():
-                raise RuntimeError(
-                    f"the loss became {float(latest.mean())} in step {step + 1}; the model's scores for composites of "
-                    "image and infill must be finite"
-                )
+            gradient, loss = self._gradient(state.updater.parameters, going, step)
+            latest.index_copy_(0, state.places, loss.float())
+            trace[:, step].index_copy_(0, state.places, loss.float())
+            checking = step in (0, steps - 1) or (step + 1) % _WINDOW == 0
+            if checking:
+                _check_finite(trace[state.places, : step + 1], gradient if step == 0 else None)
             state.updater.step(gradient, step)
             rates = self.keep_rates(state.updater.parameters)
             state.summed += self.emphasis(step) * rates
-            converged = self._converged(state, rates, step + 1)
-            if converged.any():
+            converged = self._converged(state, rates, step + 1) if checking else None
+            if converged is not None and converged.any():
                 seconds = time.perf_counter() - begin
                 done, averaged = state[converged], self._averaged(state.summed[converged], rates[converged], step + 1)
                 for row, place in enumerate(done.places.tolist()):
                     one, final = done.places[[row]], done.updater.parameters[[row]]
-                    maps, parts = self.readout(scene[one], final, averaged[[row]])
-                    losses = trace[[place]].to(scene.images.device)
+                    read, losses = Readout(*self.readout(scene[one], final, averaged[[row]])), trace[[place]]
                     last[place] = final
-                    explanations[place] = self.conclude(scene[one], maps, parts, trace=losses, seconds=seconds)
+                    explanations[place] = self.conclude(
+                        scene[one], read.maps, read.parts, scores=read.scores, trace=losses, seconds=seconds
+                    )
                     if on_image is not None:
                         on_image(place, explanations[place])
                 state = state[~converged]
+                going = scene[state.places]
             if on_step is not None:
                 now = last | dict(zip(state.places.tolist(), state.updater.parameters[:, None], strict=True))
                 every = torch.cat([now[place] for place in range(n)])
@@ -162,8 +170,8 @@ class MaskLearner(Explainer):
             if len(last) == n:
                 break
         if n == 0:
-            maps, parts = self.readout(scene, parameters, rates)
-            return self.conclude(scene, maps, parts, trace=trace.to(scene.images.device), seconds=0.0)
+            read = Readout(*self.readout(scene, parameters, rates))
+            return self.conclude(scene, read.maps, read.parts, scores=read.scores, trace=trace, seconds=0.0)
         whole = Explanation.stack([explanations[place] for place in range(n)])
         return replace(whole, seconds=time.perf_counter() - begin)
 
@@ -211,18 +219,6 @@ class MaskLearner(Explainer):
             scores.append(score.detach())
         return torch.cat(scores).view(n, v, s).mean(2), gradient
 
-    def _try_gradient(self, scene: Scene) -> None:
-        """One image through the score and back: what does not work must not wait for the first step."""
-        stored = scene.execution.prepare(scene.images)[:, None, None]
-        sign = torch.ones(1, dtype=torch.float32, device=stored.device)
-        with torch.enable_grad():
-            score, gradient = self._score(Drawn(stored, sign, sign), scene)
-        if not (score.isfinite().all() and gradient.isfinite().all()):
-            raise ValueError(
-                f"score must be finite and have a finite gradient, got {float(score):g} for the first image and target "
-                f"{scene.targets[0].tolist()}"
-            )
-
     def _converged(self, state: _State, rates: Tensor, done: int) -> Tensor:
         """Which of the images that still go on need no more steps after so many: bool [M]; moves the window on."""
         if done == self.settings.steps:
@@ -238,3 +234,24 @@ class MaskLearner(Explainer):
         """The mean keep rates over all steps by their emphasis; after convergence, they count as they are."""
         weights = [self.emphasis(step) for step in range(self.settings.steps)]
         return (summed + sum(weights[done:]) * rates) / sum(weights)
+
+
+def _check_finite(losses: Tensor, gradient: Tensor | None) -> None:
+    """Raise where a loss [N, steps], or the gradient of the first step, is not finite.
+
+    Raises:
+        ValueError: in the first step: the score itself is at fault.
+        RuntimeError: in a later one.
+    """
+    if gradient is not None and not (losses.isfinite().all() and gradient.isfinite().all()):
+        of = "a finite gradient" if gradient.isfinite().all() else "a gradient that is not finite"
+        raise ValueError(
+            "score must be finite and have a finite gradient for composites of image and infill, got a loss of "
+            f"{float(losses.mean()):g} with {of} in the first step"
+        )
+    if not losses.isfinite().all():
+        step = int((~losses.isfinite()).any(0).int().argmax())
+        raise RuntimeError(
+            f"the loss became {float(losses[:, step].mean())} in step {step + 1}; the model's scores for composites of "
+            "image and infill must be finite"
+        )

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from .base import Scene
 
-__all__ = ["cut", "order_of_cells"]
+__all__ = ["agreement", "cut", "order_of_cells"]
 
 _COARSE = 16  # areas that are tried first, evenly on a logarithmic scale
+_TOP = 0.1  # part of the cells by which repeats are compared
 _ROUNDS, _FINE = 2, 3  # refinements after that, and areas tried in each
 
 
@@ -61,3 +62,17 @@ def cut(places: Tensor, keeps: bool, scene: Scene, share: float) -> Tensor:
         before = torch.where(first > 0, counts.gather(1, (first - 1).clamp(min=0)), low[:, None])
         low, high = before[:, 0], counts.gather(1, first)[:, 0]
     return high
+
+
+def agreement(repeats: Tensor) -> Tensor:
+    """How far repeats of a map [N, M, h, w] agree on the most important tenth of the cells: [N], 0..1.
+
+    The number of cells in both over the number in either, the mean over all pairs of repeats.
+    """
+    flat = repeats.flatten(2)
+    count = max(1, round(_TOP * flat.shape[2]))
+    chosen = torch.zeros_like(flat).scatter_(2, flat.topk(count, dim=2).indices, 1.0)
+    both = chosen @ chosen.transpose(1, 2)
+    rows, columns = torch.triu_indices(flat.shape[1], flat.shape[1], 1, device=flat.device)
+    shared = both[:, rows, columns]
+    return (shared / (2 * count - shared)).mean(1)

@@ -23,7 +23,7 @@ class MaskSettings:
     """
 
     mask_size: int | tuple[int, int] | None = 28  #: cells of a mask (rows, columns), upsampled; None: one a pixel
-    steps: int = 120  #: optimisation steps, at most
+    steps: int = 30  #: optimisation steps, at most
     tolerance: float = 0.001  #: mean change of the keep rates over 10 steps below which an image has converged
     seed: int = 0  #: of everything random
 
@@ -65,8 +65,10 @@ class Settings(MaskSettings):
         TypeError, ValueError: a setting has a wrong type or value; the message says which.
     """
 
-    num_samples: int = 1  #: mask samples S of each of the two masks in a step
-    learning_rate: float = 0.45  #: root mean square move of a mask's logits in a step, falling along a cosine to 0
+    repeats: int = 2  #: masks M of each region, learned from noise of their own; maps are their mean
+    num_samples: int = 2  #: mask samples S of each mask in a step
+    coupling: float = 1.0  #: part of the other region's gradient that a mask also follows, falling evenly to 0
+    learning_rate: float = 0.7  #: root mean square move of a mask's logits in a step, falling along a cosine to 0
     spread: float = 1.0  #: standard deviation of the Gaussian that smooths the logits' gradient, in cells; 0: none
     temperature: float | tuple[float, float] = (1.0, 0.2)  #: of the samples, first and last; lower is closer to binary
     sparsity_weight: float = 22.0  #: of the kept (SSR) and removed (SDR) part of the image
@@ -77,6 +79,8 @@ class Settings(MaskSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set_number("num_samples", int, 1)
+        self._set_number("repeats", int, 1)
+        self._set_number("coupling", float, 0, most=1)
         self._set_number("warmup", float, least=0, most=1)
         self._set_number("learning_rate", float, above=0)
         ends = tuple(check_number("temperature", value, above=0) for value in _ends(self.temperature))
@@ -101,6 +105,10 @@ class Settings(MaskSettings):
     def penalty_weight_at(self, step: int) -> float:
         """Part of the penalties' weights that holds in this step, counted from 0."""
         return min(1.0, (step + 1) / (self.warmup * self.steps + 1))
+
+    def coupling_at(self, step: int) -> float:
+        """Coupling of this step, counted from 0."""
+        return self.coupling * (1 - step / self.steps)
 
     def learning_rate_at(self, step: int) -> float:
         """Learning rate of this step, counted from 0."""

@@ -31,7 +31,9 @@ def images(n: int, size: int = 24) -> torch.Tensor:
     return noise * torch.linspace(0.05, 2.0, n)[:, None, None, None]
 
 
-AS_IT_IS = {"fold_batch_norm": False}  # the digests are of the layers as they are
+# The digests are of the layers as they are, and of plain FIDO: its bits never change, whatever the defaults.
+AS_IT_IS = {"fold_batch_norm": False, "repeats": 1, "coupling": 0.0, "num_samples": 1, "learning_rate": 0.45}
+AS_IT_IS |= {"warmup": 0.375, "sparsity_weight": 22.0, "smoothness_weight": 25.0, "spread": 1.0, "temperature": (1.0, 0.2)}
 CONVERGING = AS_IT_IS | {"steps": 80, "mask_size": 6, "num_samples": 2, "warmup": 5 / 80, "tolerance": 0.02}
 CONVERGING |= {"sparsity_weight": 1.0, "smoothness_weight": 0.1}
 QUICK = AS_IT_IS | {"steps": 12, "mask_size": 6}
@@ -46,7 +48,7 @@ def photo() -> sdfido.Explanation:
 CASES = {
     "photo": photo,
     "batch": lambda: sdfido.FIDO(tiny_net(), **QUICK).explain(images(4), [0, 1, 2, 3]),
-    "chunks": lambda: sdfido.FIDO(tiny_net(), num_samples=3, max_batch=4, **QUICK).explain(images(3)),
+    "chunks": lambda: sdfido.FIDO(tiny_net(), max_batch=4, **QUICK | {"num_samples": 3}).explain(images(3)),
     "pixels": lambda: sdfido.FIDO(tiny_net(), antithetic=False, **(QUICK | {"mask_size": None})).explain(images(2)),
     "bfloat16": lambda: sdfido.FIDO(tiny_net(), dtype=torch.bfloat16, **QUICK).explain(images(2)),
     "noise": lambda: sdfido.FIDO(
@@ -54,8 +56,7 @@ CASES = {
         infill="normal",
         normalization=sdfido.Normalization((0.5,), (0.5,)),
         seed=7,
-        temperature=0.3,
-        **QUICK,
+        **QUICK | {"temperature": 0.3},
     ).explain(images(2), streams=[5, 9]),
     "early convergence": lambda: sdfido.FIDO(tiny_net(), **CONVERGING).explain(images(5)),
 }

@@ -89,7 +89,7 @@ class OneByOne(TinyNet):
         return torch.cat([super(OneByOne, self).forward(image) for image in x.split(1)])
 
 
-QUICK = {"steps": 4, "mask_size": 6, "num_samples": 3}
+QUICK = {"steps": 4, "mask_size": 6, "num_samples": 3, "repeats": 1}
 
 
 def _images(n=3, size=24, seed=0):
@@ -121,8 +121,11 @@ def test_probabilities_are_those_of_the_composites():
     images, model = _images(), TinyNet().eval()
     infill = sdfido.infills.Blur(3.0)
     explanation = sdfido.FIDO(model, infill=infill, **QUICK).explain(images)
+    finals = (explanation.prob_ssr_binary, explanation.prob_sdr_binary)
+    softs = [sdfido.ops.functional.blend(mask, images, infill(images)) for mask in explanation.masks.unbind(1)]
+    composites = [*explanation.composites(images, infill(images)), *softs]
     for composite, probability in zip(
-        explanation.composites(images, infill(images)), (explanation.prob_ssr, explanation.prob_sdr), strict=True
+        composites, (*finals, explanation.prob_ssr, explanation.prob_sdr), strict=True
     ):
         expected = model(composite).softmax(1).gather(1, explanation.targets[:, None])[:, 0]
         torch.testing.assert_close(probability, expected)
@@ -134,7 +137,7 @@ def test_probabilities_are_those_of_the_composites():
 
 @pytest.mark.parametrize("tolerance", [0.0, 0.02])
 def test_maps_average_the_keep_rates_over_all_steps(tolerance):
-    settings = {"steps": 60, "mask_size": 6, "warmup": 0.0, "tolerance": tolerance}
+    settings = {"steps": 60, "mask_size": 6, "warmup": 0.0, "tolerance": tolerance, "repeats": 1}
     rates = []
     explanation = sdfido.FIDO(TinyNet(), **settings).explain(
         _images(), on_step=lambda now: rates.append(torch.sigmoid(now.parameters))
