@@ -47,24 +47,32 @@ def notes(explanation: Explanation) -> list[str]:
 
 def _of_region(explanation: Explanation, name: str, says: float, image: float, infill: float) -> list[str]:
     """What is wrong with one region, for which the model says so much."""
-    heading, keeps, share = explanation.legend[name].heading, explanation.legend[name].role == "keep", explanation.share(name)
+    heading, keeps, share = (
+        explanation.legend[name].heading,
+        explanation.legend[name].role == "keep",
+        explanation.share(name),
+    )
     area, wanted = float(explanation.area(name)[0]), share * image
     if keeps and infill >= wanted:
         return [
             f"{heading}: the infill alone is as convincing ({_percent(infill)}) as the image ({_percent(image)}), so "
             "no region is needed; another infill may tell more."
         ]
-    if not keeps and says > wanted:
+    if not keeps and infill > wanted:
         return [
             f"{heading}: no region leaves at most {share:.0%} of the image's {_percent(image)}, since the infill alone "
             f"leaves {_percent(infill)}; another infill may tell more."
         ]
-    if keeps and says < wanted:
-        return [f"{heading}: it keeps {_percent(says)}, less than {share:.0%} of the image's {_percent(image)}."]
+    if says < wanted if keeps else says > wanted:
+        does = "keeps" if keeps else "leaves"
+        than = "less" if keeps else "more"
+        return [f"{heading}: it {does} {_percent(says)}, {than} than {share:.0%} of the image's {_percent(image)}."]
     found = []
     if area > LARGE:
         does = "suffices: to keep" if keeps else "destroys: to leave at most"
-        found.append(f"{heading}: no small region {does} {share:.0%} of {_percent(image)} takes {area:.0%} of the image.")
+        found.append(
+            f"{heading}: no small region {does} {share:.0%} of {_percent(image)} takes {area:.0%} of the image."
+        )
     if keeps and says > 0.5 > 2 * image:
         found.append(
             f"{heading}: the region alone says {_percent(says)}, the image {_percent(image)}: it argues for the target "

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .. import ops
 from ..explanation import Explanation, MapInfo
 from ..methods.base import Scene
-from ..methods.learner import Drawn, MaskLearner
+from ..methods.learner import Drawn, MaskLearner, Readout
 from ..methods.settings import MaskSettings
 from ..ops import functional, make_rng
 from .concrete import concrete_dropout
@@ -207,8 +207,8 @@ class Masks(MaskLearner):
     def updater(self, parameters: Tensor) -> _AdamW:
         return _AdamW(self)
 
-    def readout(self, scene: Scene, parameters: Tensor, rates: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        return {"keep": functional.upsample(rates[:, 0], scene.size)}, {"mask_logits": -parameters}
+    def readout(self, scene: Scene, parameters: Tensor, rates: Tensor) -> Readout:
+        return Readout({"keep": functional.upsample(rates[:, 0], scene.size)}, {"mask_logits": -parameters})
 
     def conclude(
         self, scene: Scene, maps: Mapping[str, Tensor], parts: Mapping[str, Tensor] | None = None, **others: Any

@@ -93,7 +93,8 @@ class Scene:
     def _of_masked(self, function: Callable[[Tensor, Tensor], Tensor], masks: Tensor) -> Tensor:
         """What a function of images and targets says of composites, one image's at a time: memory stays bounded."""
         n, k, s = masks.shape[:3]
-        chunk, found = self.execution.max_batch or self.composites, []
+        chunk = self.images_at_once * self.composites
+        chunk, found = min(self.execution.max_batch or chunk, chunk), []
         for place in range(n):
             one = self[place : place + 1]
             flat, targets = one.blend(masks[place : place + 1]).flatten(0, 2), one.targets.repeat_interleave(k * s, 0)

@@ -126,10 +126,10 @@ class FIDO(MaskLearner):
 
     def readout(self, scene: Scene, parameters: Tensor, rates: Tensor) -> Readout:
         repeats = self.settings.repeats
-        several = rates.unflatten(1, (len(_SIGNS), repeats))
+        several = _by_region(rates)
         parts, scores = {"mask_logits": parameters}, {}
         if repeats > 1:
-            final = torch.sigmoid(parameters).unflatten(1, (len(_SIGNS), repeats)).mean(2)
+            final = _by_region(torch.sigmoid(parameters)).mean(2)
             parts = {"mask_logits": torch.logit(final, 1e-6), "disagreement": several.std(2, correction=0)}
             ssr, sdr = several[:, 0], 1 - several[:, 1]
             for name, each in (("ssr", ssr), ("sdr", sdr), ("joint", (ssr * sdr).sqrt())):
@@ -153,9 +153,14 @@ class _Coupled(Descent):
     def step(self, gradient: Tensor, step: int) -> None:
         coupling = self.coupling(step)
         if coupling:
-            other = gradient.unflatten(1, (len(_SIGNS), -1)).flip(1).flatten(1, 2)
+            other = _by_region(gradient).flip(1).flatten(1, 2)
             gradient = (gradient - coupling * other) / (1 + coupling)
         super().step(gradient, step)
+
+
+def _by_region(masks: Tensor) -> Tensor:
+    """Masks [N, 2M, h, w] as [N, 2, M, h, w]."""
+    return masks.view(len(masks), len(_SIGNS), -1, *masks.shape[2:])
 
 
 @functools.lru_cache(maxsize=8)  # tensors that a step would have to copy to a GPU, and wait

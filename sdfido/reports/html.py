@@ -45,7 +45,4 @@ def page(cards: Sequence[tuple[Path, str, Sequence[str]]], legends: Sequence[str
 def _card(picture: Path, name: str, lines: Sequence[str]) -> str:
     told = "".join(f"<span>{escape(line)}</span>" for line in lines)
     link = quote(picture.as_posix(), errors="surrogateescape")
-    return (
-        f'<a class="result" href="{link}"><b>{escape(name)}</b>{told}'
-        f'<img loading="lazy" src="{link}" alt=""></a>'
-    )
+    return f'<a class="result" href="{link}"><b>{escape(name)}</b>{told}<img loading="lazy" src="{link}" alt=""></a>'

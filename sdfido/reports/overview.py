@@ -138,8 +138,8 @@ def draw(
     figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
     if title:
         figure.text(_MARGIN / width, 1 - 0.34 / height, title, size=17, weight="bold", color=INK)
-    for i, line in enumerate(reversed(lines)):
-        figure.text(_MARGIN / width, (_MARGIN + _LINE * i) / height, line, size=11, color=INK)
+    for i, text in enumerate(reversed(lines)):
+        figure.text(_MARGIN / width, (_MARGIN + _LINE * i) / height, text, size=11, color=INK)
 
     def place(line: int, position: int, extent: float = _COLUMN, shift: float = 0.0) -> Axes:
         left = _MARGIN + position * (_COLUMN + _GAP) + shift
@@ -166,7 +166,9 @@ def _sentences(explanation: Explanation, numbers: Mapping[str, float]) -> list[s
             continue
         size, says = f"{numbers[f'area_{region}']:.0%} of the photo", style.percent(said)
         if info.role == "keep":
-            told.append(f"{info.heading}: {size} alone says {says}, the whole photo {style.percent(numbers['prob_image'])}.")
+            told.append(
+                f"{info.heading}: {size} alone says {says}, the whole photo {style.percent(numbers['prob_image'])}."
+            )
         else:
             told.append(f"{info.heading}: without {size}, {says} is left.")
         if f"agreement_{region}" in numbers:
@@ -192,11 +194,8 @@ def _picture(axes: Axes, picture: NDArray[Any], panel: Panel) -> None:
 
 def _bars(axes: Axes, label: str, bars: Sequence[Bar], scale: float) -> None:
     """Bars one below the other; scale: of their texts, where the panel is low."""
-    tops, bottom = [], 0.0
-    for bar in bars:
-        tops.append(bottom + 0.56)
-        bottom = tops[-1] + 0.36
-    units = max(bottom, _PANEL_UNITS)
+    tops = [0.56 + 0.92 * i for i in range(len(bars))]
+    units = max(0.92 * len(bars), _PANEL_UNITS)
     scale *= _PANEL_UNITS / units
     for bar, top in zip(bars, tops, strict=True):
         for text, x, side in ((bar.name, 0, "left"), (style.percent(bar.value), 1, "right")):

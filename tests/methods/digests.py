@@ -33,7 +33,13 @@ def images(n: int, size: int = 24) -> torch.Tensor:
 
 # The digests are of the layers as they are, and of plain FIDO: its bits never change, whatever the defaults.
 AS_IT_IS = {"fold_batch_norm": False, "repeats": 1, "coupling": 0.0, "num_samples": 1, "learning_rate": 0.45}
-AS_IT_IS |= {"warmup": 0.375, "sparsity_weight": 22.0, "smoothness_weight": 25.0, "spread": 1.0, "temperature": (1.0, 0.2)}
+AS_IT_IS |= {
+    "warmup": 0.375,
+    "sparsity_weight": 22.0,
+    "smoothness_weight": 25.0,
+    "spread": 1.0,
+    "temperature": (1.0, 0.2),
+}
 CONVERGING = AS_IT_IS | {"steps": 80, "mask_size": 6, "num_samples": 2, "warmup": 5 / 80, "tolerance": 0.02}
 CONVERGING |= {"sparsity_weight": 1.0, "smoothness_weight": 0.1}
 QUICK = AS_IT_IS | {"steps": 12, "mask_size": 6}

@@ -124,9 +124,7 @@ def test_probabilities_are_those_of_the_composites():
     finals = (explanation.prob_ssr_binary, explanation.prob_sdr_binary)
     softs = [sdfido.ops.functional.blend(mask, images, infill(images)) for mask in explanation.masks.unbind(1)]
     composites = [*explanation.composites(images, infill(images)), *softs]
-    for composite, probability in zip(
-        composites, (*finals, explanation.prob_ssr, explanation.prob_sdr), strict=True
-    ):
+    for composite, probability in zip(composites, (*finals, explanation.prob_ssr, explanation.prob_sdr), strict=True):
         expected = model(composite).softmax(1).gather(1, explanation.targets[:, None])[:, 0]
         torch.testing.assert_close(probability, expected)
     kept = torch.nn.functional.interpolate(torch.sigmoid(explanation.mask_logits), (24, 24), mode="bilinear")
@@ -554,6 +552,6 @@ def test_binary_probabilities():
     explanation = sdfido.FIDO(model, infill="mean", **(QUICK | {"mask_size": None})).explain(images)
     infill = images.mean((2, 3), keepdim=True)
     for k, found in ((0, explanation.prob_ssr_binary), (1, explanation.prob_sdr_binary)):
-        composites = torch.where(explanation.mask_logits[:, k : k + 1] > 0, images, infill)
+        composites = torch.where(explanation.kept_cells[:, k : k + 1], images, infill)
         expected = model(composites).softmax(1).gather(1, explanation.targets[:, None])[:, 0]
         torch.testing.assert_close(found, expected)

@@ -18,13 +18,16 @@ from sdfido.explanation import SSR_AND_SDR
 def explanation(height: int = 24, width: int = 24, count: int = 1) -> Explanation:
     generator = torch.Generator().manual_seed(0)
     ssr, sdr = torch.rand(2, count, height, width, generator=generator)
+    kept = torch.zeros(2, 4, 4, dtype=torch.bool)
+    kept[0, 0], kept[1, :, 1:], kept[1, 2:] = True, True, True
     probs = {"image": 0.386, "infill": 0.00012, "ssr": 0.912, "sdr": 0.034, "ssr_binary": 0.871, "sdr_binary": 0.052}
     return Explanation(
         "fido",
         {"ssr": ssr, "sdr": sdr},
-        {f"prob_{name}": torch.full((count,), value) for name, value in probs.items()},
+        {f"prob_{name}": torch.full((count,), value) for name, value in probs.items()}
+        | {"agreement_ssr": torch.full((count,), 0.62)},
         torch.full((count,), 282),
-        {"mask_logits": torch.zeros(count, 2, 4, 4)},
+        {"mask_logits": torch.zeros(count, 2, 4, 4), "kept_cells": kept.expand(count, -1, -1, -1)},
         legend=SSR_AND_SDR,
     )
 
@@ -91,10 +94,12 @@ def test_overview_names_and_shows_everything() -> None:
         "SSR: smallest sufficient",
         "SDR: smallest destroying",
         "Joint",
-        f"SSR composite: {shown.kept_ssr.item():.0%} kept\ntiger cat  91.2%",
-        f"SSR\n91.2%\ncut at ½: {shown.area_ssr.item():.0%} kept\n87.1%",
-        f"SDR\n3.4%\ncut at ½: {shown.area_sdr.item():.0%} gone\n5.2%",
-        f"SDR composite: {shown.removed_sdr.item():.0%} gone\ntiger cat  3.4%",
+        "SSR: 25% of the photo kept\ntiger cat  87.1%",
+        "SSR: 25% kept\n87.1%",
+        "SDR: 12% gone\n5.2%",
+        "SDR: 12% of the photo gone\ntiger cat  5.2%",
+        "SSR: 25% of the photo alone says 87.1%, the whole photo 38.6%. Repeats share 62% of its most",
+        "SDR: without 12% of",
     ):
         assert part in text
     pictures = [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
@@ -143,10 +148,10 @@ def test_the_bars_texts_do_not_overlap(size: tuple[int, int]) -> None:
     figure = reports.overview(explanation(*size), pixels(1, 3, *size), torch.zeros(1))
     panel = figure.axes[-1]
     boxes = [text.get_window_extent() for text in panel.texts if text.get_text()]
-    assert len(boxes) == 14  # two for each of six bars, title and subtitle
+    assert len(boxes) == 10  # two for each of four bars, title and subtitle
     for i, a in enumerate(boxes):
         assert not any(a.overlaps(b) for b in boxes[:i])
-    assert [round(bar.get_width(), 3) for bar in panel.patches[1::2]] == [0.386, 0.0, 0.912, 0.871, 0.034, 0.052]
+    assert [round(bar.get_width(), 3) for bar in panel.patches[1::2]] == [0.386, 0.0, 0.871, 0.052]
 
 
 @pytest.mark.parametrize(
@@ -226,15 +231,19 @@ def test_a_method_with_one_map() -> None:
 @pytest.mark.parametrize("role", ["keep", "remove"])
 def test_a_region_of_another_method(role: str) -> None:
     maps, masks = torch.rand(2, 1, 24, 24).unbind()
-    scores = {"prob_image": torch.tensor([0.5]), "prob_infill": torch.tensor([0.25]), "prob_mask": torch.tensor([0.75])}
+    scores = {
+        "prob_image": torch.tensor([0.5]),
+        "prob_infill": torch.tensor([0.25]),
+        "prob_mask_binary": torch.tensor([0.75]),
+    }
     legend = {"mask": MapInfo("Mask: what counts", "one for all", role)}  # type: ignore[arg-type]
     shown = Explanation("other", {"mask": maps}, scores, torch.tensor([7]), {"masks": masks[None]}, legend=legend)
     text = texts(reports.overview(shown, pixels(1, 3, 24, 24), torch.zeros(1), label="cat"))
-    part = float(masks.mean())
-    does = f"{part:.0%} kept" if role == "keep" else f"{1 - part:.0%} gone"
-    assert f"Mask composite: {does}\ncat  75.0%" in text
+    part = float((masks > 0.5).float().mean())
+    part, does = (part, "kept") if role == "keep" else (1 - part, "gone")
+    assert f"Mask: {part:.0%} of the photo {does}\ncat  75.0%" in text
     assert "Mask: what counts\none for all" in text
-    assert "Mask\n75.0%" in text
+    assert f"Mask: {part:.0%} {does}\n75.0%" in text
 
 
 def test_pictures_are_drawn_of_what_is_given() -> None:
