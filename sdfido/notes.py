@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["notes"]
 
 LARGE = 0.5  # part of the image from which a region is no small one
-FAINT = 0.1  # confidence below which the image hardly shows the target
+FAINT = 0.2  # confidence below which the image hardly shows the target
 SAME = 0.02  # part of the confidence by which answers differ that are nearly the same
 UNSTABLE = 0.5  # agreement of the repeats below which a region is not settled
 
@@ -67,18 +67,10 @@ def _of_region(explanation: Explanation, name: str, says: float, image: float, i
         does = "keeps" if keeps else "leaves"
         than = "less" if keeps else "more"
         return [f"{heading}: it {does} {_percent(says)}, {than} than {share:.0%} of the image's {_percent(image)}."]
-    found = []
     if area > LARGE:
         does = "suffices: to keep" if keeps else "destroys: to leave at most"
-        found.append(
-            f"{heading}: no small region {does} {share:.0%} of {_percent(image)} takes {area:.0%} of the image."
-        )
-    if keeps and says > 0.5 > 2 * image:
-        found.append(
-            f"{heading}: the region alone says {_percent(says)}, the image {_percent(image)}: it argues for the target "
-            "more than the image does."
-        )
-    return found
+        return [f"{heading}: no small region {does} {share:.0%} of {_percent(image)} takes {area:.0%} of the image."]
+    return []
 
 
 def _percent(value: float) -> str:

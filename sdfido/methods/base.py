@@ -252,10 +252,9 @@ class Explainer(ABC):
         kept = torch.ones(len(scene), len(names), *cells, dtype=torch.bool, device=scene.images.device)
         for k, name in enumerate(names):
             keeps, share = explanation.legend[name].role == "keep", explanation.share(name)
-            places = regions.order_of_cells(explanation[name], cells)
-            counts = regions.cut(places, keeps, scene, share) if len(scene) else places[:, 0, 0]
-            inside = places < counts[:, None, None]
-            kept[:, k] = inside if keeps else ~inside
+            for n in range(len(scene)):
+                inside = regions.smallest(explanation[name][n], cells, keeps, scene[n : n + 1], share)
+                kept[n, k] = inside if keeps else ~inside
         explanation = replace(explanation, parts={**explanation.parts, "kept_cells": kept})
         soft = scene.masked_confidences(explanation.masks[:, :, None])[:, :, 0]
         final = scene.masked_confidences(explanation.binary_masks[:, :, None])[:, :, 0]

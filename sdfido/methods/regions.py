@@ -1,7 +1,8 @@
-"""The final regions: cells in the order of a map, cut where they suffice, or where their loss leaves little."""
+"""The final regions: the most important cells of a map, as many as reach a share, without those that are not needed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,57 +12,94 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from .base import Scene
 
-__all__ = ["agreement", "cut", "order_of_cells"]
+__all__ = ["agreement", "smallest"]
 
-_COARSE = 16  # areas that are tried first, evenly on a logarithmic scale
+_SIZES = 16  # numbers of cells that are tried first, evenly on a logarithmic scale
+_GRIDS = (4, 7)  # blocks along each side of the image that are tried to be left out, one grid after the other
+_TRIED = 8  # numbers of blocks that are tried at once
 _TOP = 0.1  # part of the cells by which repeats are compared
-_ROUNDS, _FINE = 2, 3  # refinements after that, and areas tried in each
 
 
-def order_of_cells(importance: Tensor, cells: tuple[int, int]) -> Tensor:
-    """Places of the cells in the order of a map [N, H, W], from 0 for the most important: int64 [N, rows, columns].
-
-    A cell counts by the mean of its pixels; equal ones follow each other row by row.
-    """
-    means = F.adaptive_avg_pool2d(importance[:, None], cells).flatten(1)
-    order = means.argsort(dim=1, descending=True, stable=True)
-    places = torch.arange(order.shape[1], device=order.device).expand_as(order)
-    return torch.empty_like(order).scatter_(1, order, places).view(-1, *cells)
-
-
-def cut(places: Tensor, keeps: bool, scene: Scene, share: float) -> Tensor:
-    """Number of the most important cells with which a region is the smallest found that reaches its share: int64 [N].
+def smallest(importance: Tensor, cells: tuple[int, int], keeps: bool, scene: Scene, share: float) -> Tensor:
+    """A small region that reaches its share: bool [rows, columns].
 
     A region that is kept reaches it where ``confidence >= share * confidence of the image``, one that is infilled where
-    ``confidence <= share * confidence of the image``. Areas on a logarithmic scale are tried first, then those between
-    the smallest that reaches it and the next smaller one. The confidence need not grow with the region, so a smaller
-    region than the one found may reach the share, too.
+    ``confidence <= share * confidence of the image``. The most important cells are taken, as many as are needed. Then
+    blocks of cells go, those first without which the confidence is best, for as long as the share is reached. About
+    eighty composites are classified, without gradients. The confidence need not grow with the region, so there may be
+    a smaller one.
 
     Args:
-        places: order of the cells [N, h, w].
+        importance: a map [H, W].
+        cells: rows and columns.
         keeps: whether the region is kept, and all else infilled; otherwise it is infilled itself.
-        scene: the images and the model.
+        scene: one image, and the model.
         share: part of the image's confidence, 0..1.
 
     Returns:
-        the number of cells; all of them where no number that was tried reaches the share.
+        Whether each cell is in the region; all of them where none that was tried reaches the share.
     """
-    total, wanted = places[0].numel(), share * scene.confidence[:, None]
-    tried = sorted({0} | {round(total ** (i / _COARSE)) for i in range(_COARSE + 1)})
-    counts = torch.tensor(tried, device=places.device).expand(len(places), -1)
-    low = high = counts[:, 0]
-    for turn in range(_ROUNDS + 1):
-        if turn:
-            steps = torch.arange(1, _FINE + 1, device=places.device) / (_FINE + 1)
-            counts = torch.cat([(low[:, None] + (high - low)[:, None] * steps).round().long(), high[:, None]], 1)
-        inside = places[:, None] < counts[:, :, None, None]
-        found = scene.masked_confidences((inside if keeps else ~inside).float()[:, None])[:, 0]
-        reached = found >= wanted if keeps else found <= wanted
-        reached[:, -1] = True  # the largest that is left: it reaches the share, or there is no larger one
-        first = reached.int().argmax(1, keepdim=True)
-        before = torch.where(first > 0, counts.gather(1, (first - 1).clamp(min=0)), low[:, None])
-        low, high = before[:, 0], counts.gather(1, first)[:, 0]
+
+    def margin(regions: Tensor) -> Tensor:
+        """By how much regions [R, rows, columns] reach the share, negative where they do not [R]."""
+        masks = (regions if keeps else ~regions).float()
+        above = scene.masked_confidences(masks[None, None])[0, 0] - share * scene.confidence
+        return above if keeps else -above
+
+    means = F.adaptive_avg_pool2d(importance[None], cells).flatten()
+    places = torch.empty_like(means, dtype=torch.int64)
+    places[means.argsort(descending=True, stable=True)] = torch.arange(len(means), device=means.device)
+    total = len(means)
+    sizes = sorted({0} | {round(total ** (i / _SIZES)) for i in range(_SIZES + 1)})
+    size = _least(sizes, lambda tried: margin(torch.stack([places < size for size in tried]).view(-1, *cells)) >= 0)
+    inside = (places < size).view(cells)
+    for grid in _GRIDS:
+        if 1 < size < total:
+            inside = _pruned(inside, grid, margin)
+    return inside
+
+
+def _least(sizes: list[int], reached: Callable[[list[int]], Tensor]) -> int:
+    """The smallest number that reaches a share, by a scan of a few, and one of those in between; else the largest."""
+    low, high = -1, sizes[-1]
+    tried = sizes[:-1]
+    while tried:
+        found = [size for size, good in zip(tried, reached(tried).tolist(), strict=True) if good]
+        high = min([*found, high])
+        low = max([size for size in tried if size < high] + [low])
+        tried = _between(low, high)
     return high
+
+
+def _between(low: int, high: int) -> list[int]:
+    """Up to three numbers between two, evenly; none where they are near enough."""
+    if low < 0 or high - low <= max(1, high // 25):
+        return []
+    return sorted({low + round((high - low) * i / 4) for i in (1, 2, 3)} - {low, high})
+
+
+def _pruned(inside: Tensor, grid: int, margin: Callable[[Tensor], Tensor]) -> Tensor:
+    """A region without as many blocks of a grid as it can spare: bool [rows, columns]."""
+    rows, columns = inside.shape
+    row = torch.arange(rows, device=inside.device) * grid // rows
+    column = torch.arange(columns, device=inside.device) * grid // columns
+    block = row[:, None] * grid + column
+    held = block[inside].unique()
+    if len(held) < 2:
+        return inside
+    # Those first that can be missed best.
+    held = held[margin(torch.stack([inside & (block != each) for each in held])).argsort(descending=True, stable=True)]
+
+    def without(count: int) -> Tensor:
+        return inside & ~torch.isin(block, held[:count])
+
+    low, high = 0, len(held)
+    while tried := sorted({low + round((high - low) * i / (_TRIED + 1)) for i in range(1, _TRIED + 1)} - {low, high}):
+        good = margin(torch.stack([without(count) for count in tried])) >= 0
+        spared = [count for count, fine in zip(tried, good.tolist(), strict=True) if fine]
+        low = max([*spared, low])
+        high = min([count for count in tried if count > low] + [high])
+    return without(low)
 
 
 def agreement(repeats: Tensor) -> Tensor:

@@ -4,6 +4,8 @@ from types import MappingProxyType
 
 import pytest
 import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import sdfido
 from sdfido import methods
@@ -117,3 +119,41 @@ def test_methods_are_found_by_name():
 def test_unknown_methods(spec, error):
     with pytest.raises(error, match="method"):
         methods.load(spec)
+
+
+class Watch(TorchDispatchMode):
+    """Notes operators for which a GPU is waited, or whose result depends on data in shape."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        name = function.overloadpacket.__name__
+        waits = name in ("_local_scalar_dense", "nonzero", "lift_fresh", "is_nonzero", "equal", "unique")
+        indices = arguments[1] if name in ("index", "index_put_") else ()
+        if waits or any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in indices):
+            self.found.append(name)
+        return function(*arguments, **(options or {}))
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_a_step_waits_for_nothing(repeats):
+    """Nothing in a step reads a number back, selects by a mask or copies from the host; what others do, is not ours."""
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    fido = sdfido.FIDO(model, steps=8, mask_size=6, repeats=repeats)
+    with fido.scene(_images(2), [0, 1], None) as scene:
+        parameters = fido.start(scene)
+        updater = fido.updater(parameters)
+        for step in range(3):
+            with Watch() as watch:
+                gradient, loss = fido._gradient(updater.parameters, scene, step)
+                updater.step(gradient, step)
+                rates = fido.keep_rates(updater.parameters)
+            if step:  # the first one makes what all share
+                assert watch.found == []
+    assert rates.isfinite().all()
+    assert loss.isfinite().all()
+    with Watch() as watch:
+        torch.tensor([1.0]).item()
+    assert watch.found == ["lift_fresh", "_local_scalar_dense"]
