@@ -84,7 +84,7 @@ def _pruned(inside: Tensor, grid: int, margin: Callable[[Tensor], Tensor]) -> Te
     row = torch.arange(rows, device=inside.device) * grid // rows
     column = torch.arange(columns, device=inside.device) * grid // columns
     block = row[:, None] * grid + column
-    held = block[inside].unique()
+    held = torch.tensor(sorted(set(block[inside].tolist())), device=inside.device)
     if len(held) < 2:
         return inside
     # Those first that can be missed best.
