@@ -71,6 +71,14 @@ def probability(logits: Tensor, targets: Tensor) -> Tensor:
     return torch.exp(log_probability(logits, targets))
 
 
+_INVERSE: dict[Link, Callable[[Tensor], Tensor]] = {
+    log_odds: torch.logit,
+    log_probability: torch.log,
+    probability: lambda confidence: confidence,
+}
+"""From a probability to the score by a link."""
+
+
 class ClassScore:
     """How much a classifier says that an image shows a class.
 
@@ -152,6 +160,11 @@ class ClassScore:
         if len(outside):
             raise ValueError(f"targets must be class indices in 0..{classes - 1}, got {int(outside[0])}")
         return chosen.to(torch.int64).contiguous()
+
+    def at_confidence(self, confidence: Tensor) -> Tensor | None:
+        """The score that means a probability [B]; None for links of one's own."""
+        inverse = _INVERSE.get(self.link)
+        return None if inverse is None else inverse(confidence)
 
     def confidence(self, images: Tensor, targets: Tensor) -> Tensor:
         """Softmax probability of the classes ``targets`` [B] for images [B, C, H, W]: [B], 0..1."""

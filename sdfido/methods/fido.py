@@ -23,6 +23,8 @@ from .settings import Settings
 __all__ = ["FIDO"]
 
 _SIGNS = (-1.0, 1.0)  # the SSR keeps the score up, the SDR brings it down
+_PATIENCE = 0.2  # part of the steps before prices change: until then masks are far from what they will be
+_PRICES = (0.2, 6.0)  # the least and the most
 
 
 class FIDO(MaskLearner):
@@ -116,6 +118,22 @@ class FIDO(MaskLearner):
             dtype=scene.execution.dtype,
             channels_last=bool(scene.execution.channels_last),
         )
+
+    def prices(self, prices: Tensor, scores: Tensor, scene: Scene, step: int) -> Tensor:
+        """Lower where a mask falls short of its share of the image's confidence, higher where it has room.
+
+        ``price <- price * exp(adaptation * tanh(slack / 2))``, between 1/5 and 6, with ``slack`` the distance of the
+        score to that at which the share is reached: the ascent of a multiplier for the constraint.
+        """
+        settings, known = self.settings, getattr(scene.score, "at_confidence", None)
+        if not settings.adaptation or known is None or step < _PATIENCE * settings.steps:
+            return prices
+        kept, left = (known(share * scene.confidence) for share in (settings.kept_share, settings.left_share))
+        if kept is None:
+            return prices
+        ssr, sdr = scores.chunk(2, dim=1)
+        slack = torch.cat([ssr - kept[:, None], left[:, None] - sdr], 1)
+        return (prices * torch.exp(settings.adaptation * torch.tanh(slack / 2))).clamp(*_PRICES)
 
     def updater(self, parameters: Tensor) -> Descent:
         settings = self.settings

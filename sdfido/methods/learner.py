@@ -24,7 +24,7 @@ _WINDOW = 10  # steps over which a mask must not change to count as converged
 class Drawn(NamedTuple):
     """The composites of one step: V views of each image, S samples each.
 
-    ``loss = sum over views of (sign * mean score of the samples + penalty)``.
+    ``loss = sum over views of (sign * mean score of the samples + price * penalty)``.
     """
 
     composites: Tensor  #: [N, V, S, C, H, W]
@@ -63,9 +63,11 @@ class _State:
     updater: Updater
     summed: Tensor  # keep rates, summed over the steps by their emphasis [M, K, h, w]
     earlier: Tensor  # keep rates at the begin of the window [M, K, h, w]
+    prices: Tensor  # of the penalties of each view [M, V]
 
     def __getitem__(self, keep: Tensor) -> _State:
-        return _State(self.places[keep], self.updater[keep], self.summed[keep], self.earlier[keep])
+        some = self.places[keep], self.updater[keep], self.summed[keep], self.earlier[keep], self.prices[keep]
+        return _State(*some)
 
 
 class MaskLearner(Explainer):
@@ -97,6 +99,13 @@ class MaskLearner(Explainer):
     def keep_rates(self, parameters: Tensor) -> Tensor:
         """The keep rate of each cell that parameters stand for, 0..1; here they are mask logits."""
         return torch.sigmoid(parameters)
+
+    def prices(self, prices: Tensor, scores: Tensor, scene: Scene, step: int) -> Tensor:
+        """What the penalties count in the next step [N, V], given what they counted and the mean scores [N, V].
+
+        They begin at 1, and stay there here.
+        """
+        return prices
 
     def emphasis(self, step: int) -> float:
         """What a step, counted from 0, counts in the average of the keep rates: here the t-th counts t times."""
@@ -131,7 +140,8 @@ class MaskLearner(Explainer):
         parameters = self.start(scene)
         rates = self.keep_rates(parameters)
         places = torch.arange(n, device=parameters.device)
-        state = _State(places, self.updater(parameters), torch.zeros_like(rates), rates)
+        ones = rates.new_ones(n, 1)
+        state = _State(places, self.updater(parameters), torch.zeros_like(rates), rates, ones)
         trace = torch.full((n, steps), torch.nan, dtype=torch.float32, device=scene.images.device)
         latest = torch.zeros(n, dtype=torch.float32, device=scene.images.device)
         last: dict[int, Tensor] = {}  # the parameters of images that have converged
@@ -139,7 +149,8 @@ class MaskLearner(Explainer):
         going = scene
         # Between the checks nothing here waits for a GPU.
         for step in range(steps if n else 0):
-            gradient, loss = self._gradient(state.updater.parameters, going, step)
+            gradient, loss, scores = self._gradient(state.updater.parameters, going, step, state.prices)
+            state.prices = self.prices(state.prices, scores, going, step)
             latest.index_copy_(0, state.places, loss.float())
             trace[:, step].index_copy_(0, state.places, loss.float())
             checking = step in (0, steps - 1) or (step + 1) % _WINDOW == 0
@@ -175,25 +186,28 @@ class MaskLearner(Explainer):
         whole = Explanation.stack([explanations[place] for place in range(n)])
         return replace(whole, seconds=time.perf_counter() - begin)
 
-    def _gradient(self, parameters: Tensor, scene: Scene, step: int) -> tuple[Tensor, Tensor]:
-        """The gradient of the parameters and each image's loss [N], by as many images at once as the model is given."""
+    def _gradient(
+        self, parameters: Tensor, scene: Scene, step: int, prices: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The parameters' gradient, each image's loss [N], and the scores [N, V], by as many images at once as fit."""
         parts = [
-            self._gradient_at_once(parameters[part], scene[part], step)
+            self._gradient_at_once(parameters[part], scene[part], step, prices[part])
             for part in chunks(len(scene), scene.images_at_once)
         ]
-        gradients, losses = zip(*parts, strict=True)
-        return torch.cat(gradients), torch.cat(losses)
+        gradients, losses, scores = zip(*parts, strict=True)
+        return torch.cat(gradients), torch.cat(losses), torch.cat(scores)
 
-    def _gradient_at_once(self, parameters: Tensor, scene: Scene, step: int) -> tuple[Tensor, Tensor]:
+    def _gradient_at_once(
+        self, parameters: Tensor, scene: Scene, step: int, prices: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         with torch.enable_grad():
             parameters = parameters.detach().requires_grad_()
             drawn = self.draw(parameters, scene, step)
             # The model is left at once: its gradient is handed on.
             scores, gradient = self._score(drawn, scene)
-            (result,) = torch.autograd.grad(
-                [drawn.composites, drawn.penalty], [parameters], [gradient, torch.ones_like(drawn.penalty)]
-            )
-        return result, (drawn.signs * scores + drawn.penalty.detach()).sum(1)
+            prices = prices.expand_as(drawn.penalty)
+            (result,) = torch.autograd.grad([drawn.composites, drawn.penalty], [parameters], [gradient, prices])
+        return result, (drawn.signs * scores + prices * drawn.penalty.detach()).sum(1), scores
 
     def _score(self, drawn: Drawn, scene: Scene) -> tuple[Tensor, Tensor]:
         """Mean scores [N, V] of drawn composites, and the gradient of their weighted sum over the views' samples."""

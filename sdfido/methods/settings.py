@@ -26,10 +26,14 @@ class MaskSettings:
     steps: int = 30  #: optimisation steps, at most
     tolerance: float = 0.001  #: mean change of the keep rates over 10 steps below which an image has converged
     seed: int = 0  #: of everything random
+    kept_share: float = 0.9  #: part of the image's confidence that the final region of a "keep" map keeps, 0..1
+    left_share: float = 0.1  #: part of the image's confidence that is left without that of a "remove" map, 0..1
 
     def __post_init__(self) -> None:
         self._set_number("steps", int, 1)
         self._set_number("tolerance", float, 0)
+        self._set_number("kept_share", float, 0, most=1)
+        self._set_number("left_share", float, 0, most=1)
         if isinstance(self.seed, torch.Generator):
             raise TypeError("seed must be an integer, got a torch.Generator; draw one with generator.initial_seed()")
         object.__setattr__(self, "seed", check_seed("seed", self.seed))
@@ -67,6 +71,9 @@ class Settings(MaskSettings):
 
     repeats: int = 2  #: masks M of each region, learned from noise of their own; maps are their mean
     num_samples: int = 2  #: mask samples S of each mask in a step
+    #: how fast the weights of an image adapt in a step, so that the SSR keeps ``kept_share`` of its confidence and the SDR
+    #: leaves ``left_share``; 0: they stay as they are set
+    adaptation: float = 0.15
     coupling: float = 1.0  #: part of the other region's gradient that a mask also follows, falling evenly to 0
     learning_rate: float = 0.7  #: root mean square move of a mask's logits in a step, falling along a cosine to 0
     spread: float = 1.0  #: standard deviation of the Gaussian that smooths the logits' gradient, in cells; 0: none
@@ -81,6 +88,7 @@ class Settings(MaskSettings):
         self._set_number("num_samples", int, 1)
         self._set_number("repeats", int, 1)
         self._set_number("coupling", float, 0, most=1)
+        self._set_number("adaptation", float, 0)
         self._set_number("warmup", float, least=0, most=1)
         self._set_number("learning_rate", float, above=0)
         ends = tuple(check_number("temperature", value, above=0) for value in _ends(self.temperature))

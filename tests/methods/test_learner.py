@@ -144,10 +144,11 @@ def test_a_step_waits_for_nothing(repeats):
     fido = sdfido.FIDO(model, steps=8, mask_size=6, repeats=repeats)
     with fido.scene(_images(2), [0, 1], None) as scene:
         parameters = fido.start(scene)
-        updater = fido.updater(parameters)
+        updater, prices = fido.updater(parameters), torch.ones(2, 1)
         for step in range(3):
             with Watch() as watch:
-                gradient, loss = fido._gradient(updater.parameters, scene, step)
+                gradient, loss, mean = fido._gradient(updater.parameters, scene, step, prices)
+                prices = fido.prices(prices, mean, scene, step)
                 updater.step(gradient, step)
                 rates = fido.keep_rates(updater.parameters)
             if step:  # the first one makes what all share
