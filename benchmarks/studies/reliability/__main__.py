@@ -33,7 +33,7 @@ from sdfido import Explanation, models
 from sdfido.files import replacing
 
 CLASSIFIERS = (0, 1, 2)  # numbers of EfficientNet-Lite
-EVERY = 3  # pairs of which one has also the second runs of FIDO before and of the other methods
+EVERY = 3  # pairs of which one has also the second runs of all but FIDO as it is
 OUT = paths.OUT / "reliability"
 TRIAL = paths.OUT / "reliability-trial"
 
@@ -61,7 +61,7 @@ class Pair:
         first = self.explained(name, 0)
         seconds = time.perf_counter() - start
         numbers = self.judged(first.ssr, first.sdr, first.joint) | {"seconds": seconds}
-        if self.repeat or name != "FIDO before":
+        if self.repeat or name == "FIDO":
             numbers |= compared("seeds", first.maps, self.explained(name, 1).maps)
             if name != "FIDO fast":
                 numbers |= compared("rounding", first.maps, self.explained(name, 0, fold_batch_norm=False).maps)

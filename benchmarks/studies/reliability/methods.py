@@ -23,7 +23,9 @@ INFILL = Blur(10.0)  # what FIDO learns with, and what the others replace pixels
 
 BEFORE: dict[str, Any] = {  # the defaults until now
     "steps": 120,
+    "repeats": 1,
     "num_samples": 1,
+    "coupling": 0.0,
     "learning_rate": 0.45,
     "spread": 1.0,
     "temperature": (1.0, 0.2),

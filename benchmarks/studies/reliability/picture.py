@@ -55,7 +55,7 @@ def figure(rows: list[tuple[Results, Arrays]]) -> Figure:
     drawn = Figure(figsize=(width, height), dpi=110, facecolor="white")
     for column, (name, (head, below)) in enumerate(COLUMNS.items()):
         x = (_GAP + column * (_SIDE + _GAP)) / width
-        drawn.text(x, 1 - 0.24 / height, head, size=10.5, weight="bold", color=OWN.get(name, INK))
+        drawn.text(x, 1 - 0.24 / height, head, size=10.5, weight="bold", color=colour(name))
         drawn.text(x, 1 - 0.43 / height, below, size=9, color=MUTED)
     for row, (pair, arrays) in enumerate(rows):
         bottom = height - _HEAD - row * (_SIDE + _CAPTION) - _SIDE
@@ -66,8 +66,12 @@ def figure(rows: list[tuple[Results, Arrays]]) -> Figure:
             axes.set_axis_off()
             for line, text in enumerate(captions(pair, name)):
                 y = (bottom - 0.16 - 0.165 * line) / height
-                drawn.text(x / width, y, text, size=9.5, weight="bold" if line else "normal", color=OWN.get(name, INK))
+                drawn.text(x / width, y, text, size=9.5, weight="bold" if line else "normal", color=colour(name))
     return drawn
+
+
+def colour(name: str) -> str:
+    return OWN.get("joint" if name == "again" else name, INK)
 
 
 def _shown(arrays: Arrays, name: str) -> NDArray[np.float64]:
