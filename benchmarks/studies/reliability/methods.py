@@ -154,14 +154,16 @@ def grad_cam(case: Case, seed: int) -> Tensor:
 
 
 def rise(case: Case, seed: int, masks: int = 1500, cells: int = 7, kept: float = 0.5) -> Tensor:
-    """The mean probability where a pixel is kept, of random masks that are shifted by parts of a cell.
+    """The mean probability of random composites, by what they keep of a pixel; masks are shifted by parts of a cell.
+
+    Divided by what was kept of each pixel, not by what is expected: that leaves less to chance.
 
     Source: Petsiuk et al., "RISE", BMVC 2018, arXiv 1806.07421; there all else is black.
     """
     random = torch.Generator().manual_seed(seed)
     height, width = case.image.shape[-2:]
     down, across = -(-height // cells), -(-width // cells)  # pixels of a cell, rounded up
-    infill, found = INFILL(case.image), torch.zeros(1, height, width)
+    infill, found, kept_of = INFILL(case.image), torch.zeros(1, height, width), torch.zeros(1, height, width)
     for begin in range(0, masks, BATCH):
         count = min(BATCH, masks - begin)
         coarse = (torch.rand(count, 1, cells + 1, cells + 1, generator=random) < kept).float()
@@ -172,7 +174,8 @@ def rise(case: Case, seed: int, masks: int = 1500, cells: int = 7, kept: float =
         keep = torch.stack(parts)
         probabilities = case.confidences(blend(keep, case.image, infill))
         found += (probabilities[:, None, None] * keep).sum(0)
-    return found / (masks * kept)
+        kept_of += keep.sum(0)
+    return found / kept_of.clamp(min=1e-6)
 
 
 OTHERS: dict[str, Callable[..., Tensor]] = {
