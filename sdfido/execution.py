@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +16,7 @@ from .scores import Score, module_of
 
 __all__ = ["Execution"]
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _ELSEWHERE = 64  # composites at once on a GPU: fills it with classifiers of photos, and fits into 8 GB
 
 
@@ -31,12 +34,16 @@ class Execution:
     #: whether explainers ask a copy of the model whose batch normalisation is folded into the layers before it, where
     #: that changes nothing but rounding; in results: whether they did
     fold_batch_norm: bool = True
+    #: on CPUs with glibc: whether the process keeps the memory that a step has freed for the next one, and so stays as
+    #: large as it was at most; once asked for, that holds for all that the process does
+    keep_memory: bool = True
 
     def __post_init__(self) -> None:
         if self.max_batch is not None:
             object.__setattr__(self, "max_batch", check_number("max_batch", self.max_batch, int, 1))
         check_flag("channels_last", self.channels_last, optional=True)
         check_flag("fold_batch_norm", self.fold_batch_norm)
+        check_flag("keep_memory", self.keep_memory)
         if self.dtype not in (torch.float32, torch.bfloat16):
             # float16 is left out: without scaling, the gradients of the composites vanish in it.
             raise ValueError(f"dtype must be torch.float32 or torch.bfloat16, got {self.dtype}")
@@ -47,6 +54,8 @@ class Execution:
         An image with the same seed gets the same bits in every batch where the model is given one image's composites
         at a time, which is why that is the default on CPUs.
         """
+        if self.keep_memory and images.device.type == "cpu":
+            _keep_memory()
         max_batch = self.max_batch
         if max_batch is None:
             max_batch = composites if images.device.type == "cpu" else _ELSEWHERE
@@ -86,6 +95,17 @@ class Execution:
     def describe(self) -> dict[str, Any]:
         """The fields as plain values, for records."""
         return vars(self) | {"dtype": str(self.dtype).removeprefix("torch.")}
+
+
+@functools.cache
+def _keep_memory() -> None:
+    """Have malloc keep what is freed: the system clears memory that it hands out anew, at a third of a step's time."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # no glibc
+        return
+    mallopt(_M_MMAP_THRESHOLD, 2**30)
+    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def chunks(count: int, size: int) -> Iterator[slice]:

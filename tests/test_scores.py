@@ -53,10 +53,22 @@ def test_a_model_means_its_class_score():
 def test_how_the_model_was_run_is_recorded():
     images, model = torch.rand(1, 3, 12, 12), nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     chosen = sdfido.FIDO(model, steps=2, mask_size=4).explain(images).execution
-    assert chosen == {"max_batch": 8, "channels_last": True, "dtype": "float32", "fold_batch_norm": False}
+    assert chosen == {
+        "max_batch": 8,
+        "channels_last": True,
+        "dtype": "float32",
+        "fold_batch_norm": False,
+        "keep_memory": True,
+    }
     linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 12, 2))
     given = sdfido.FIDO(linear, steps=2, mask_size=4, max_batch=7).explain(images).execution
-    assert given == {"max_batch": 7, "channels_last": False, "dtype": "float32", "fold_batch_norm": False}
+    assert given == {
+        "max_batch": 7,
+        "channels_last": False,
+        "dtype": "float32",
+        "fold_batch_norm": False,
+        "keep_memory": True,
+    }
 
 
 def test_eval_mode_of_what_is_no_module():

@@ -17,7 +17,7 @@ from ..scores import ClassScore, Link, Model, Score
 from . import regions
 from .base import OnImage, OnStep, Scene
 from .descent import Descent
-from .learner import Drawn, MaskLearner, Readout
+from .learner import Drawn, MaskLearner, Readout, image_by_image
 from .settings import Settings
 
 __all__ = ["FIDO"]
@@ -128,12 +128,16 @@ class FIDO(MaskLearner):
         settings, known = self.settings, getattr(scene.score, "at_confidence", None)
         if not settings.adaptation or known is None or step < _PATIENCE * settings.steps:
             return prices
-        kept, left = (known(share * scene.confidence) for share in (settings.kept_share, settings.left_share))
-        if kept is None:
+        if known(scene.confidence) is None:
             return prices
-        ssr, sdr = scores.chunk(2, dim=1)
-        slack = torch.cat([ssr - kept[:, None], left[:, None] - sdr], 1)
-        return (prices * torch.exp(settings.adaptation * torch.tanh(slack / 2))).clamp(*_PRICES)
+
+        def changed(prices: Tensor, scores: Tensor, confidence: Tensor) -> Tensor:
+            kept, left = (known(share * confidence)[:, None] for share in (settings.kept_share, settings.left_share))
+            ssr, sdr = scores.chunk(2, dim=1)
+            slack = torch.cat([ssr - kept, left - sdr], 1)
+            return (prices * torch.exp(settings.adaptation * torch.tanh(slack / 2))).clamp(*_PRICES)
+
+        return image_by_image(changed, prices, scores, scene.confidence)
 
     def updater(self, parameters: Tensor) -> Descent:
         settings = self.settings
@@ -178,7 +182,7 @@ class _Coupled(Descent):
 
 def _by_region(masks: Tensor) -> Tensor:
     """Masks [N, 2M, h, w] as [N, 2, M, h, w]."""
-    return masks.view(len(masks), len(_SIGNS), -1, *masks.shape[2:])
+    return masks.view(len(masks), len(_SIGNS), masks.shape[1] // len(_SIGNS), *masks.shape[2:])
 
 
 @functools.lru_cache(maxsize=8)  # tensors that a step would have to copy to a GPU, and wait

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -55,6 +55,16 @@ class Updater(Protocol):
         """The same for those images alone whose place in ``keep`` [N], bool, is true."""
 
 
+def image_by_image(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """``function(*tensors)`` of elements alone [N, ...]; on CPUs each image's for itself.
+
+    There PyTorch rounds what does not fill a vector otherwise, so that bits would depend on the batch.
+    """
+    if not len(tensors[0]) or tensors[0].device.type != "cpu":
+        return function(*tensors)
+    return torch.cat([function(*(tensor[i : i + 1] for tensor in tensors)) for i in range(len(tensors[0]))])
+
+
 @dataclass
 class _State:
     """Images that have not converged, and all that is carried from step to step for them."""
@@ -98,7 +108,7 @@ class MaskLearner(Explainer):
 
     def keep_rates(self, parameters: Tensor) -> Tensor:
         """The keep rate of each cell that parameters stand for, 0..1; here they are mask logits."""
-        return torch.sigmoid(parameters)
+        return image_by_image(torch.sigmoid, parameters)
 
     def prices(self, prices: Tensor, scores: Tensor, scene: Scene, step: int) -> Tensor:
         """What the penalties count in the next step [N, V], given what they counted and the mean scores [N, V].
@@ -186,9 +196,7 @@ class MaskLearner(Explainer):
         whole = Explanation.stack([explanations[place] for place in range(n)])
         return replace(whole, seconds=time.perf_counter() - begin)
 
-    def _gradient(
-        self, parameters: Tensor, scene: Scene, step: int, prices: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _gradient(self, parameters: Tensor, scene: Scene, step: int, prices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The parameters' gradient, each image's loss [N], and the scores [N, V], by as many images at once as fit."""
         parts = [
             self._gradient_at_once(parameters[part], scene[part], step, prices[part])

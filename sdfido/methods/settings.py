@@ -11,7 +11,7 @@ import torch
 from .. import _deprecated
 from ..checks import check_flag, check_number, check_seed, check_size
 
-__all__ = ["MaskSettings", "Settings"]
+__all__ = ["FAST", "MaskSettings", "Settings"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class MaskSettings:
     """
 
     mask_size: int | tuple[int, int] | None = 28  #: cells of a mask (rows, columns), upsampled; None: one a pixel
-    steps: int = 30  #: optimisation steps, at most
+    steps: int = 26  #: optimisation steps, at most
     tolerance: float = 0.001  #: mean change of the keep rates over 10 steps below which an image has converged
     seed: int = 0  #: of everything random
     kept_share: float = 0.9  #: part of the image's confidence that the final region of a "keep" map keeps, 0..1
@@ -71,16 +71,16 @@ class Settings(MaskSettings):
 
     repeats: int = 2  #: masks M of each region, learned from noise of their own; maps are their mean
     num_samples: int = 2  #: mask samples S of each mask in a step
-    #: how fast the weights of an image adapt in a step, so that the SSR keeps ``kept_share`` of its confidence and the SDR
+    #: how fast an image's weights adapt in a step, so that the SSR keeps ``kept_share`` of its confidence and the SDR
     #: leaves ``left_share``; 0: they stay as they are set
-    adaptation: float = 0.15
+    adaptation: float = 0.3
     coupling: float = 1.0  #: part of the other region's gradient that a mask also follows, falling evenly to 0
     learning_rate: float = 0.7  #: root mean square move of a mask's logits in a step, falling along a cosine to 0
     spread: float = 1.0  #: standard deviation of the Gaussian that smooths the logits' gradient, in cells; 0: none
     temperature: float | tuple[float, float] = (1.0, 0.2)  #: of the samples, first and last; lower is closer to binary
     sparsity_weight: float = 22.0  #: of the kept (SSR) and removed (SDR) part of the image
     smoothness_weight: float = 25.0  #: of the keep rates' total variation a cell
-    warmup: float = 0.375  #: part of the steps over which both weights rise linearly, 0 to 1
+    warmup: float = 0.3  #: part of the steps over which both weights rise linearly, 0 to 1
     antithetic: bool = True  #: samples in pairs with opposite noise
 
     def __post_init__(self) -> None:
@@ -121,6 +121,10 @@ class Settings(MaskSettings):
     def learning_rate_at(self, step: int) -> float:
         """Learning rate of this step, counted from 0."""
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
+
+FAST: dict[str, Any] = {"steps": 10, "repeats": 1, "learning_rate": 1.0}
+"""Settings of FIDO for a first look, at a quarter of the composites: ``sdfido.FIDO(model, **FAST)``."""
 
 
 def _ends(temperature: float | tuple[float, float]) -> tuple[float, float]:

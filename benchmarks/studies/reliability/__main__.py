@@ -33,7 +33,7 @@ from sdfido import Explanation, models
 from sdfido.files import replacing
 
 CLASSIFIERS = (0, 1, 2)  # numbers of EfficientNet-Lite
-EVERY = 3  # pairs of which one has also the second runs of all but FIDO as it is
+EVERY = 3  # pairs of which one has also FIDO before, rounding, and the second runs of all but FIDO as it is
 OUT = paths.OUT / "reliability"
 TRIAL = paths.OUT / "reliability-trial"
 
@@ -51,9 +51,13 @@ class Pair:
         self.runs: dict[tuple[str, int], Explanation] = {}  # of FIDO, by name and seed
 
     def measured(self) -> Results:
-        found = {name: self.of_fido(name) for name in methods.FIDOS} | {name: self.of(name) for name in methods.OTHERS}
+        fidos = [name for name in methods.FIDOS if self.repeat or name != "FIDO before"]
+        found = {name: self.of_fido(name) for name in fidos} | {name: self.of(name) for name in methods.OTHERS}
         rounded = {name: {key: digits(value) for key, value in row.items()} for name, row in found.items()}
-        regions = {name: measures.regions(self.case, self.runs[name, 0], self.own) for name in methods.FIDOS}
+        regions = {
+            name: measures.regions(self.case, self.runs[name, 0], self.own, half=name == "FIDO before")
+            for name in fidos
+        }
         return {"methods": rounded, "regions": regions}
 
     def of_fido(self, name: str) -> Numbers:
@@ -63,7 +67,7 @@ class Pair:
         numbers = self.judged(first.ssr, first.sdr, first.joint) | {"seconds": seconds}
         if self.repeat or name == "FIDO":
             numbers |= compared("seeds", first.maps, self.explained(name, 1).maps)
-            if name != "FIDO fast":
+            if self.repeat and name != "FIDO fast":
                 numbers |= compared("rounding", first.maps, self.explained(name, 0, fold_batch_norm=False).maps)
         return numbers
 

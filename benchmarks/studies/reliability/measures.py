@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -104,8 +105,14 @@ def _smallest(case: Case, importance: Tensor, reached: Callable[[Tensor], Tensor
     return 1.0
 
 
-def regions(case: Case, explanation: sdfido.Explanation, own: float) -> Results:
-    """FIDO's final regions: their areas, what they keep or leave of the photo's probability, and what is noted."""
+def regions(case: Case, explanation: sdfido.Explanation, own: float, *, half: bool = False) -> Results:
+    """FIDO's final regions: their areas, what they keep or leave of the photo's probability, and what is noted.
+
+    With `half` they are what the masks keep or remove by more than a half, of which nothing is noted: as they were.
+    """
+    if half:
+        parts = {name: part for name, part in explanation.parts.items() if name != "kept_cells"}
+        explanation = replace(explanation, parts=parts)
     keeps = dict(zip(explanation.regions, explanation.binary_masks[0], strict=True))
     composites = torch.cat(
         [
@@ -114,7 +121,7 @@ def regions(case: Case, explanation: sdfido.Explanation, own: float) -> Results:
         ]
     )
     ssr, sdr = (case.confidences(composites) / own).tolist()
-    notes: list[list[str]] = getattr(explanation, "notes", [[]])
+    notes = [[]] if half else explanation.notes
     return {
         "area ssr": digits(float(explanation.area_ssr)),
         "share ssr": digits(ssr),

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 import sdfido
 from benchmarks.common import attributions
 from sdfido.infills import Blur
+from sdfido.methods.settings import FAST
 from sdfido.ops.functional import blend
 
 BATCH = 16  # images that a model is given at once
@@ -26,6 +27,7 @@ BEFORE: dict[str, Any] = {  # the defaults until now
     "repeats": 1,
     "num_samples": 1,
     "coupling": 0.0,
+    "adaptation": 0.0,
     "learning_rate": 0.45,
     "spread": 1.0,
     "temperature": (1.0, 0.2),
@@ -42,7 +44,7 @@ def fido(model: nn.Module, seed: int, **settings: Any) -> sdfido.FIDO:
 
 def fast(model: nn.Module, seed: int, **settings: Any) -> sdfido.FIDO:
     """Where time is short."""
-    return fido(model, seed, **{"steps": 15, **settings})
+    return fido(model, seed, **{**FAST, **settings})
 
 
 def before(model: nn.Module, seed: int, **settings: Any) -> sdfido.FIDO:
@@ -153,7 +155,7 @@ def grad_cam(case: Case, seed: int) -> Tensor:
     return attributions.grad_cam(case.model, case.image, target, layer=layer, of_input=True)["map"]
 
 
-def rise(case: Case, seed: int, masks: int = 1500, cells: int = 7, kept: float = 0.5) -> Tensor:
+def rise(case: Case, seed: int, masks: int = 1000, cells: int = 7, kept: float = 0.5) -> Tensor:
     """The mean probability of random composites, by what they keep of a pixel; masks are shifted by parts of a cell.
 
     Divided by what was kept of each pixel, not by what is expected: that leaves less to chance.
