@@ -10,8 +10,8 @@ from sdfido import models, runs
 from sdfido.runs.events import Explained, Failed
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("folder", nargs="?", type=Path, help="a folder of photos; if not given, two views of a cat")
-parser.add_argument("--steps", type=int, default=120)
+parser.add_argument("folder", nargs="?", type=Path, help="a folder of photos; if not given, two views of a cup")
+parser.add_argument("--steps", type=int, default=26)
 parser.add_argument("--out", type=Path, default=Path("out/folder"))
 arguments = parser.parse_args()
 
@@ -19,9 +19,9 @@ folder = arguments.folder
 if folder is None:
     folder = arguments.out / "photos"
     folder.mkdir(parents=True, exist_ok=True)
-    cat = models.demo_photo()
-    cat.save(folder / "cat.png")
-    cat.transpose(0).save(folder / "mirrored.png")
+    cup = models.demo_photo()
+    cup.save(folder / "cup.png")
+    cup.transpose(0).save(folder / "mirrored.png")
 
 
 def show(event: object) -> None:

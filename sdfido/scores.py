@@ -161,6 +161,12 @@ class ClassScore:
             raise ValueError(f"targets must be class indices in 0..{classes - 1}, got {int(outside[0])}")
         return chosen.to(torch.int64).contiguous()
 
+    def answer(self, images: Tensor) -> Tensor:
+        """The model's predictions and their softmax probabilities in one pass: [B, 2], float64."""
+        logits = self.logits(images)
+        chosen = logits.argmax(1)
+        return torch.stack([chosen.double(), probability(logits, chosen).double()], 1)
+
     def at_confidence(self, confidence: Tensor) -> Tensor | None:
         """The score that means a probability [B]; None for links of one's own."""
         inverse = _INVERSE.get(self.link)

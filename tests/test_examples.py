@@ -64,7 +64,7 @@ def test_maps_are_compared(tmp_path: Path) -> None:
 def test_a_loop_of_ones_own_learns_a_mask(tmp_path: Path) -> None:
     printed = run("training_loop.py", "--steps", "10", cwd=tmp_path)
     assert "step 10: loss" in printed
-    assert "“tiger cat”: 39% for the photo" in printed
+    assert "“espresso”: 95% for the photo" in printed
 
 
 def test_masks_from_cpp_have_the_bits_of_the_operator(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from ..execution import Execution
 from ..explanation import Explanation, MapInfo
 from ..folding import folded_score
 from ..normalization import Normalization
-from ..scores import Model, Score, as_score, eval_mode
+from ..scores import ClassScore, Model, Score, as_score, eval_mode
 from . import regions
 
 __all__ = ["Explainer", "OnImage", "OnStep", "Progress", "Scene"]
@@ -197,14 +197,30 @@ class Explainer(ABC):
                 infill = infills.apply(self.infill, images.clone(), stream_tensor.tolist()).detach()
             composites = self.composites_per_image()
             execution = self.execution.resolved(self.score, images, composites)
-            score = self.score
-            if execution.fold_batch_norm:
-                score = folded_score(score, replace(execution, dtype=torch.float32).prepare(images[:1]))
-                execution = replace(execution, fold_batch_norm=score is not self.score)
-            chunk = execution.images_at_once(composites)
-            chosen = execution.resolve(score, images, targets, chunk=chunk)
-            confidence = execution.map(score.confidence, images, chosen, chunk=chunk)
+            try:
+                asked = self._ask(execution, composites, images, targets)
+            except (RuntimeError, TypeError, ValueError):
+                # RuntimeError: such as from view() where channels come last; what else is wrong, shows again.
+                if self.execution.channels_last is not None or not execution.channels_last:
+                    raise
+                asked = self._ask(replace(execution, channels_last=False), composites, images, targets)
+            score, execution, chosen, confidence = asked
             yield Scene(score, execution, composites, images, infill, chosen, stream_tensor, confidence)
+
+    def _ask(
+        self, execution: Execution, composites: int, images: Tensor, targets: Any
+    ) -> tuple[Score, Execution, Tensor, Tensor]:
+        """The score of a model that may be folded, how it is run, the targets, and how confident it is of them."""
+        score = self.score
+        if execution.fold_batch_norm:
+            score = folded_score(score, replace(execution, dtype=torch.float32).prepare(images[:1]))
+            execution = replace(execution, fold_batch_norm=score is not self.score)
+        chunk = execution.images_at_once(composites)
+        if targets is None and type(score) is ClassScore and len(images):
+            both = execution.map(score.answer, images, chunk=chunk)
+            return score, execution, both[:, 0].long(), both[:, 1].to(images.dtype)
+        chosen = execution.resolve(score, images, targets, chunk=chunk)
+        return score, execution, chosen, execution.map(score.confidence, images, chosen, chunk=chunk)
 
     def check_size(self, height: int, width: int) -> None:  # noqa: B027 (a method may have no such settings)
         """Raise ValueError where the settings do not fit images of this size."""

@@ -37,15 +37,24 @@ def read_photo(path: str | os.PathLike[str]) -> Image.Image:
     return photo
 
 
-def demo_photo() -> Image.Image:
-    """The photo of the demo: Chelsea the cat, 451 x 300 pixels, from scikit-image.
+_DEMO = {"coffee": "coffee", "cat": "chelsea"}  # photos by what scikit-image calls them
+
+
+def demo_photo(name: str = "coffee") -> Image.Image:
+    """A photo from scikit-image: a cup of coffee, which the demo explains, or Chelsea the cat, a hard case.
+
+    Args:
+        name: "coffee", 600 x 400 pixels, or "cat", 451 x 300 pixels.
 
     Raises:
+        ValueError: there is no such photo.
         ImportError: scikit-image is not installed.
     """
+    if name not in _DEMO:
+        raise ValueError(f"name must be one of {', '.join(_DEMO)}, got {name!r}")
     data = packages.require("skimage.data", "the demo photo", packages.FOR_DEMO)
     image = packages.require("PIL.Image", "the demo photo", packages.FOR_DEMO)
-    photo: Image.Image = image.fromarray(data.chelsea())
+    photo: Image.Image = image.fromarray(getattr(data, _DEMO[name])())
     return photo
 
 

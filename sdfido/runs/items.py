@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["DEMO_PHOTO", "SUFFIXES", "Item", "choose", "fingerprint", "inside"]
 
 SUFFIXES = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-DEMO_PHOTO = "chelsea"
+DEMO_PHOTO = "coffee"
 
 
 @dataclass(frozen=True)

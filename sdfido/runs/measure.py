@@ -168,8 +168,11 @@ class Originals:
             ValueError: it cannot be read, is not there, or has changed; the message says what to do.
         """
         about = result.summary
-        if "photo_sha256" not in about and result.photo == items.DEMO_PHOTO:
-            return models.demo_photo()
+        if "photo_sha256" not in about and result.photo in (
+            items.DEMO_PHOTO,
+            "chelsea",
+        ):  # the demo's until version 0.1
+            return models.demo_photo("cat" if result.photo == "chelsea" else items.DEMO_PHOTO)
         there = [result.folder.resolve() / str(about.get("photo_path")), Path(result.photo)]
         for path in filter(Path.is_file, there):
             if items.fingerprint(path) == about.get("photo_sha256"):

@@ -310,12 +310,12 @@ def test_help_teaches(command: list[str]) -> None:
 
 
 def test_demo(folder: Path) -> None:
-    result = run("demo", "--steps", "1", "--samples", "1", "--out", "cat")
+    result = run("demo", "--steps", "1", "--samples", "1", "--out", "cup")
     assert result.exit_code == 0, result.output
-    assert names(folder / "cat") == RESULTS
-    summary = summary_of(folder / "cat")
-    assert (summary["model"], summary["target"], summary["label"]) == (models.DEMO, 282, "tiger cat")
-    assert summary["prob_image"] == pytest.approx(0.386, abs=0.01)
+    assert names(folder / "cup") == RESULTS
+    summary = summary_of(folder / "cup")
+    assert (summary["model"], summary["target"], summary["label"]) == (models.DEMO, 967, "espresso")
+    assert summary["prob_image"] == pytest.approx(0.951, abs=0.01)
 
 
 def test_without_typer_the_command_says_what_to_install(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ QUICK = AS_IT_IS | {"steps": 12, "mask_size": 6}
 
 def photo() -> sdfido.Explanation:
     classifier = models.load("efficientnet-lite0")
-    image = classifier.preprocess(models.demo_photo())[None]
+    image = classifier.preprocess(models.demo_photo("cat"))[None]
     return sdfido.FIDO(classifier.model, normalization=classifier.normalization, steps=4, **AS_IT_IS).explain(image)
 
 

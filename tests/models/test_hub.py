@@ -133,7 +133,7 @@ def demo() -> Classifier:
 
 
 def test_the_demo_sees_a_cat(demo: Classifier) -> None:
-    photo = models.demo_photo()
+    photo = models.demo_photo("cat")
     assert photo.size == (451, 300)
     with torch.no_grad():
         probs = demo.model(demo.preprocess(photo)[None]).softmax(1)[0]
@@ -147,7 +147,7 @@ def test_the_larger_ones_see_a_cat(spec: str, side: int) -> None:
     larger = models.load(spec)
     assert (larger.name, larger.size, larger.model.training) == (spec, (side, side), False)
     with torch.no_grad():
-        probs = larger.model(larger.preprocess(models.demo_photo())[None]).softmax(1)[0]
+        probs = larger.model(larger.preprocess(models.demo_photo("cat"))[None]).softmax(1)[0]
     assert {larger.label(i) for i in probs.topk(3).indices.tolist()} == {"tiger cat", "Egyptian cat", "tabby"}
 
 

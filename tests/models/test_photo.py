@@ -63,7 +63,7 @@ def resized_whole(photo: Image.Image, size: int, crop: float, interpolation: str
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear", "lanczos"])
 @pytest.mark.parametrize(("size", "crop"), [(224, 0.875), (224, 1.0), (96, 0.9), (400, 0.95)])
 def test_the_cat_is_what_resizing_the_whole_photo_gives(interpolation: str, size: int, crop: float) -> None:
-    photo = models.demo_photo()
+    photo = models.demo_photo("cat")
     result = classifier(size=(size, size), crop=crop, interpolation=interpolation).preprocess(photo)
     expected = resized_whole(photo, size, crop, interpolation)
     torch.testing.assert_close(result, expected, rtol=0, atol=1.01 / 255)
