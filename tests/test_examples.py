@@ -47,7 +47,7 @@ def test_a_network_of_ones_own_is_explained(tmp_path: Path) -> None:
 def test_a_folder_is_explained_and_resumed(tmp_path: Path) -> None:
     printed = run("explain_folder.py", "--steps", "3", cwd=tmp_path)
     assert "2 explained, 0 finished before, 0 failed" in printed
-    assert "cat.png" in printed.splitlines()[-3]
+    assert "cup.png" in printed.splitlines()[-3]
     assert (tmp_path / "out/folder/results/mirrored/overview.png").exists()
     assert "0 explained, 2 finished before, 0 failed" in run("explain_folder.py", "--steps", "3", cwd=tmp_path)
 

@@ -12,8 +12,26 @@ from benchmarks.common import concrete
 from benchmarks.common.concrete import Sampler
 from sdfido import Scene
 from sdfido.methods.descent import Descent
+from sdfido.methods.learner import Readout
 from sdfido.ops import functional
 from sdfido.ops.rng import random_words
+
+
+PLAIN: dict[str, Any] = {
+    "steps": 120,
+    "repeats": 1,
+    "num_samples": 1,
+    "coupling": 0.0,
+    "adaptation": 0.0,
+    "learning_rate": 0.45,
+    "spread": 1.0,
+    "temperature": (1.0, 0.2),
+    "sparsity_weight": 22.0,
+    "smoothness_weight": 25.0,
+    "warmup": 0.375,
+    "mask_size": 28,
+}
+"""FIDO with fixed weights, one sample of one mask for each region: the defaults of version 0.1."""
 
 
 class SampledFIDO(sdfido.FIDO):
@@ -75,6 +93,9 @@ class PublishedFIDO(SampledFIDO):
         published = {
             "mask_size": cells,
             "steps": steps,
+            "repeats": 1,
+            "coupling": 0.0,
+            "adaptation": 0.0,
             "num_samples": 8,
             "temperature": 0.1,
             "antithetic": False,
@@ -90,5 +111,5 @@ class PublishedFIDO(SampledFIDO):
         rate, steps = self.settings.learning_rate, self.settings.steps
         return Adam(parameters, lambda step: rate * (1 - step / steps), memory=0.999)
 
-    def readout(self, scene: Scene, parameters: Tensor, rates: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def readout(self, scene: Scene, parameters: Tensor, rates: Tensor) -> Readout:
         return super().readout(scene, parameters, torch.sigmoid(parameters))

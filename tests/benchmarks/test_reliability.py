@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.common import photos, records
+from benchmarks.common.variants import PLAIN
 from benchmarks.studies.reliability import measures, methods, picture, report
 from benchmarks.studies.reliability.methods import Case, ChannelsLast
 
@@ -232,7 +233,7 @@ def test_other_methods_find_the_square(name: str, case: Case, truth: Tensor):
 
 def test_settings_of_before_are_written_out(case: Case):
     settings = vars(methods.before(case.model.model, 1).settings)
-    assert {name: settings[name] for name in methods.BEFORE} == methods.BEFORE
+    assert {name: settings[name] for name in PLAIN} == PLAIN
     assert settings["seed"] == 1
 
 

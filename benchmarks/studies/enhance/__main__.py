@@ -27,6 +27,7 @@ from benchmarks.common.attributions import BLUR
 from benchmarks.common.drawing import Drawings
 from benchmarks.common.measuring import machine
 from benchmarks.common.records import Results
+from benchmarks.common.variants import PLAIN
 from benchmarks.studies.enhance import picture, report
 from benchmarks.studies.enhance.paired import change
 from sdfido import Enhancement, Explanation, enhance, models
@@ -34,7 +35,8 @@ from sdfido import Enhancement, Explanation, enhance, models
 TRIAL = paths.OUT / "enhance-trial"
 TEST, VALIDATION, PHOTOS = 504, 98, 6
 VALIDATION_SEED = 2  # of drawings; that of training is 1, that of tests 0
-STEPS = 60  # of the optimisation: half of the default
+STEPS = 60  # of the optimisation
+FEWER = PLAIN | {"steps": STEPS}
 GRID = list(itertools.product((0.2, 0.35, 0.5), (32, 48, 64, 80)))  # thresholds; least sides of boxes, of 112 pixels
 PADDING = 5
 CHUNK = 56  # drawings at once
@@ -71,7 +73,7 @@ def sample(model: nn.Sequential, kind: str, count: int, seed: int) -> Sample:
         if kind == "scenes":
             pixels, truth = classifiers.thumbnails(pixels), F.max_pool2d(truth[:, None].float(), 2)[:, 0] > 0
         images = classifiers.NORMALIZATION.normalize(pixels)
-        explanation = sdfido.FIDO(model, infill=BLUR, steps=STEPS, max_batch=32).explain(images, streams=list(indices))
+        explanation = sdfido.FIDO(model, infill=BLUR, max_batch=32, **FEWER).explain(images, streams=list(indices))
         heat = attributions.grad_cam(model, images, explanation.targets)["map"]
         parts.append(
             {
@@ -197,7 +199,7 @@ def whole(model: nn.Sequential, test: Sample) -> dict[str, Any]:
 def look_at_photos(count: int) -> tuple[list[dict[str, Any]], list[picture.Example]]:
     """First and second predictions of photos, cropped out of all the pixels that they have."""
     classifier = models.load(models.DEMO)
-    explainer = sdfido.FIDO(classifier.model, infill=BLUR, steps=STEPS)
+    explainer = sdfido.FIDO(classifier.model, infill=BLUR, **FEWER)
     rows, shown = [], []
     for photo in photos.load(count):
         image = classifier.preprocess(photo.image)

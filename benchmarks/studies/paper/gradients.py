@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import sdfido
 from benchmarks.common.concrete import AT_CELLS, AT_PIXELS, Sampler, places, uniform
 from benchmarks.common.statistics import digits, interval
+from benchmarks.common.variants import PLAIN
 from sdfido.infills import Blur
 from sdfido.scores import log_odds
 
@@ -89,7 +90,7 @@ def sampled_gradients(
 def logits_of_a_run(model: nn.Module, images: Tensor, targets: Tensor, **settings: Any) -> list[Tensor]:
     """Of a run's start, middle and end, each [N, 2, h, w]."""
     kept: list[Tensor] = []
-    explainer = sdfido.FIDO(model, max_batch=64, tolerance=0.0, **settings)
+    explainer = sdfido.FIDO(model, max_batch=64, tolerance=0.0, **PLAIN | settings)
     explainer.explain(images, targets, on_step=lambda progress: kept.append(progress.parameters))
     return [torch.zeros_like(kept[0]), kept[len(kept) // 2], kept[-1]]
 

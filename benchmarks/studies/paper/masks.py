@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import sdfido
 from benchmarks.common.concrete import Sampler, simplified_at_cells, standard_at_cells, standard_at_pixels
 from benchmarks.common.statistics import interval
-from benchmarks.common.variants import SampledFIDO
+from benchmarks.common.variants import PLAIN, SampledFIDO
 from sdfido import Explanation, evaluate
 from sdfido.infills import Blur
 from sdfido.ops.functional import penalties
@@ -45,7 +45,7 @@ def settings(size: int, steps: int) -> dict[str, Any]:
 
 def rate(steps: int) -> float:
     """The default rate, and more where there are so few steps that the logits would get nowhere."""
-    defaults = sdfido.Settings()
+    defaults = sdfido.Settings(**PLAIN)
     return defaults.learning_rate * max(1.0, defaults.steps / steps) ** 0.5
 
 
@@ -70,7 +70,7 @@ def study(
             steps = steps_of(series, size, budget)
             values: dict[str, Values] = {}
             for arm, (sampler, temperature) in ARMS.items():
-                explainer = SampledFIDO(model, sampler, temperature=temperature, **settings(size, steps))
+                explainer = SampledFIDO(model, sampler, **PLAIN | {"temperature": temperature, **settings(size, steps)})
                 explanation = explainer.explain(images, targets)
                 values[arm] = measured(model, images, truth, explanation)
                 if series == "equal calls":
@@ -91,7 +91,7 @@ def study(
 @torch.no_grad()
 def measured(model: nn.Module, images: Tensor, truth: Tensor, explanation: Explanation) -> Values:
     """All measures of the masks at the end of one run, for each image."""
-    chosen = sdfido.Settings()
+    chosen = sdfido.Settings(**PLAIN)
     sparsity, smoothness = penalties(explanation.mask_logits)
     area = sparsity[:, 0] + 1 - sparsity[:, 1]
     penalty = chosen.sparsity_weight * area + chosen.smoothness_weight * smoothness.sum(1)

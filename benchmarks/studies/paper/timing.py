@@ -18,7 +18,7 @@ from benchmarks.common.concrete import (
     standard_at_pixels,
 )
 from benchmarks.common.measuring import TOTAL, Step, alternate, measure
-from benchmarks.common.variants import SampledFIDO
+from benchmarks.common.variants import PLAIN, SampledFIDO
 from sdfido.ops.functional import blend, penalties
 
 SIZE, SAMPLES, TEMPERATURE = 224, 8, 0.1
@@ -38,7 +38,7 @@ def study(model: nn.Module, images: Tensor, targets: Tensor, *, rounds: int, siz
     return {
         "size": size,
         "samples": SAMPLES,
-        "calls": 2 * sdfido.Settings().steps * sdfido.Settings().num_samples,
+        "calls": 2 * PLAIN["steps"] * PLAIN["num_samples"],
         "steps": {str(cells): _steps(size, cells, 10 * rounds) for cells in (size, size // 8)},
         "explanations": _explanations(model, images, targets, rounds),
     }
@@ -82,8 +82,10 @@ def _explanations(model: nn.Module, images: Tensor, targets: Tensor, rounds: int
 
         return step
 
-    explainers: dict[str, sdfido.FIDO] = {n: SampledFIDO(model, sampler, tolerance=0.0) for n, sampler in EAGER.items()}
-    explainers[FUSED] = sdfido.FIDO(model, antithetic=False, tolerance=0.0)
+    explainers: dict[str, sdfido.FIDO] = {
+        n: SampledFIDO(model, sampler, tolerance=0.0, **PLAIN) for n, sampler in EAGER.items()
+    }
+    explainers[FUSED] = sdfido.FIDO(model, antithetic=False, tolerance=0.0, **PLAIN)
     steps = {name: explaining(explainer) for name, explainer in explainers.items()}
     times = alternate(steps, rounds=rounds, untimed=0, timed=1)
     return {name: round(statistics.median(values[TOTAL]) / len(images), 3) for name, values in times.items()}

@@ -27,6 +27,7 @@ from benchmarks.common.measuring import machine
 from benchmarks.common.photos import REPORTING, Photo, load_entries
 from benchmarks.common.records import Results
 from benchmarks.common.statistics import digits
+from benchmarks.common.variants import PLAIN
 from benchmarks.studies.reliability import measures, methods, picture, report
 from benchmarks.studies.reliability.methods import INFILL, Case
 from sdfido import Explanation, models
@@ -174,7 +175,7 @@ def run(photos: list[Photo], numbers: Iterable[int], steps: int | None, folder: 
         "threads": torch.get_num_threads(),
         "seconds": round(sum(one["seconds"] for one in every)),
         "settings": settings,
-        "before": methods.BEFORE if steps is None else {**methods.BEFORE, "steps": steps},
+        "before": PLAIN if steps is None else {**PLAIN, "steps": steps},
         "every": EVERY,
         "photos": {
             photo.name: {

@@ -15,27 +15,13 @@ from torch.nn import functional as F
 
 import sdfido
 from benchmarks.common import attributions
+from benchmarks.common.variants import PLAIN
 from sdfido.infills import Blur
 from sdfido.methods.settings import FAST
 from sdfido.ops.functional import blend
 
 BATCH = 16  # images that a model is given at once
 INFILL = Blur(10.0)  # what FIDO learns with, and what the others replace pixels by
-
-BEFORE: dict[str, Any] = {  # the defaults until now
-    "steps": 120,
-    "repeats": 1,
-    "num_samples": 1,
-    "coupling": 0.0,
-    "adaptation": 0.0,
-    "learning_rate": 0.45,
-    "spread": 1.0,
-    "temperature": (1.0, 0.2),
-    "sparsity_weight": 22.0,
-    "smoothness_weight": 25.0,
-    "warmup": 0.375,
-    "mask_size": 28,
-}
 
 
 def fido(model: nn.Module, seed: int, **settings: Any) -> sdfido.FIDO:
@@ -48,7 +34,7 @@ def fast(model: nn.Module, seed: int, **settings: Any) -> sdfido.FIDO:
 
 
 def before(model: nn.Module, seed: int, **settings: Any) -> sdfido.FIDO:
-    return fido(model, seed, **{**BEFORE, **settings})
+    return fido(model, seed, **{**PLAIN, **settings})
 
 
 FIDOS = {"FIDO": fido, "FIDO fast": fast, "FIDO before": before}
