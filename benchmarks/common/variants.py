@@ -16,7 +16,6 @@ from sdfido.methods.learner import Readout
 from sdfido.ops import functional
 from sdfido.ops.rng import random_words
 
-
 PLAIN: dict[str, Any] = {
     "steps": 120,
     "repeats": 1,
