@@ -1,170 +1,152 @@
-"""Tries ways to optimise against one another: on photos, on drawn birds, and on evidence that was planted.
+"""Tries settings of FIDO against its defaults: on photos, on drawn birds, and on evidence that was planted.
 
-    python -m benchmarks.studies.ablation [TRIAL ...] [--photos 3] [--birds 14]
+    python -m benchmarks.studies.ablation [TRIAL ...] [--photos 3] [--birds 12] [--json FILE]
 
-Runs the trials that are named, or all that benchmarks/results/ablation.json does not have yet, one a core, and writes
-that file after each. ``python -m benchmarks.pages`` puts the tables into docs/studies/ablation.md.
+writes benchmarks/results/ablation.json, in about ten minutes; run it with nothing else running. For a quick look, name
+a few trials, fewer photos and birds, and another file (--json). ``python -m benchmarks.pages`` puts the table into
+docs/studies/ablation.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import os
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, replace
-from functools import cache
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import nn
 
+import sdfido
 from benchmarks.common import classifiers, drawing, measuring, paths, records
-from benchmarks.common.photos import load as load_photos
-from benchmarks.common.statistics import means
+from benchmarks.common.drawing import Drawings
+from benchmarks.common.photos import TUNING, load_entries
+from benchmarks.common.records import Results
+from benchmarks.common.statistics import digits, means
 from benchmarks.studies.ablation import report
-from benchmarks.studies.ablation.learner import Trial, TrialFIDO
 from benchmarks.studies.ablation.planted import Planted
-from benchmarks.studies.ablation.trials import TRIALS
-from sdfido import Explanation, evaluate, models
-from sdfido.infills import Blur
-from sdfido.ops.functional import blend
+from benchmarks.studies.ablation.trials import GROUPS, TRIALS, Settings
+from benchmarks.studies.reliability import measures
+from benchmarks.studies.reliability.methods import INFILL, Case, ChannelsLast, fido
+from sdfido import evaluate, models
 
 RESULTS = paths.RESULTS / "ablation.json"
-SEEDS = (0, 1)
-SPARSITY, VARIATION = 25.0, 200.0  # weights of the objective that all trials are compared by, of means over pixels
-FRACTIONS = 17  # of insertion and deletion
+PHOTOS = ("lion", "coffee", "turtle", "monarch")
+COUNTS = range(1, len(PHOTOS) + 1)
+SEEDS = (0, 1)  # of the photos
+BIRDS_SEED = 7  # of drawings that no other study measures
 BOXES = ((40, 40, 72, 72), (0, 0, 36, 48), (60, 10, 84, 100))
+BLURRED: dict[str, measures.Filler] = {"blur": lambda image, keep: INFILL(image)}
 
-Model = Callable[[Tensor], Tensor]
 Numbers = dict[str, float]
 
 
-def explain(trial: Trial, model: Model, image: Tensor, target: Tensor) -> Explanation:
-    """One image [1, C, H, W] explained the way of the trial, for its class [1]."""
-    return TrialFIDO(model, trial, infill=Blur()).explain(image, target)
-
-
-@torch.no_grad()
-def measured(probe: evaluate.Probe, explanation: Explanation) -> Numbers:
-    """What the maps of one image are worth."""
-    ssr, sdr, joint = (explanation[name] for name in ("ssr", "sdr", "joint"))
-    composites = blend(torch.cat([ssr, 1 - sdr]), probe.images, probe.infill)
-    targets = probe.targets.expand(2)
-    score_ssr, score_sdr = probe.score(composites, targets).tolist()
-    probabilities = probe.score.confidence(composites, targets)
-    kept, removed = float(ssr.mean()), float(sdr.mean())
-    variation = float(evaluate.total_variation(ssr) + evaluate.total_variation(sdr))
-    values = {
-        "sufficient": probe.keep(ssr, (evaluate.AT["sufficiency"],)).relative,
-        "necessary": probe.remove(sdr, (evaluate.AT["necessity"],)).relative,
-        "insertion": probe.keep(ssr, FRACTIONS).area / probe.confidence,
-        "deletion": probe.remove(sdr, FRACTIONS).area / probe.confidence,
-        "insertion_joint": probe.keep(joint, FRACTIONS).area / probe.confidence,
-        "deletion_joint": probe.remove(joint, FRACTIONS).area / probe.confidence,
-        "ssr": probabilities[0] / probe.confidence,
-        "ssr_binary": explanation.prob_ssr_binary / probe.confidence,
-        "sdr": probabilities[1] / probe.confidence,
-        "sdr_binary": explanation.prob_sdr_binary / probe.confidence,
-    }
-    return {name: float(value) for name, value in values.items()} | {
-        "kept": kept,
-        "removed": removed,
-        "variation": variation,
-        "objective": score_sdr - score_ssr + SPARSITY * (kept + removed) + VARIATION * variation,
-    }
-
-
-@cache
-def photo_probes(count: int) -> dict[str, tuple[Model, evaluate.Probe]]:
+def cases(count: int) -> list[Case]:
+    """The first photos and the classifier's answers for them."""
     classifier = models.load(models.DEMO)
-    model = classifier.model.eval().requires_grad_(False)
-    images = {photo.name: classifier.preprocess(photo.image)[None] for photo in load_photos(count)}
-    return {name: (model, evaluate.Probe(model, image, infill=Blur())) for name, image in images.items()}
+    model = ChannelsLast(classifier.model.eval().requires_grad_(False).to(memory_format=torch.channels_last))
+    known, found = {entry.name: entry for entry in TUNING}, []
+    for photo in load_entries([known[name] for name in PHOTOS[:count]]):
+        image = classifier.preprocess(photo.image)[None]
+        with torch.no_grad():
+            target = int(model(image).argmax())
+        found.append(Case(model, image, classifier.normalization.pixels(image)[0], target))
+    return found
 
 
-def on_photos(trial: Trial, count: int) -> dict[str, Any]:
-    rows: dict[str, Numbers] = {}
-    for name, (model, probe) in photo_probes(count).items():
-        of_seeds = [explain(replace(trial, seed=seed), model, probe.images, probe.targets) for seed in SEEDS]
-        numbers = means([measured(probe, explanation) for explanation in of_seeds])
-        for kind in ("ssr", "sdr", "joint"):
-            maps = torch.stack([explanation[kind] for explanation in of_seeds])
-            numbers[f"seeds_{kind}"] = float(evaluate.stability(maps))
-        rows[name] = numbers
-    return {"mean": means(list(rows.values())), "photos": rows}
+def on_photo(settings: Settings, case: Case) -> Numbers:
+    """The means over the seeds, and how far two of them agree."""
+    own, rows, joint = float(case.confidences(case.image)), [], []
+    for seed in SEEDS:
+        start = time.perf_counter()
+        found = fido(case.model.model, seed, **settings).explain(case.image, case.target)
+        seconds = time.perf_counter() - start
+        under_blur = measures.under_other_infills(case, found.ssr, found.sdr, BLURRED, own)
+        rows.append(
+            {
+                "difference": measures.areas_under_curves(case, found.joint)["difference"],
+                "kept": under_blur["kept"],
+                "left": under_blur["left"],
+                "area ssr": float(found.area_ssr),
+                "area sdr": float(found.area_sdr),
+                "seconds": seconds,
+            }
+        )
+        joint.append(found.joint)
+    return means(rows) | {f"seeds {name}": value for name, value in measures.agreement(joint[0], joint[1]).items()}
 
 
-def on_birds(trial: Trial, count: int) -> Numbers:
-    classifier = classifiers.load("strong")
-    classifier.model.requires_grad_(False)
-    drawings = drawing.birds([i for i in range(2 * count) if i % len(drawing.SPECIES)][:count], seed=7)
-    rows = []
-    for index in range(count):
-        one = drawings.some(slice(index, index + 1))
-        explanation = explain(trial, classifier.model, classifier.normalization.normalize(one.pixels), one.labels)
-        row = {
-            f"iou_{name}": float(evaluate.intersection_over_union(explanation[name], one.truth))
-            for name in ("ssr", "sdr", "joint")
-        }
-        rows.append(row | {"pointing": float(evaluate.pointing_game(explanation["joint"], one.truth))})
-    return means(rows)
+def on_birds(settings: Settings, model: nn.Module, birds: Drawings) -> float:
+    """IoU of the joint map with what decides the species."""
+    images = classifiers.NORMALIZATION.normalize(birds.pixels)
+    joint = fido(model, 0, **settings).explain(images, birds.labels).joint
+    return float(evaluate.intersection_over_union(joint, birds.truth).mean())
 
 
-def on_planted(trial: Trial) -> Numbers:
+def on_planted(settings: Settings) -> float:
+    """The lowest IoU of a map, cut at a half, with the planted box; the mean over the boxes."""
     rows = []
     for seed, box in enumerate(BOXES):
         image = torch.randn(1, 3, 112, 112, generator=torch.Generator().manual_seed(seed))
         model = Planted(image[0], box)
-        maps = explain(trial, model, image, torch.tensor([0])).maps.values()
-        found = (evaluate.intersection_over_union(m, model.truth[None], threshold=0.5) for m in maps)
-        rows.append({"iou": min(float(value) for value in found)})
-    return means(rows)
+        maps = fido(model, 0, **settings).explain(image, 0).maps.values()
+        found = (evaluate.intersection_over_union(each, model.truth[None], threshold=0.5) for each in maps)
+        rows.append(min(float(value) for value in found))
+    return sum(rows) / len(rows)
 
 
-def whole(name: str, photos: int, birds: int) -> dict[str, Any]:
-    """All that one trial is measured on."""
-    trial = TRIALS[name][2]
+def composites(settings: Settings) -> int:
+    """Images that the classifier sees forward and backward, for one explanation: the price of a trial."""
+    chosen = sdfido.Settings(**settings)
+    return chosen.steps * 2 * chosen.repeats * chosen.num_samples
+
+
+def run(names: Sequence[str], photos: list[Case], model: nn.Module, birds: Drawings) -> Results:
+    """The trials of these names, one after another."""
+    groups = {name: group for group, of_group in GROUPS.items() for name in of_group}
+    start, trials = time.perf_counter(), {}
+    if photos:
+        fido(photos[0].model.model, 0, steps=2).explain(photos[0].image)  # warms up
+    for done, name in enumerate(names, 1):
+        settings = TRIALS[name]
+        numbers = means([on_photo(settings, case) for case in photos])
+        numbers |= {"birds": on_birds(settings, model, birds), "planted": on_planted(settings)}
+        rounded = {"composites": composites(settings)} | {key: digits(value) for key, value in numbers.items()}
+        trials[name] = {"group": groups[name], "settings": settings, "numbers": rounded}
+        left = (time.perf_counter() - start) / done * (len(names) - done) / 60
+        print(f"{name}: {report.line(rounded)}; about {left:.1f} minutes left", flush=True)
     return {
-        "key": key(trial),
-        "composites": trial.composites,
-        "settings": asdict(trial),
-        "photos": on_photos(trial, photos),
-        "birds": on_birds(trial, birds),
-        "planted": on_planted(trial),
+        "machine": measuring.machine(),
+        "threads": torch.get_num_threads(),
+        "seconds": round(time.perf_counter() - start),
+        "settings": defaults(),
+        "photos": list(PHOTOS[: len(photos)]),
+        "birds": len(birds.labels),
+        "trials": trials,
     }
 
 
-def key(trial: Trial) -> str:
-    """Names a trial's settings, so that a changed one is run again."""
-    return hashlib.sha256(json.dumps(asdict(trial), sort_keys=True).encode()).hexdigest()[:12]
+def defaults() -> Settings:
+    """Those of sdfido, as plain values."""
+    return sdfido.FIDO(nn.Identity(), infill=INFILL).describe()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("trials", nargs="*", metavar="TRIAL", help=f"of {', '.join(TRIALS)}")
-    parser.add_argument("--photos", type=int, default=3, help="how many of the photos")
-    parser.add_argument("--birds", type=int, default=14, help="how many drawn birds")
+    parser.add_argument("trials", nargs="*", metavar="TRIAL", help=f"of {', '.join(map(repr, TRIALS))}")
+    parser.add_argument("--photos", type=int, default=3, choices=COUNTS, help=f"how many of {', '.join(PHOTOS)}")
+    parser.add_argument("--birds", type=int, default=12, help="how many drawn birds")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where the results go")
     arguments = parser.parse_args()
     if unknown := set(arguments.trials) - set(TRIALS):
-        parser.error(f"trials must be of {', '.join(TRIALS)}, got {', '.join(sorted(unknown))}")
-    results = records.read(arguments.json) if arguments.json.exists() else {"trials": {}}
-    results["trials"] = {name: found for name, found in results["trials"].items() if name in TRIALS}
-    results |= {"machine": measuring.machine(), "photos": arguments.photos, "birds": arguments.birds}
-    wanted = arguments.trials or [
-        name for name in TRIALS if results["trials"].get(name, {}).get("key") != key(TRIALS[name][2])
-    ]
-    classifiers.load("strong")  # trained once, if it is not there
-    with ProcessPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        jobs = {pool.submit(whole, name, arguments.photos, arguments.birds): name for name in wanted}
-        for job in as_completed(jobs):
-            results["trials"][jobs[job]] = job.result()
-            records.write(arguments.json, results)
-            print(f"{jobs[job]:16s} {report.line(results['trials'][jobs[job]])}", flush=True)
+        parser.error(f"trials must be of {', '.join(map(repr, TRIALS))}, got {', '.join(map(repr, unknown))}")
+    strong = classifiers.load("strong").model.requires_grad_(False)
+    of_species = [
+        index for index in range(2 * arguments.birds) if index % len(drawing.SPECIES)
+    ]  # 0 has nothing to find
+    birds = drawing.birds(of_species[: arguments.birds], seed=BIRDS_SEED)
+    results = run(arguments.trials or list(TRIALS), cases(arguments.photos), strong, birds)
+    print(f"\n{report.trials_table(records.write(arguments.json, results))}\n\nwrote {arguments.json}")
 
 
 if __name__ == "__main__":

@@ -80,7 +80,8 @@ def compared(classifier: models.Classifier, image: Tensor) -> Results:
     def look(now: sdfido.Progress) -> None:
         nonlocal looking
         begin = time.perf_counter()
-        rates = upsample(torch.sigmoid(now.parameters), (image.shape[-2], image.shape[-1]))
+        rates = torch.sigmoid(now.parameters).unflatten(1, (2, -1)).mean(2)  # over the repeats
+        rates = upsample(rates, (image.shape[-2], image.shape[-1]))
         steps.append((begin - start - looking, *objective(model, image, infill, target, rates)))
         looking += time.perf_counter() - begin
 

@@ -8,26 +8,22 @@ from typing import Any
 from benchmarks.common import markers
 from benchmarks.common.records import Results
 from benchmarks.common.report import conditions, table
-from benchmarks.studies.ablation.trials import TRIALS
 
-GROUPS = ("kept", "rule", "sampling", "masks", "penalties", "readout")
+FEW = 3  # settings of a trial that its row lists
 
 COLUMNS = {
     "composites": ("composites", "{:.0f}"),
-    "objective": ("objective", "{:.1f}"),
-    "sufficient": ("top 30% kept", "{:.2f}"),
-    "necessary": ("top 20% infilled", "{:.2f}"),
-    "ssr_binary": ("SSR cut at ½", "{:.2f}"),
-    "sdr_binary": ("SDR cut at ½", "{:.3f}"),
-    "insertion": ("insertion", "{:.2f}"),
-    "deletion": ("deletion", "{:.3f}"),
-    "variation": ("variation", "{:.3f}"),
-    "seeds": ("seeds", "{:.2f}"),
-    "iou_joint": ("birds: IoU", "{:.2f}"),
-    "pointing": ("pointing", "{:.2f}"),
-    "iou": ("planted: IoU", "{:.2f}"),
+    "difference": ("insertion − deletion ↑", "{:.3f}"),
+    "kept": ("20% kept ↑", "{:.2f}"),
+    "left": ("20% infilled ↓", "{:.2f}"),
+    "area ssr": ("SSR ↓", "{:.1%}"),
+    "area sdr": ("SDR ↓", "{:.1%}"),
+    "seeds rank": ("seeds: rank ↑", "{:.2f}"),
+    "seeds iou": ("seeds: IoU ↑", "{:.2f}"),
+    "birds": ("birds: IoU ↑", "{:.2f}"),
+    "planted": ("planted: IoU ↑", "{:.2f}"),
+    "seconds": ("seconds", "{:.1f}"),
 }
-
 
 WAYS = {
     "alone": "one after another",
@@ -38,25 +34,29 @@ WAYS = {
 }
 
 
-def numbers(result: Results) -> dict[str, float]:
-    """All that the tables show of one trial."""
-    found = {**result["photos"]["mean"], **result["birds"], **result["planted"], "composites": result["composites"]}
-    return found | {"seeds": statistics.fmean(found[f"seeds_{name}"] for name in ("ssr", "sdr", "joint"))}
-
-
-def line(result: Results) -> str:
+def line(numbers: Results) -> str:
     """One trial in a line, for the terminal."""
-    found = numbers(result)
-    return "  ".join(f"{title} {form.format(found[column])}" for column, (title, form) in COLUMNS.items())
+    return ", ".join(f"{title} {form.format(numbers[name])}" for name, (title, form) in COLUMNS.items())
 
 
-def trials_table(results: Results, group: str) -> str:
-    rows = []
-    for name, (of_group, what, _) in TRIALS.items():
-        if of_group == group and name in results["trials"]:
-            found = numbers(results["trials"][name])
-            rows.append([what, *(form.format(found[column]) for column, (_, form) in COLUMNS.items())])
+def trials_table(results: Results) -> str:
+    rows, group = [], ""
+    for name, trial in results["trials"].items():
+        if trial["group"] != group:
+            group = trial["group"]
+            rows.append([f"**{group}**", *("" for _ in COLUMNS)])
+        cells = [form.format(trial["numbers"][column]) for column, (_, form) in COLUMNS.items()]
+        rows.append([label(name, trial["settings"]), *cells])
     return table(["trial", *(title for title, _ in COLUMNS.values())], rows)
+
+
+def label(name: str, settings: Results) -> str:
+    """A trial and what it sets; many settings are left to the table of conditions."""
+    return f"{name}: `{listed(settings)}`" if 0 < len(settings) <= FEW else name
+
+
+def listed(settings: Results) -> str:
+    return ", ".join(f"{name}={value}" for name, value in settings.items())
 
 
 def throughput_table(results: Results) -> str:
@@ -94,9 +94,12 @@ def existing_code_table(results: Results) -> str:
 
 
 def blocks(results: Results, throughput: Results, existing_code: Results) -> markers.Blocks:
-    more = {"photos": results["photos"], "drawn birds": results["birds"]}
+    more = {"photos": ", ".join(results["photos"]), "drawn birds": results["birds"]}
+    for name, trial in results["trials"].items():
+        if len(trial["settings"]) > FEW:
+            more[name] = listed(trial["settings"])
     return {
-        **{group: trials_table(results, group) for group in GROUPS},
+        "trials": trials_table(results),
         "trials-conditions": conditions(results, more),
         "throughput": throughput_table(throughput),
         "throughput-conditions": conditions(throughput),
