@@ -130,12 +130,12 @@ def small() -> tuple[torch.nn.Sequential, torch.Tensor, torch.Tensor]:
 
 QUICK: dict[str, dict[str, Any]] = {
     "fido": {"steps": 2, "mask_size": 8},
-    "defaults": {"steps": 2, "mask_size": 8},
+    "plain": {"steps": 2, "mask_size": 8},
     "standard": {"steps": 2, "mask_size": 8},
     "published": {"steps": 2, "cells": 8},
     "occlusion": {"window": 8, "stride": 8},
 }
-FIDOS = ("fido", "defaults", "standard", "published")
+FIDOS = ("fido", "plain", "standard", "published")
 
 
 def maps_of(found: Any) -> dict[str, torch.Tensor]:

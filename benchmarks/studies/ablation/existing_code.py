@@ -2,7 +2,7 @@
 
     python -m benchmarks.studies.ablation.existing_code [--photos 6]
 
-Existing code (benchmarks/common/existing.py) runs to its end. Of sdfido, with its defaults, the times are taken at
+Existing code (benchmarks/common/existing.py) runs to its end. Of plain FIDO, the times are taken at
 which its objective without sampling is as low, and at which the score in it is as low too: a mask of one value
 everywhere pays nothing for variation, so the objective alone is reached at once. The time that it takes to look is not
 counted. Writes benchmarks/results/existing_code.json; ``python -m benchmarks.pages`` puts it into
@@ -23,6 +23,7 @@ import sdfido
 from benchmarks.common import existing, measuring, paths, records
 from benchmarks.common.photos import load
 from benchmarks.common.records import Results
+from benchmarks.common.variants import PLAIN
 from sdfido import models
 from sdfido.infills import Blur
 from sdfido.ops.functional import blend, upsample
@@ -80,12 +81,11 @@ def compared(classifier: models.Classifier, image: Tensor) -> Results:
     def look(now: sdfido.Progress) -> None:
         nonlocal looking
         begin = time.perf_counter()
-        rates = torch.sigmoid(now.parameters).unflatten(1, (2, -1)).mean(2)  # over the repeats
-        rates = upsample(rates, (image.shape[-2], image.shape[-1]))
+        rates = upsample(torch.sigmoid(now.parameters), (image.shape[-2], image.shape[-1]))
         steps.append((begin - start - looking, *objective(model, image, infill, target, rates)))
         looking += time.perf_counter() - begin
 
-    explainer = sdfido.FIDO(model, normalization=classifier.normalization)
+    explainer = sdfido.FIDO(model, normalization=classifier.normalization, **PLAIN)
     start = time.perf_counter()
     explainer.explain(image, target, on_step=look)
     seconds: dict[str, Any] = {
@@ -106,7 +106,7 @@ def main() -> None:
     arguments = parser.parse_args()
     classifier = models.load(models.DEMO)
     classifier.model.eval().requires_grad_(False)
-    explainer = sdfido.FIDO(classifier.model, steps=3)  # warms up
+    explainer = sdfido.FIDO(classifier.model, **PLAIN | {"steps": 3})  # warms up
     explainer.explain(classifier.preprocess(load(1)[0].image)[None])
     rows = []
     for photo in load(arguments.photos):

@@ -21,6 +21,7 @@ import sdfido
 from benchmarks.common import measuring, paths, records
 from benchmarks.common.photos import load
 from benchmarks.common.statistics import mean
+from benchmarks.common.variants import PLAIN
 from sdfido import models
 
 RESULTS = paths.RESULTS / "throughput.json"
@@ -34,7 +35,8 @@ WAYS: dict[str, dict[str, Any]] = {  # "alone" explains one photo after another,
 
 
 def explain(classifier: models.Classifier, images: Tensor, name: str, **settings: Any) -> sdfido.Explanation:
-    explainer = sdfido.FIDO(classifier.model, normalization=classifier.normalization, **WAYS[name], **settings)
+    chosen = PLAIN | WAYS[name] | settings
+    explainer = sdfido.FIDO(classifier.model, normalization=classifier.normalization, **chosen)
     if name != "alone":
         return explainer.explain(images)
     return sdfido.Explanation.stack([explainer.explain(images[i], streams=[i]) for i in range(len(images))])

@@ -15,13 +15,10 @@ from torch import Tensor, nn
 import sdfido
 from benchmarks.common import attributions
 from benchmarks.common.attributions import BLUR
-from benchmarks.common.variants import PublishedFIDO, StandardFIDO
+from benchmarks.common.variants import PLAIN, PublishedFIDO, StandardFIDO
 
 Method = Callable[..., sdfido.Explanation | Mapping[str, Tensor]]
 """From a model, images [N, C, H, W] and targets [N] to an explanation, or to maps [N, H, W] by name."""
-
-SMALL_PARTS = {"sparsity_weight": 100.0, "spread": 1.5}
-"""Settings for classes that parts of a few percent of the image decide; chosen on drawings that are not compared."""
 
 
 def explained(
@@ -31,9 +28,9 @@ def explained(
 
 
 METHODS: dict[str, Method] = {
-    "fido": partial(explained, sdfido.FIDO, **SMALL_PARTS),
-    "defaults": partial(explained, sdfido.FIDO),
-    "standard": partial(explained, StandardFIDO, **SMALL_PARTS),
+    "fido": partial(explained, sdfido.FIDO),
+    "plain": partial(explained, sdfido.FIDO, **PLAIN),
+    "standard": partial(explained, StandardFIDO),
     "published": partial(explained, PublishedFIDO),
     "saliency": attributions.saliency,
     "integrated gradients": attributions.integrated_gradients,
@@ -44,4 +41,4 @@ METHODS: dict[str, Method] = {
 
 def settings() -> dict[str, Any]:
     """Those of sdfido's own, as plain values."""
-    return sdfido.FIDO(nn.Identity(), infill=BLUR, **SMALL_PARTS).describe()
+    return sdfido.FIDO(nn.Identity(), infill=BLUR).describe()

@@ -15,7 +15,7 @@ COLUMNS = {
     "fido ssr": "SSR",
     "fido sdr": "SDR",
     "fido joint": "joint",
-    "defaults joint": "defaults,\njoint",
+    "plain joint": "plain,\njoint",
     "standard joint": "standard\nsampling, joint",
     "published joint": "as published,\njoint",
     "saliency map": "Saliency",
