@@ -120,9 +120,9 @@ def test_a_whole_network():
     other = x.flip(-1)
     with torch.no_grad():
         torch.testing.assert_close(folded(other), model(other), rtol=0, atol=1e-4)
-    # Rounding takes the activation of a few features across its kink.
-    expected = gradient(model, other)
-    assert float((gradient(folded, other) - expected).norm() / expected.norm()) < 1e-3
+    # In float64, as rounding takes the activation of a few features across its kink, where the gradient jumps.
+    expected = gradient(model.double(), other.double())
+    assert float((gradient(fold(model, x.double()), other.double()) - expected).norm() / expected.norm()) < 1e-9
 
 
 class Block(nn.Module):

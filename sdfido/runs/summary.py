@@ -38,8 +38,11 @@ def regions(summary: Mapping[str, Any]) -> list[Region]:
         does, _, name = key.partition("_")
         if does in ("kept", "removed"):
             title = legend[name].heading if name in legend else name.upper()
-            final = (known.get(f"area_{name}", size), known.get(f"prob_{name}_binary", known.get(f"prob_{name}")))
-            found.append(Region(title, does == "kept", *final))
+            area, said = known.get(f"area_{name}"), known.get(f"prob_{name}_binary")
+            if area is None and said is None:  # of a method without final regions
+                area, said = size, known.get(f"prob_{name}")
+            whole = area is not None and said is not None
+            found.append(Region(title, does == "kept", size if area is None else area, said if whole else None))
     return found
 
 

@@ -334,8 +334,9 @@ def test_nobody_reading_does_not_stop_the_work(folder: Path, birds: Path) -> Non
 NUMBERS = [
     *("prob_image", "prob_infill", "prob_ssr", "prob_sdr", "kept_ssr", "removed_sdr"),
     *("prob_ssr_binary", "prob_sdr_binary", "area_ssr", "area_sdr"),
+    *("agreement_ssr", "agreement_sdr", "agreement_joint"),
 ]
-COLUMNS = ["photo", "target", "label", *NUMBERS, "steps_done", "seconds", "model", "infill", "seed", "results"]
+COLUMNS = ["photo", "target", "label", *NUMBERS, "steps_done", "seconds", "model", "infill", "seed", "notes", "results"]
 
 
 def table(out: Path) -> list[dict[str, str]]:

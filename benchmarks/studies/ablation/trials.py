@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.studies.reliability.methods import BEFORE
+from benchmarks.common.variants import PLAIN
 from sdfido.methods.settings import FAST
 
 Settings = dict[str, Any]
@@ -10,7 +10,7 @@ Settings = dict[str, Any]
 GROUPS: dict[str, dict[str, Settings]] = {
     "all settings": {
         "the defaults": {},
-        "the defaults before": BEFORE,
+        "the defaults before": PLAIN,
     },
     "as many composites, spent otherwise": {
         "one repeat of four samples": {"repeats": 1, "num_samples": 4},
