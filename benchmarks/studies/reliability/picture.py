@@ -1,8 +1,8 @@
-"""The picture of the reliability: photos, what the regions leave of them, and the joint maps of two seeds.
+"""The pictures of the reliability: photos, what the regions leave of them, and the joint maps of two seeds.
 
     python -m benchmarks.studies.reliability.picture
 
-draws it again from the maps that the last run of the study left in out/reliability.
+draws them again from the maps that the last run of the study left in out/reliability.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from sdfido.reports import heatmap
 from sdfido.reports.style import OWN
 
 SHOWN = ("goldfish", "jellyfish", "mastiff", "quokka", "retriever", "telephone")  # whose licences let others show them
+FEW = SHOWN[:3]  # for the first picture of the README
 CLASSIFIER = "efficientnet-lite0"
 COLUMNS = {
     "pixels": ("Photo", "and its class"),
@@ -47,6 +48,8 @@ def draw(results: Results, maps: Path, path: Path) -> None:
                 rows.append((pair, {name: stored[name].astype(np.float32) for name in COLUMNS}))
     if rows:
         save(figure(rows), path)
+        few = [row for row in rows if row[0]["photo"] in FEW]
+        save(figure(few), path.with_name(f"{path.stem}-few{path.suffix}"))
 
 
 def figure(rows: list[tuple[Results, Arrays]]) -> Figure:
