@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from sdfido import Explanation, build_info, models, reports
+from sdfido.methods import settings as settings_of_fido
 from tests.cli.support import INDEX, RESULTS, calls, explain, names, prepare, run, summary_of
 
 KEYS = [
@@ -337,3 +338,23 @@ def test_importing_needs_torch_and_numpy_only() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "torch.Size([1, 16, 16])" in result.stdout
+
+
+def test_a_first_look_has_settings_of_its_own(folder: Path) -> None:
+    assert explain("red.png", "--fast").exit_code == 0
+    settings = summary_of(folder / "out")["settings"]
+    given = {"steps": 3}  # on the command line, which counts more
+    assert {name: settings[name] for name in settings_of_fido.FAST} == settings_of_fido.FAST | given
+
+
+def test_what_is_not_to_be_believed_is_said_everywhere(folder: Path) -> None:
+    """An infill that is the photo itself."""
+    Image.new("RGB", (16, 16), "red").save(folder / "plain.png")
+    Image.new("RGB", (16, 16), "blue").save(folder / "other.png")
+    result = explain("plain.png", "other.png", "--infill", "mean")
+    assert result.exit_code == 0, result.output
+    (note,) = summary_of(folder / "out" / "plain")["notes"]
+    assert "does not depend on what is shown" in note
+    assert f"  Note: {note}\n" in result.stdout
+    assert note in (folder / "out" / "index.html").read_text(encoding="utf-8")
+    assert note in (folder / "out" / "summary.csv").read_text(encoding="utf-8-sig")
