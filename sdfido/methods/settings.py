@@ -23,7 +23,7 @@ class MaskSettings:
     """
 
     mask_size: int | tuple[int, int] | None = 28  #: cells of a mask (rows, columns), upsampled; None: one a pixel
-    steps: int = 26  #: optimisation steps, at most
+    steps: int = 52  #: optimisation steps, at most
     tolerance: float = 0.001  #: mean change of the keep rates over 10 steps below which an image has converged
     seed: int = 0  #: of everything random
     kept_share: float = 0.9  #: part of the image's confidence that the final region of a "keep" map keeps, 0..1
@@ -70,12 +70,12 @@ class Settings(MaskSettings):
     """
 
     repeats: int = 2  #: masks M of each region, learned from noise of their own; maps are their mean
-    num_samples: int = 2  #: mask samples S of each mask in a step
+    num_samples: int = 1  #: mask samples S of each mask in a step
     #: how fast an image's weights adapt in a step, so that the SSR keeps ``kept_share`` of its confidence and the SDR
     #: leaves ``left_share``; 0: they stay as they are set
     adaptation: float = 0.3
     coupling: float = 1.0  #: part of the other region's gradient that a mask also follows, falling evenly to 0
-    learning_rate: float = 0.7  #: root mean square move of a mask's logits in a step, falling along a cosine to 0
+    learning_rate: float = 0.6  #: root mean square move of a mask's logits in a step, falling along a cosine to 0
     spread: float = 1.0  #: standard deviation of the Gaussian that smooths the logits' gradient, in cells; 0: none
     temperature: float | tuple[float, float] = (1.0, 0.2)  #: of the samples, first and last; lower is closer to binary
     sparsity_weight: float = 22.0  #: of the kept (SSR) and removed (SDR) part of the image
@@ -123,7 +123,7 @@ class Settings(MaskSettings):
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
 
-FAST: dict[str, Any] = {"steps": 10, "repeats": 1, "learning_rate": 1.0}
+FAST: dict[str, Any] = {"steps": 20, "repeats": 1, "learning_rate": 1.0}
 """Settings of FIDO for a first look, at a quarter of the composites: ``sdfido.FIDO(model, **FAST)``."""
 
 

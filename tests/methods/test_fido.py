@@ -60,11 +60,15 @@ def test_planted_evidence_is_found(device, size, box, seed):
     explanation = sdfido.FIDO(model, seed=seed).explain(image, 0)
     truth = model.mask.bool()
     ssr, sdr, joint = (_iou(m[0], truth) for m in (explanation.ssr, explanation.sdr, explanation.joint))
-    assert min(ssr, sdr, joint) >= 0.7, f"IoU of SSR {ssr:.2f}, SDR {sdr:.2f}, joint {joint:.2f}"
+    assert min(ssr, sdr, joint) >= 0.75, f"IoU of SSR {ssr:.2f}, SDR {sdr:.2f}, joint {joint:.2f}"
     assert explanation.prob_image > 0.99
     assert explanation.prob_infill < 0.01
-    assert explanation.prob_ssr > 0.9
-    assert explanation.prob_sdr < 0.1
+    # What is asked for is 90% and 10% of that: the masks come near, and the final regions reach it.
+    assert explanation.prob_ssr > 0.85
+    assert explanation.prob_sdr < 0.15
+    assert explanation.prob_ssr_binary >= 0.9 * explanation.prob_image
+    assert explanation.prob_sdr_binary <= 0.1 * explanation.prob_image
+    assert explanation.notes == [[]]
 
 
 class TinyNet(nn.Module):

@@ -37,9 +37,11 @@ def of(results: Results, classifier: str | None = None) -> Pairs:
 
 
 def average(pairs: Pairs, method: str, measure: str) -> float:
-    """Over the pairs for which it was measured; NaN if there is none."""
+    """Over the pairs for which it was measured, the median for seconds; NaN if there is none."""
     found = [one["methods"][method][measure] for one in pairs if measure in one["methods"].get(method, ())]
-    return mean(found) if found else float("nan")
+    if not found:
+        return float("nan")
+    return median(found) if measure == "seconds" else mean(found)
 
 
 def noted(region: Results, name: str) -> bool:
