@@ -12,7 +12,7 @@ __all__ = ["notes"]
 LARGE = 0.5  # part of the image from which a region is no small one
 FAINT = 0.2  # confidence below which the image hardly shows the target
 SAME = 0.02  # part of the confidence by which answers differ that are nearly the same
-UNSTABLE = 0.5  # agreement of the repeats below which a region is not settled
+UNSTABLE = 0.45  # agreement of the repeats below which a region is not settled
 
 
 def notes(explanation: Explanation) -> list[str]:
@@ -39,8 +39,8 @@ def notes(explanation: Explanation) -> list[str]:
         agreement = numbers.get(f"agreement_{name}")
         if agreement is not None and agreement < UNSTABLE:
             found.append(
-                f"{explanation.legend[name].heading}: repeats share only {_percent(agreement)} of their most important "
-                "cells; do not rely on details."
+                f"{explanation.legend[name].heading}: repeats overlap by only {_percent(agreement)}; do not rely on "
+                "details."
             )
     return found
 

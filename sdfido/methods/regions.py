@@ -17,7 +17,6 @@ __all__ = ["agreement", "smallest"]
 _SIZES = 16  # numbers of cells that are tried first, evenly on a logarithmic scale
 _GRIDS = (4, 7)  # blocks along each side of the image that are tried to be left out, one grid after the other
 _TRIED = 8  # numbers of blocks that are tried at once
-_TOP = 0.1  # part of the cells by which repeats are compared
 
 
 def smallest(importance: Tensor, cells: tuple[int, int], keeps: bool, scene: Scene, share: float) -> Tensor:
@@ -103,14 +102,12 @@ def _pruned(inside: Tensor, grid: int, margin: Callable[[Tensor], Tensor]) -> Te
 
 
 def agreement(repeats: Tensor) -> Tensor:
-    """How far repeats of a map [N, M, h, w] agree on the most important tenth of the cells: [N], 0..1.
+    """How far repeats of a map [N, M, h, w] in 0..1 agree: [N], 0..1.
 
-    The number of cells in both over the number in either, the mean over all pairs of repeats.
+    ``sum min(a, b) / sum max(a, b)`` over the cells, the mean over all pairs of repeats: of regions with sharp borders
+    their intersection over union.
     """
     flat = repeats.flatten(2)
-    count = max(1, round(_TOP * flat.shape[2]))
-    chosen = torch.zeros_like(flat).scatter_(2, flat.topk(count, dim=2).indices, 1.0)
-    both = chosen @ chosen.transpose(1, 2)
     rows, columns = torch.triu_indices(flat.shape[1], flat.shape[1], 1, device=flat.device)
-    shared = both[:, rows, columns]
-    return (shared / (2 * count - shared)).mean(1)
+    a, b = flat[:, rows], flat[:, columns]
+    return (torch.minimum(a, b).sum(2) / torch.maximum(a, b).sum(2)).mean(1)

@@ -172,7 +172,7 @@ def _sentences(explanation: Explanation, numbers: Mapping[str, float]) -> list[s
         else:
             told.append(f"{info.heading}: without {size}, {says} is left.")
         if f"agreement_{region}" in numbers:
-            told.append(f"Repeats share {numbers[f'agreement_{region}']:.0%} of its most important cells.")
+            told.append(f"Repeats overlap by {numbers[f'agreement_{region}']:.0%}.")
     return [" ".join(told)] if told else []
 
 

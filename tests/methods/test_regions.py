@@ -106,9 +106,9 @@ def test_notes_belong_to_images_and_survive_files(tmp_path):
 
 def test_agreement():
     first = torch.zeros(1, 10, 10)
-    first[0, 0] = 1
+    first[0, 0] = 0.5
     second = torch.zeros(1, 10, 10)
-    second[0, :, 0] = 1
+    second[0, :, 0] = 0.5
     assert regions.agreement(torch.stack([first, first], 1)).tolist() == [1.0]
     assert regions.agreement(torch.stack([first, second], 1)).tolist() == [pytest.approx(1 / 19)]
     three = regions.agreement(torch.stack([first, first, second], 1))

@@ -98,7 +98,7 @@ def test_overview_names_and_shows_everything() -> None:
         "SSR: 25% kept\n87.1%",
         "SDR: 12% gone\n5.2%",
         "SDR: 12% of the photo gone\ntiger cat  5.2%",
-        "SSR: 25% of the photo alone says 87.1%, the whole photo 38.6%. Repeats share 62% of its most",
+        "SSR: 25% of the photo alone says 87.1%, the whole photo 38.6%. Repeats overlap by 62%.",
         "SDR: without 12% of",
     ):
         assert part in text
