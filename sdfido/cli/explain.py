@@ -22,7 +22,7 @@ from .console import Bar, complain, fail, find_own_modules, interruptible, say
 _DTYPE = str(Execution.dtype).removeprefix("torch.")
 _DTYPES = {None: Execution.dtype, False: torch.float32, True: torch.bfloat16}
 _OPTIONS = {"steps": "--steps", "num_samples": "--samples", "mask_size": "--mask-size", "seed": "--seed"}
-_FAST = f"{FAST['steps']} steps of one repeat, about a fifth of the time"
+_FAST = f"{FAST['steps']} steps of one repeat, a fifth of the composites"
 _SHOWN = {
     **{"model_spec": "model", "model_sha256": "model", "photo_sha256": "photo", "target_is_predicted": "target"},
     **{"num_samples": "samples", "mask_size": "mask size", "dtype": "precision"},

@@ -13,13 +13,12 @@ GROUPS: dict[str, dict[str, Settings]] = {
         "the defaults before": PLAIN,
     },
     "as many composites, spent otherwise": {
-        "one repeat of four samples": {"repeats": 1, "num_samples": 4},
-        "more steps with fewer samples": {"steps": 52, "num_samples": 1},
+        "one repeat of two samples": {"repeats": 1, "num_samples": 2},
+        "half of the steps with two samples": {"steps": 26, "num_samples": 2, "learning_rate": 0.7},
     },
     "what a mask follows": {
         "no coupling": {"coupling": 0.0},
         "gradient smoothed by 2 cells": {"spread": 2.0},
-        "higher learning rate": {"learning_rate": 1.2},
     },
     "the penalties": {
         "fixed weights": {"adaptation": 0.0},
@@ -27,7 +26,7 @@ GROUPS: dict[str, dict[str, Settings]] = {
         "less smoothness": {"smoothness_weight": 10.0},
     },
     "more time, or less": {
-        "twice the steps": {"steps": 52},
+        "twice the steps": {"steps": 104},
         "FAST": FAST,
     },
 }
