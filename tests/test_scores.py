@@ -54,7 +54,7 @@ def test_how_the_model_was_run_is_recorded():
     images, model = torch.rand(1, 3, 12, 12), nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     chosen = sdfido.FIDO(model, steps=2, mask_size=4).explain(images).execution
     assert chosen == {
-        "max_batch": 8,
+        "max_batch": 4,
         "channels_last": True,
         "dtype": "float32",
         "fold_batch_norm": False,
