@@ -47,11 +47,8 @@ def notes(explanation: Explanation) -> list[str]:
 
 def _of_region(explanation: Explanation, name: str, says: float, image: float, infill: float) -> list[str]:
     """What is wrong with one region, for which the model says so much."""
-    heading, keeps, share = (
-        explanation.legend[name].heading,
-        explanation.legend[name].role == "keep",
-        explanation.share(name),
-    )
+    info, share = explanation.legend[name], explanation.share(name)
+    heading, keeps = info.heading, info.role == "keep"
     area, wanted = float(explanation.area(name)[0]), share * image
     if keeps and infill >= wanted:
         return [

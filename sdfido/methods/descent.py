@@ -9,7 +9,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..ops.functional import upsample
 from ..smoothing import gaussian_weights, smooth
 
 _TINY = 1e-12  # a mask without any gradient stays where it is
@@ -60,12 +59,6 @@ class Descent:
         mean = self._mean / (1 - self.momentum ** (step + 1))
         square = self._square / (1 - self.memory ** (step + 1))
         self.parameters = self.parameters - self.rate(step) * mean / (square.sqrt() + _TINY)
-
-    def resize(self, size: tuple[int, int]) -> None:
-        """Go on with masks of (rows, columns) cells: upsamples the parameters and what is remembered of each cell."""
-        self.parameters, self._mean = upsample(self.parameters, size), upsample(self._mean, size)
-        if self._square.shape[2:] != (1, 1):
-            self._square = upsample(self._square, size)
 
     def __getitem__(self, keep: Tensor) -> Descent:
         """The descent of those images alone whose place in ``keep`` [N], bool, is true."""
