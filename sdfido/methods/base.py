@@ -265,11 +265,12 @@ class Explainer(ABC):
     def _with_regions(self, scene: Scene, explanation: Explanation) -> Explanation:
         """The explanation with its final regions, and what the model says of them and of the masks."""
         names, cells = explanation.regions, explanation.mask_size
+        pruning = getattr(self.settings, "pruning", True)
         kept = torch.ones(len(scene), len(names), *cells, dtype=torch.bool, device=scene.images.device)
         for k, name in enumerate(names):
             keeps, share = explanation.legend[name].role == "keep", explanation.share(name)
             for n in range(len(scene)):
-                inside = regions.smallest(explanation[name][n], cells, keeps, scene[n : n + 1], share)
+                inside = regions.smallest(explanation[name][n], cells, keeps, scene[n : n + 1], share, pruning)
                 kept[n, k] = inside if keeps else ~inside
         explanation = replace(explanation, parts={**explanation.parts, "kept_cells": kept})
         soft = scene.masked_confidences(explanation.masks[:, :, None])[:, :, 0]
