@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,13 +29,13 @@ __all__ = ["AttentionGraph", "AttentionGraphSettings", "Guide"]
 
 Guide = str | Tensor | Explainer | Callable[[Tensor], Tensor]
 
-_GUIDES = ("patches", "fido")
+_GUIDES = ("fido", "patches")
 _TOGETHER = 16  # composites that the model is given at once on CPUs
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionGraphSettings:
-    """What the search for structured attention graphs can be set to; those of the paper, where it says them.
+    """What the search for structured attention graphs can be set to.
 
     Raises:
         TypeError, ValueError: a setting has a wrong type or value; the message says which.
@@ -87,9 +88,10 @@ class AttentionGraph(Explainer):
             confidence is positive. A module is put into eval mode for the time of ``explain``.
         infill: what replaces patches, as in ``sdfido.Explainer``.
         normalization: how the model's input was normalised; infills that are defined by pixel values need it.
-        guide: what ranks the patches: "patches", the share of each alone plus what is lost without it; "fido", the SSR
-            of a short FIDO; a map [N, H, W] or [1, H, W] of any size; an explainer, of which the first map that is not
-            of role "remove" is taken; or a callable from images [1, C, H, W] to a map [1, H, W].
+        guide: what ranks the patches: "fido", the SSR of a short FIDO; "patches", the share of each alone plus what is
+            lost without it, which needs no gradients; a map [N, H, W] or [1, H, W] of any size; an explainer, of which
+            the first map that is not of role "remove" is taken; or a callable from images [1, C, H, W] to a map
+            [1, H, W].
         settings: any field of ``AttentionGraphSettings``, and of ``sdfido.Execution``.
 
     Raises:
@@ -105,7 +107,7 @@ class AttentionGraph(Explainer):
     """
 
     name = "sag"
-    legend: ClassVar = {"sag": MapInfo("SAG: sufficient patches", "in how many smallest sets", "keep")}
+    legend = MappingProxyType({"sag": MapInfo("SAG: sufficient patches", "enough in few, several sets", "keep")})
     settings_type = AttentionGraphSettings
     settings: AttentionGraphSettings
 
@@ -115,7 +117,7 @@ class AttentionGraph(Explainer):
         *,
         infill: str | Tensor | Callable[..., Tensor] = "blur",
         normalization: Normalization | None = None,
-        guide: Guide = "patches",
+        guide: Guide = "fido",
         **settings: Any,
     ) -> None:
         super().__init__(model, infill=infill, normalization=normalization, **settings)
@@ -206,8 +208,11 @@ class AttentionGraph(Explainer):
             return [float(each) / confidence for each in scene.masked_confidences(masks).flatten().tolist()]
 
         shares = Shares(ask, cells[0] * cells[1])
-        ranks = self._importance(scene, place, shares, cells).flatten()
-        search = Search(shares, ranks.argsort(descending=True, stable=True).tolist(), self.settings)
+        order = list(range(shares.patches))
+        if shares[0] < self.settings.kept_share:  # otherwise the infill suffices, and no patch matters
+            importance = self._importance(scene, place, shares, cells).flatten()
+            order = importance.argsort(descending=True, stable=True).tolist()
+        search = Search(shares, order, self.settings)
         roots = search.roots()
         return self._conclude(scene, roots, search.graph(roots), shares)
 
@@ -220,7 +225,10 @@ class AttentionGraph(Explainer):
             return torch.tensor([a - w for a, w in zip(alone, without, strict=True)], dtype=torch.float64).view(cells)
         if guide == "fido":
             quick = _Quick(scene.score, infill=self.infill, seed=self.settings.seed, **FAST)
-            found = quick.learn(replace(scene, composites=quick.composites_per_image())).ssr
+            try:
+                found = quick.learn(replace(scene, composites=quick.composites_per_image())).ssr
+            except ValueError as error:
+                raise ValueError(f"guide 'fido' needs gradients; use guide='patches' without them: {error}") from error
         elif isinstance(guide, Tensor):
             found = guide[[place if len(guide) > 1 else 0]]
         elif isinstance(guide, Explainer):

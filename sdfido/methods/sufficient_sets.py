@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-__all__ = ["Search", "SearchSettings", "Shares", "members"]
+if TYPE_CHECKING:
+    from .attention_graph import AttentionGraphSettings
+
+__all__ = ["Search", "Shares", "members"]
 
 _SIZES = 12  # numbers of patches that a scan tries first, evenly on a logarithmic scale
 _SINGLY = 4  # so many spare patches are removed one by one, more of them up to half at once
 _SPACES = 60  # combinations of shared patches that are tried in a round
-
-
-class SearchSettings(Protocol):
-    """What the search is set to; see ``AttentionGraphSettings``."""
-
-    kept_share: float
-    beam_width: int
-    branching: int
-    max_roots: int
-    max_overlap: int
-    max_evaluations: int
-    expanded_share: float
-    max_children: int
-    max_nodes: int
 
 
 class Shares:
@@ -69,7 +58,7 @@ class Search:
         settings: of the search.
     """
 
-    def __init__(self, shares: Shares, order: Sequence[int], settings: SearchSettings) -> None:
+    def __init__(self, shares: Shares, order: Sequence[int], settings: AttentionGraphSettings) -> None:
         self.shares, self.order, self.settings = shares, list(order), settings
 
     def roots(self) -> list[int]:
@@ -122,17 +111,17 @@ class Search:
         return one
 
     def _explore(self, space: int) -> list[int]:
-        """Roots in a sufficient space: the smallest that a beam finds, else one by removals."""
+        """Roots in a sufficient space: those that a beam finds if they are smaller than one by removals; else that."""
         removed = self.minimal(self._least_prefix(space))
         return self._beam(space, removed.bit_count() - 1) or [removed]
 
     def _beam(self, space: int, levels: int) -> list[int]:
         """Minimal sets from the first level on which sets of a beam suffice, with at most so many patches.
 
-        It takes half of the evaluations that are left, so that other spaces get their turn.
+        It takes three quarters of the evaluations that are left, so that other spaces get their turn.
         """
         settings, beam = self.settings, [0]
-        last = (self.shares.asked + settings.max_evaluations) / 2
+        last = 0.25 * self.shares.asked + 0.75 * settings.max_evaluations
         order = [patch for patch in self.order if space >> patch & 1]
         for _ in range(levels):
             if self.shares.asked >= last:

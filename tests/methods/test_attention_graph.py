@@ -1,5 +1,6 @@
 """Structured attention graphs: planted alternatives are found, graphs are true, saved, drawn, and bits stay."""
 
+import dataclasses
 import itertools
 import random
 
@@ -7,13 +8,15 @@ import pytest
 import torch
 
 import sdfido
-from sdfido import AttentionGraph, Explanation, PatchGraph, methods, reports
+from sdfido import AttentionGraph, Explanation, PatchGraph, methods, reports, runs
 from sdfido.methods.attention_graph import AttentionGraphSettings
 from sdfido.methods.sufficient_sets import Search, Shares, members
+from tests.cli.support import RESULTS, draw, names, prepare, run, summary_of
 from tests.methods.test_fido import OneByOne, TinyNet
+from tests.test_docs import first_column
 
 SIDE = 7
-BLACK = {"infill": torch.zeros(())}
+BLACK = {"infill": torch.zeros(()), "guide": "patches"}
 
 
 class Planted:
@@ -52,17 +55,23 @@ def _images(n=3, size=24, seed=0):
 
 @pytest.mark.parametrize(
     ("partial", "noise", "guide"),
-    [(0.5, 0.0, "patches"), (0.5, 0.3, "patches"), (0.05, 0.3, "patches"), (0.5, 0.3, "fido"), (0.05, 0.3, "fido")],
+    [
+        (0.5, 0.0, "patches"),
+        (0.5, 0.3, "patches"),
+        (0.05, 0.3, "patches"),
+        pytest.param(0.5, 0.3, "fido", marks=pytest.mark.slow),
+        pytest.param(0.05, 0.3, "fido", marks=pytest.mark.slow),
+    ],
 )
 def test_planted_pairs_are_found(partial, noise, guide):
     """The harder ones have noise as large as the evidence of half a pair."""
-    found, cases = 0, 60 if guide == "patches" else 6
-    for case in range(cases):
+    found = 0
+    for case in range(60):
         a, b, c, d = random.Random(case).sample(range(SIDE * SIDE), 4)
         model = Planted((a, b), (c, d), partial=partial, noise=noise, seed=case)
-        explanation = AttentionGraph(model, guide=guide, max_nodes=10, **BLACK).explain(_whole(), 0)
+        explanation = AttentionGraph(model, guide=guide, max_nodes=10, infill=torch.zeros(())).explain(_whole(), 0)
         found += _roots(explanation) == {tuple(sorted(pair)) for pair in ((a, b), (c, d))}
-    assert found >= 0.95 * cases, f"{found} of {cases}"
+    assert found >= 57
 
 
 def test_parts_of_different_sizes_are_separate_roots():
@@ -101,8 +110,8 @@ def test_an_infill_that_suffices_needs_no_patch():
 
 @pytest.mark.parametrize("settings", [{}, {"expanded_share": 0.0, "max_children": 9}, {"max_nodes": 12}])
 def test_graphs_are_true(settings):
-    model = TinyNet().eval()
-    explainer = AttentionGraph(OneByOne().eval(), mask_size=4, max_evaluations=150, **settings)
+    model = OneByOne().eval().requires_grad_(False)
+    explainer = AttentionGraph(model, mask_size=4, max_evaluations=150, **settings)
     images = _images(2)
     explanation = explainer.explain(images)
     infill = explainer.infill(images)
@@ -281,7 +290,7 @@ def test_graphs_are_drawn(tmp_path):
         ({"max_nodes": 9}, "max_nodes must be an integer, at least max_roots=10"),
         ({"mask_size": (3, 0)}, "mask_size"),
         ({"expanded_share": 2.0}, "expanded_share"),
-        ({"guide": "igos"}, "guide must be one of 'patches', 'fido'"),
+        ({"guide": "igos"}, "guide must be one of 'fido', 'patches'"),
         ({"guide": 3}, "guide must be one of"),
         ({"guide": torch.full((1, 2, 2), torch.nan)}, "guide must be finite"),
         ({"guide": torch.zeros(2, 2)}, "guide must be"),
@@ -307,6 +316,8 @@ def test_images_that_do_not_fit():
 
     with pytest.raises(ValueError, match="positive confidence for each image, got -"):
         AttentionGraph(Negative(TinyNet())).explain(_images())
+    with pytest.raises(ValueError, match="use guide='patches'"):
+        AttentionGraph(lambda images: TinyNet()(images).detach()).explain(_images())
     with pytest.raises(ValueError, match="explanation must be by method 'sag'"):
         AttentionGraph.graphs(sdfido.FIDO(TinyNet(), steps=1).explain(_images(1)))
 
@@ -330,3 +341,28 @@ def test_tables_that_are_no_graph(change, message):
 
 def test_it_is_found_by_name():
     assert methods.load("sag") is AttentionGraph
+
+
+def test_the_page_has_all_settings():
+    assert first_column("methods/sag.md", "Settings") == {
+        field.name: str(field.default) for field in dataclasses.fields(AttentionGraphSettings)
+    }
+
+
+def test_the_command_line_writes_the_graph(tmp_path, monkeypatch):
+    draw(tmp_path / "red.png", (250, 20, 20))
+    for _ in prepare(tmp_path, monkeypatch):
+        options = ["explain", "red.png", "--model", "colour_models:make", "--method", "sag", "--mask-size", "3"]
+        result = run(*options)
+        assert result.exit_code == 0, result.output
+        assert "SAG keeps " in result.stdout
+        assert names(tmp_path / "out") == sorted([*RESULTS, "graph.json", "graph.png"])
+        graph = PatchGraph.load(tmp_path / "out/graph.json")
+        assert [graph] == AttentionGraph.graphs(Explanation.load(tmp_path / "out/explanation.npz"))
+        assert summary_of(tmp_path / "out")["roots"] == len(graph.roots)
+        assert "explained already" in run(*options).stdout
+        (tmp_path / "out/graph.json").unlink()
+        assert "explained already" not in run(*options).stdout
+        assert (tmp_path / "out/graph.json").exists()
+        chosen = runs.choose([tmp_path], tmp_path / "other")  # without the pictures of the results
+        assert [item.path.name for item in chosen] == ["blue.png", "red.png"]
