@@ -12,24 +12,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from ..checks import check_choice, check_size, check_tensor, describe, set_number, set_seed
+from ..checks import check_size, set_number, set_seed
 from ..explanation import Explanation, MapInfo
 from ..graph import PatchGraph
 from ..normalization import Normalization
 from ..ops import functional
 from ..scores import Model, Score
+from . import guides
 from .base import Explainer, OnImage, OnStep, Progress, Scene
-from .fido import FIDO
-from .settings import FAST
 from .sufficient_sets import Search, Shares, members
 
-__all__ = ["AttentionGraph", "AttentionGraphSettings", "Guide"]
+__all__ = ["AttentionGraph", "AttentionGraphSettings"]
 
-Guide = str | Tensor | Explainer | Callable[[Tensor], Tensor]
-
-_GUIDES = ("fido", "patches")
 _TOGETHER = 16  # composites that the model is given at once on CPUs
 
 
@@ -117,20 +112,11 @@ class AttentionGraph(Explainer):
         *,
         infill: str | Tensor | Callable[..., Tensor] = "blur",
         normalization: Normalization | None = None,
-        guide: Guide = "fido",
+        guide: guides.Guide = "fido",
         **settings: Any,
     ) -> None:
         super().__init__(model, infill=infill, normalization=normalization, **settings)
-        if isinstance(guide, str):
-            check_choice("guide", guide, _GUIDES)
-        elif isinstance(guide, Tensor):
-            check_tensor("guide", guide, "[N, H, W] or [1, H, W]", 3, floating=True, finite=True, filled=1)
-        elif not isinstance(guide, Explainer) and not callable(guide):
-            raise TypeError(
-                f"guide must be one of {', '.join(map(repr, _GUIDES))}, a map, an explainer or a callable, got "
-                f"{describe(guide)}"
-            )
-        self.guide = guide
+        self.guide = guides.check(guide)
 
     @staticmethod
     def graphs(explanation: Explanation) -> list[PatchGraph]:
@@ -155,12 +141,7 @@ class AttentionGraph(Explainer):
         self.settings.cells(height, width)
 
     def describe(self) -> dict[str, Any]:
-        guide = self.guide
-        if isinstance(guide, Explainer):
-            about: Any = {"method": guide.name, **guide.describe()}
-        else:
-            about = f"tensor {list(guide.shape)}" if isinstance(guide, Tensor) else guide
-        return {**super().describe(), "guide": about if isinstance(about, str | dict) else repr(about)}
+        return {**super().describe(), "guide": guides.describe(self.guide)}
 
     def explain(
         self,
@@ -205,42 +186,20 @@ class AttentionGraph(Explainer):
 
         def ask(sets: list[int]) -> list[float]:
             masks = _as_masks(sets, cells, scene.images.device).float()[None, :, None]
-            return [float(each) / confidence for each in scene.masked_confidences(masks).flatten().tolist()]
+            found: list[float] = scene.masked_confidences(masks).flatten().tolist()
+            if not all(map(math.isfinite, found)):
+                raise RuntimeError(
+                    "the model's confidence must be finite for composites of image and infill, got others"
+                )
+            return [each / confidence for each in found]
 
         shares = Shares(ask, cells[0] * cells[1])
         order = list(range(shares.patches))
         if shares[0] < self.settings.kept_share:  # otherwise the infill suffices, and no patch matters
-            importance = self._importance(scene, place, shares, cells).flatten()
-            order = importance.argsort(descending=True, stable=True).tolist()
+            order = guides.ranked(self.guide, scene, place, shares, cells, self.infill, self.settings.seed)
         search = Search(shares, order, self.settings)
         roots = search.roots()
         return self._conclude(scene, roots, search.graph(roots), shares)
-
-    def _importance(self, scene: Scene, place: int, shares: Shares, cells: tuple[int, int]) -> Tensor:
-        """What the guide says of one image's patches [rows, columns]."""
-        guide = self.guide
-        if guide == "patches":
-            singles = [1 << patch for patch in range(shares.patches)]
-            alone, without = shares(singles), shares(shares.everything & ~one for one in singles)
-            return torch.tensor([a - w for a, w in zip(alone, without, strict=True)], dtype=torch.float64).view(cells)
-        if guide == "fido":
-            quick = _Quick(scene.score, infill=self.infill, seed=self.settings.seed, **FAST)
-            try:
-                found = quick.learn(replace(scene, composites=quick.composites_per_image())).ssr
-            except ValueError as error:
-                raise ValueError(f"guide 'fido' needs gradients; use guide='patches' without them: {error}") from error
-        elif isinstance(guide, Tensor):
-            found = guide[[place if len(guide) > 1 else 0]]
-        elif isinstance(guide, Explainer):
-            explanation = guide.explain(scene.images, scene.targets, streams=scene.streams.tolist())
-            names = [name for name, info in explanation.legend.items() if info.role != "remove"]
-            found = explanation[(names or list(explanation.maps))[0]]
-        else:
-            assert callable(guide)
-            found = check_tensor("guide", guide(scene.images), "[1, H, W]", 3, floating=True, finite=True, filled=0)
-            if len(found) != 1:
-                raise ValueError(f"guide must return one map [1, H, W] for one image, got {list(found.shape)}")
-        return F.adaptive_avg_pool2d(found.detach().double().cpu(), cells)[0]
 
     def _conclude(self, scene: Scene, roots: list[int], nodes: list[int], shares: Shares) -> Explanation:
         """The explanation of one image, or of none, from its roots, the smallest first, and its nodes."""
@@ -257,13 +216,6 @@ class AttentionGraph(Explainer):
         parts = {"masks": kept.float(), "kept_cells": kept, "nodes": every, "node_shares": told}
         scores = {"roots": weights.new_full((n,), len(roots)), "evaluations": weights.new_full((n,), shares.asked)}
         return self.conclude(scene, maps, parts, scores=scores, seconds=0.0)
-
-
-class _Quick(FIDO):
-    """A FIDO whose maps alone are wanted."""
-
-    def _with_regions(self, scene: Scene, explanation: Explanation) -> Explanation:
-        return explanation
 
 
 def _as_masks(sets: Sequence[int], cells: tuple[int, int], device: torch.device) -> Tensor:

@@ -123,11 +123,14 @@ def _places(layers: Sequence[Sequence[int]], edges: Sequence[Edge], begin: float
             above = [places[edge.parent] for edge in edges if edge.child == node and edge.parent in places]
             wanted[node] = sum(above) / len(above) if above else begin + (end - begin) * (i + 0.5) / len(row)
         ordered = sorted(row, key=lambda node: wanted[node])
-        spread = [begin + _SIDE / 2 + i * step for i in range(len(ordered))]
-        slack = end - _SIDE / 2 - spread[-1]
-        for i, node in enumerate(ordered):  # as near to its parents as the nodes to the left allow
+        free = end - begin - len(ordered) * step + _GAP
+        for i, node in enumerate(ordered):  # no further left than the nodes before it allow
             left = places[ordered[i - 1]] + step if i else begin + _SIDE / 2
-            places[node] = min(max(wanted[node], left), spread[i] + slack) if depth else wanted[node]
+            places[node] = min(max(wanted[node], left), begin + _SIDE / 2 + i * step + free) if depth else wanted[node]
+        shift = sum(wanted[node] - places[node] for node in ordered) / len(ordered)
+        shift = max(shift, begin + _SIDE / 2 - places[ordered[0]])
+        for node in ordered:
+            places[node] += min(shift, 0.0)
     return places
 
 

@@ -310,6 +310,14 @@ def test_images_that_do_not_fit():
     with pytest.raises(ValueError, match="guide must return one map"):
         AttentionGraph(TinyNet(), guide=lambda images: torch.zeros(2, 4, 4)).explain(_images())
 
+    class Hollow(sdfido.ClassScore):
+        def confidence(self, images, targets):
+            found = super().confidence(images, targets)
+            return torch.where(images.flatten(1).std(1) < 0.9, torch.nan, found)
+
+    with pytest.raises(RuntimeError, match="confidence must be finite"):
+        AttentionGraph(Hollow(TinyNet()), guide="patches").explain(_images())
+
     class Negative(sdfido.ClassScore):
         def confidence(self, images, targets):
             return -super().confidence(images, targets)
