@@ -7,6 +7,8 @@ from ._version import __version__
 from .enhance import Enhancement, enhance
 from .execution import Execution
 from .explanation import Explanation, MapInfo
+from .graph import PatchGraph
+from .methods.attention_graph import AttentionGraph, AttentionGraphSettings
 from .methods.base import Explainer, Progress, Scene
 from .methods.fido import FIDO
 from .methods.settings import Settings
@@ -27,6 +29,8 @@ from .scores import ClassScore, Score
 
 __all__ = [
     "FIDO",
+    "AttentionGraph",
+    "AttentionGraphSettings",
     "ClassScore",
     "CompositeSamples",
     "Enhancement",
@@ -35,6 +39,7 @@ __all__ = [
     "Explanation",
     "MapInfo",
     "Normalization",
+    "PatchGraph",
     "Progress",
     "Scene",
     "Score",

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -20,7 +21,7 @@ from ..normalization import Normalization
 from ..scores import ClassScore, Model, Score, as_score, eval_mode
 from . import regions
 
-__all__ = ["Explainer", "OnImage", "OnStep", "Progress", "Scene"]
+__all__ = ["Explainer", "OnImage", "OnStep", "Progress", "Scene", "WriteFile"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Progress:
 
 OnStep = Callable[[Progress], object]
 OnImage = Callable[[int, Explanation], object]
+WriteFile = Callable[[Explanation, Tensor, str, Path], object]
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +188,14 @@ class Explainer(ABC):
         dtype = self.execution.describe()["dtype"]
         return {**vars(self.settings), "infill": infill, "score": str(self.score), "dtype": dtype}
 
+    def files(self) -> Mapping[str, WriteFile]:
+        """What else is written beside the results of each photo, by the file's name; functions of a module.
+
+        A function gets the photo's explanation (N = 1), its pixels [1, 3, H, W] in 0..1, the name of the target, and
+        where to write.
+        """
+        return {}
+
     @contextmanager
     def scene(self, images: Tensor, targets: Any, streams: Sequence[int] | None) -> Iterator[Scene]:
         """The checked images with all that belongs to them, inside a block in which the model is in eval mode."""
@@ -241,7 +251,8 @@ class Explainer(ABC):
             scene: what was explained.
             maps: importance by name [N, H, W], 0..1, without those that the legend computes from others.
             parts: what else there is of each image [N, ...]; ``mask_logits`` or ``masks`` [N, K, h, w] are the keep
-                masks of the regions, in the order of the legend.
+                masks of the regions, in the order of the legend. ``kept_cells``, bool [N, K, h, w], are the final
+                regions, where the method has found them itself; otherwise they are cut from the maps.
             scores: numbers of the method itself by name [N].
             trace: loss of each step [N, steps].
             seconds: duration of the computation.
@@ -264,20 +275,27 @@ class Explainer(ABC):
 
     def _with_regions(self, scene: Scene, explanation: Explanation) -> Explanation:
         """The explanation with its final regions, and what the model says of them and of the masks."""
-        names, cells = explanation.regions, explanation.mask_size
-        pruning = getattr(self.settings, "pruning", True)
-        kept = torch.ones(len(scene), len(names), *cells, dtype=torch.bool, device=scene.images.device)
-        for k, name in enumerate(names):
-            keeps, share = explanation.legend[name].role == "keep", explanation.share(name)
-            for n in range(len(scene)):
-                inside = regions.smallest(explanation[name][n], cells, keeps, scene[n : n + 1], share, pruning)
-                kept[n, k] = inside if keeps else ~inside
-        explanation = replace(explanation, parts={**explanation.parts, "kept_cells": kept})
+        if "kept_cells" not in explanation.parts:
+            pruning = getattr(self.settings, "pruning", True)
+            kept = _final(scene, explanation, pruning)
+            explanation = replace(explanation, parts={**explanation.parts, "kept_cells": kept})
         soft = scene.masked_confidences(explanation.masks[:, :, None])[:, :, 0]
         final = scene.masked_confidences(explanation.binary_masks[:, :, None])[:, :, 0]
-        found = {f"prob_{name}": soft[:, k] for k, name in enumerate(names)}
-        found |= {f"prob_{name}_binary": final[:, k] for k, name in enumerate(names)}
+        found = {f"prob_{name}": soft[:, k] for k, name in enumerate(explanation.regions)}
+        found |= {f"prob_{name}_binary": final[:, k] for k, name in enumerate(explanation.regions)}
         return replace(explanation, scores={**explanation.scores, **found})
+
+
+def _final(scene: Scene, explanation: Explanation, pruning: bool) -> Tensor:
+    """Cells that the final regions keep, cut from the maps: bool [N, K, h, w]."""
+    names, cells = explanation.regions, explanation.mask_size
+    kept = torch.ones(len(scene), len(names), *cells, dtype=torch.bool, device=scene.images.device)
+    for k, name in enumerate(names):
+        keeps, share = explanation.legend[name].role == "keep", explanation.share(name)
+        for n in range(len(scene)):
+            inside = regions.smallest(explanation[name][n], cells, keeps, scene[n : n + 1], share, pruning)
+            kept[n, k] = inside if keeps else ~inside
+    return kept
 
 
 def _field_names(kind: type[Any]) -> set[str]:
