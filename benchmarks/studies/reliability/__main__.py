@@ -4,9 +4,9 @@
 
 writes benchmarks/results/reliability.json and docs/img/reliability.webp. It takes a photo and a classifier at a time,
 keeps what it has in out/reliability, and goes on from there if it was stopped. The methods are timed at the end, one
-after the other; let nothing else run then. ``--timings`` takes the times anew, and leaves the rest as it is. A trial with
-fewer photos, classifiers or steps writes to out/reliability-trial instead. ``python -m benchmarks.pages`` puts the tables
-into docs/studies/reliability.md.
+after the other; let nothing else run then. ``--timings`` takes the times anew, and leaves the rest as it is. A trial
+with fewer photos, classifiers or steps writes to out/reliability-trial instead. ``python -m benchmarks.pages`` puts the
+tables into docs/studies/reliability.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import argparse
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -144,25 +144,27 @@ def asked(photo: Photo, classifier: models.Classifier) -> Case:
 
 def timings(photos: list[Photo], classifiers: Iterable[models.Classifier], steps: int | None) -> list[Results]:
     """Seconds of each method for each classifier and the first photos, after one that does not count."""
-    fewer, found = methods.fewer(steps), []
-    settings = {} if steps is None else {"steps": steps}
+    found: list[Results] = []
     for classifier in classifiers:
         for place, photo in enumerate([photos[0], *photos[:TIMED]]):
-            case, seconds = asked(photo, classifier), {}
-            for name, fido in methods.FIDOS.items():
-                seconds[name] = _seconds(lambda f=fido, c=case: f(c.model.model, 0, **settings).explain(c.image, c.target))
-            for name, method in methods.OTHERS.items():
-                seconds[name] = _seconds(lambda m=method, c=case, n=name: m(c, 0, **fewer.get(n, {})))
+            seconds = _seconds(asked(photo, classifier), steps)
             if place:
                 found.append({"photo": photo.name, "classifier": classifier.name, "seconds": seconds})
                 print(f"timed {photo.name}, {classifier.name}: FIDO takes {seconds['FIDO']:.1f} s", flush=True)
     return found
 
 
-def _seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return float(digits(time.perf_counter() - start))
+def _seconds(case: Case, steps: int | None) -> Numbers:
+    """How long each method takes."""
+    fewer, settings, found = methods.fewer(steps), {} if steps is None else {"steps": steps}, {}
+    for name in (*methods.FIDOS, *methods.OTHERS):
+        start = time.perf_counter()
+        if name in methods.FIDOS:
+            methods.FIDOS[name](case.model.model, 0, **settings).explain(case.image, case.target)
+        else:
+            methods.OTHERS[name](case, 0, **fewer.get(name, {}))
+        found[name] = float(digits(time.perf_counter() - start))
+    return found
 
 
 def run(photos: list[Photo], numbers: Iterable[int], steps: int | None, folder: Path) -> Results:
