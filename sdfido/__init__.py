@@ -8,6 +8,7 @@ from .enhance import Enhancement, enhance
 from .execution import Execution
 from .explanation import Explanation, MapInfo
 from .methods.base import Explainer, Progress, Scene
+from .methods.extremal import ExtremalPerturbation
 from .methods.fido import FIDO
 from .methods.settings import Settings
 from .normalization import Normalization
@@ -33,6 +34,7 @@ __all__ = [
     "Execution",
     "Explainer",
     "Explanation",
+    "ExtremalPerturbation",
     "MapInfo",
     "Normalization",
     "Progress",
