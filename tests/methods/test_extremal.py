@@ -1,5 +1,6 @@
 """Extremal perturbations: the planted region, the area that is asked for, the formulas, gradients, bits and errors."""
 
+import dataclasses
 import itertools
 import math
 
@@ -13,6 +14,7 @@ from sdfido.scores import log_odds
 from tests.methods.test_fido import OneByOne, PlantedEvidence, TinyNet, _images, _iou, _texture
 from tests.methods.test_learner import Watch
 from tests.support import DEVICES
+from tests.test_docs import first_column
 
 QUICK = {"steps": 4, "mask_size": 6, "areas": (0.1, 0.3)}
 
@@ -236,3 +238,9 @@ def test_the_weight_grows_geometrically():
     assert [settings.area_weight_at(step) for step in range(3)] == pytest.approx([1, 10, 100])
     assert extremal.ExtremalSettings(area_weight=7).area_weight_at(50) == 7
     assert extremal.ExtremalSettings(steps=1).area_weight_at(0) == 10
+
+
+def test_the_page_has_the_settings():
+    assert first_column("methods/extremal.md", "Settings") == {
+        field.name: str(field.default) for field in dataclasses.fields(extremal.ExtremalSettings)
+    }
