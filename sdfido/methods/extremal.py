@@ -138,7 +138,7 @@ class ExtremalPerturbation(MaskLearner):
         super().__init__(model, infill=infill, normalization=normalization, **settings)
         info = _INFO[self.settings.variant]
         self.legend = {
-            **{map_name(area): replace(info, title=f"{100 * area:g}%") for area in self.settings.areas},
+            **{map_name(area): replace(info, title=f"Area {100 * area:g}%") for area in self.settings.areas},
             "sum": MapInfo("Sum", "of all areas"),
         }
 
@@ -218,7 +218,7 @@ def smooth_max(cells: Tensor, points: int) -> Tensor:
 
     ``M(x) = sum_u w_u v_u / sum_u w_u``, with ``v_u = p_u k(|x - u| / 3 cells)`` and ``w_u = exp(20 v_u)``, over the
     11 x 11 cells u around that of x, as far as they are in the mask. ``k(d) = exp(-2 max(0, d - 1/2)**2)``: a cell of 1
-    makes a disc of 1. So a mask has no details smaller than the kernel, and sharp edges nevertheless.
+    makes a disc of 1, with a soft edge. So a mask has no details smaller than that.
 
     Args:
         cells: p [..., h, w], 0..1.

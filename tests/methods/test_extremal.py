@@ -162,7 +162,7 @@ def test_maps_and_regions_bear_the_names_of_their_areas(tmp_path):
     explanation = sdfido.ExtremalPerturbation(TinyNet(), steps=2, mask_size=6, areas=[0.025, 0.1]).explain(_images(2))
     assert list(explanation.maps) == ["area_2.5", "area_10", "sum"]
     assert explanation.regions == ("area_2.5", "area_10")
-    assert [info.heading for info in explanation.legend.values()] == ["2.5%", "10%", "Sum"]
+    assert [info.heading for info in explanation.legend.values()] == ["Area 2.5%", "Area 10%", "Sum"]
     torch.testing.assert_close(explanation["sum"], (explanation["area_2.5"] + explanation.area_10) / 2)
     explanation.save(tmp_path / "e.npz")
     again = sdfido.Explanation.load(tmp_path / "e.npz")
