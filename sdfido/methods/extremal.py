@@ -202,7 +202,7 @@ def area_penalty(masks: Tensor, areas: Tensor) -> Tensor:
         masks: [N, K, h, w], 0..1.
         areas: of the masks, a [K].
 
-    Source: Fong et al., ICCV 2019, section 3.2.
+    Source: Fong, Patrick, Vedaldi, ICCV 2019, arXiv 1910.08485.
     """
     flat = masks.flatten(2)
     with torch.no_grad():
@@ -227,7 +227,7 @@ def smooth_max(cells: Tensor, points: int) -> Tensor:
     Returns:
         Masks [..., points * h, points * w], 0..1.
 
-    Source: Fong et al., ICCV 2019, section 3.3.
+    Source: Fong, Patrick, Vedaldi, ICCV 2019, arXiv 1910.08485.
     """
     h, w = cells.shape[-2:]
     padded = F.pad(cells.reshape(-1, 1, h, w), [_REACH] * 4, value=_OUTSIDE)
