@@ -8,8 +8,9 @@ from .enhance import Enhancement, enhance
 from .execution import Execution
 from .explanation import Explanation, MapInfo
 from .graph import PatchGraph
-from .methods.attention_graph import AttentionGraph, AttentionGraphSettings
+from .methods.attention_graph import AttentionGraph
 from .methods.base import Explainer, Progress, Scene
+from .methods.extremal import ExtremalPerturbation
 from .methods.fido import FIDO
 from .methods.settings import Settings
 from .normalization import Normalization
@@ -30,13 +31,13 @@ from .scores import ClassScore, Score
 __all__ = [
     "FIDO",
     "AttentionGraph",
-    "AttentionGraphSettings",
     "ClassScore",
     "CompositeSamples",
     "Enhancement",
     "Execution",
     "Explainer",
     "Explanation",
+    "ExtremalPerturbation",
     "MapInfo",
     "Normalization",
     "PatchGraph",
