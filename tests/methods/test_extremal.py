@@ -248,10 +248,12 @@ def test_the_page_has_the_settings():
 
 def test_final_regions_take_exactly_their_areas() -> None:
     image = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(0))
-    found = ExtremalPerturbation(lambda x: 9 * x[:, :, 20:, :].mean((2, 3)), areas=(0.05, 0.25), steps=8, mask_size=10)
+    found = sdfido.ExtremalPerturbation(
+        lambda x: 9 * x[:, :, 20:, :].mean((2, 3)), areas=(0.05, 0.25), steps=8, mask_size=10
+    )
     explanation = found.explain(image)
     assert explanation.area("area_5").tolist() == [0.05]
     assert explanation.area("area_25").tolist() == [0.25]
     inside, importance = explanation.parts["kept_cells"][0, 1], explanation["area_25"][0]
-    cells = torch.nn.functional.adaptive_avg_pool2d(importance[None], 10)[0]
+    cells = F.adaptive_avg_pool2d(importance[None], 10)[0]
     assert cells[inside].mean() > cells[~inside].mean()
