@@ -9,6 +9,7 @@ from .execution import Execution
 from .explanation import Explanation, MapInfo
 from .methods.base import Explainer, Progress, Scene
 from .methods.fido import FIDO
+from .methods.igos import IGOS, IGOSPlusPlus, IGOSPlusPlusSettings, IGOSSettings
 from .methods.settings import Settings
 from .normalization import Normalization
 from .ops import (
@@ -27,12 +28,16 @@ from .scores import ClassScore, Score
 
 __all__ = [
     "FIDO",
+    "IGOS",
     "ClassScore",
     "CompositeSamples",
     "Enhancement",
     "Execution",
     "Explainer",
     "Explanation",
+    "IGOSPlusPlus",
+    "IGOSPlusPlusSettings",
+    "IGOSSettings",
     "MapInfo",
     "Normalization",
     "Progress",

@@ -11,6 +11,8 @@ __all__ = ["METHODS", "Explainer", "Progress", "Scene", "load"]
 
 METHODS = {
     "fido": "sdfido.methods.fido:FIDO",
+    "igos": "sdfido.methods.igos:IGOS",
+    "igos++": "sdfido.methods.igos:IGOSPlusPlus",
 }
 """Where the class of each method is, by the name that the command line and explanations give it."""
 

@@ -66,14 +66,12 @@ def bilateral_stencil(
         functional.upsample(torch.eye(count, dtype=torch.float64)[:, :, None], (pixels, 1))[:, :, 0].T.to(images.device)
         for count, pixels in zip(cells, images.shape[2:], strict=True)
     )
-    axes = ((2, tall.diff(dim=0), wide), (3, tall, wide.diff(dim=0)))
     stencil = plain_stencil(images, cells, dtype=torch.float64) / 2
-    for dim, rows, columns in axes:
-        if not rows.numel() or not columns.numel():  # a single row or column of pixels
-            continue
-        edges = images.double().diff(dim=dim).square().mean(1)
-        weights = torch.exp(-edges / contrast) / (2 * edges[0].numel())
-        stencil = stencil + torch.stack([_couplings(each, rows, columns) for each in weights])
+    for dim, rows, columns in ((1, tall.diff(dim=0), wide), (2, tall, wide.diff(dim=0))):
+        for place, image in enumerate(images.double()):
+            edges = image.diff(dim=dim).square().mean(0)
+            if edges.numel():  # more than a single row or column of pixels
+                stencil[place] += _couplings(torch.exp(-edges / contrast) / (2 * edges.numel()), rows, columns)
     return stencil.to(dtype)
 
 
