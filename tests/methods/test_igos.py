@@ -1,5 +1,6 @@
 """I-GOS and iGOS++: planted evidence is found, the gradient is that of the objective, the line search never climbs."""
 
+import dataclasses
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from sdfido.methods.projected import Nesterov, line_search
 from sdfido.scores import log_odds, probability
 from tests.methods.test_fido import OneByOne, PlantedEvidence, TinyNet, _iou, _texture
 from tests.methods.test_learner import Watch
+from tests.test_docs import first_column
 
 QUICK = {"steps": 3, "mask_size": 6, "path_points": 3}
 PLUS = {"insertion": True}
@@ -300,3 +302,8 @@ def test_settings_that_a_method_does_not_have():
     with pytest.raises(ValueError, match="mask_size"):
         sdfido.IGOS(TinyNet(), mask_size=(30, 6)).explain(_images())
     assert not {"coupling", "repeats"} & sdfido.IGOS.setting_names()
+
+
+def test_the_page_has_the_settings():
+    fields = {field.name: str(field.default) for field in dataclasses.fields(sdfido.IGOSPlusPlusSettings)}
+    assert first_column("methods/igos.md", "Settings") == fields
