@@ -156,6 +156,18 @@ def test_the_line_search_never_climbs(kind, options, normalized):
     assert (trace[:, -1] < trace[:, 0]).all()
 
 
+def test_the_line_search_sees_the_loss_of_the_step():
+    """With the same noise, and in whatever chunks."""
+    explainer = sdfido.IGOSPlusPlus(TinyNet(), noise=0.2, **QUICK)
+    with explainer.scene(_images(), None, None) as scene:
+        scene = replace(scene, extras={"stencil": torch.ones(3, 10, 6, 6), "unit": torch.ones(3)})
+        masks = torch.rand(3, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+        prices = torch.tensor([[1.0], [0.5], [2.0]])
+        _, loss, _ = explainer._gradient(masks, scene, 1, prices)
+        assert torch.equal(explainer.losses(masks, scene, 1, prices), loss)
+        assert not torch.equal(explainer.losses(masks, scene, 2, prices), loss)
+
+
 def test_the_line_search_shortens_steps_and_gives_up():
     """On ``(m - 0.9) ** 2`` with steps of 10 times the gradient, two trials fail; uphill all do, and masks stay."""
     start = torch.tensor([0.5, 0.5, 0.5]).view(3, 1, 1, 1)
