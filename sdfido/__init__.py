@@ -12,6 +12,7 @@ from .methods.attention_graph import AttentionGraph
 from .methods.base import Explainer, Progress, Scene
 from .methods.extremal import ExtremalPerturbation
 from .methods.fido import FIDO
+from .methods.igos import IGOS, IGOSPlusPlus
 from .methods.settings import Settings
 from .normalization import Normalization
 from .ops import (
@@ -30,6 +31,7 @@ from .scores import ClassScore, Score
 
 __all__ = [
     "FIDO",
+    "IGOS",
     "AttentionGraph",
     "ClassScore",
     "CompositeSamples",
@@ -38,6 +40,7 @@ __all__ = [
     "Explainer",
     "Explanation",
     "ExtremalPerturbation",
+    "IGOSPlusPlus",
     "MapInfo",
     "Normalization",
     "PatchGraph",

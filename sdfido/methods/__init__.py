@@ -13,6 +13,8 @@ METHODS = {
     "fido": "sdfido.methods.fido:FIDO",
     "extremal": "sdfido.methods.extremal:ExtremalPerturbation",
     "sag": "sdfido.methods.attention_graph:AttentionGraph",
+    "igos": "sdfido.methods.igos:IGOS",
+    "igos++": "sdfido.methods.igos:IGOSPlusPlus",
 }
 """Where the class of each method is, by the name that the command line and explanations give it."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -55,13 +55,16 @@ class Scene:
     targets: Tensor  #: [N, ...]
     streams: Tensor  #: noise of each image [N], int64
     confidence: Tensor  #: of the targets for the images [N]
+    #: what a method knows of each image besides, by name [N, ...]
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: Tensor | slice) -> Scene:
         tensors = ("images", "infill", "targets", "streams", "confidence")
-        return replace(self, **{name: getattr(self, name)[index] for name in tensors})
+        extras = {name: tensor[index] for name, tensor in self.extras.items()}
+        return replace(self, extras=extras, **{name: getattr(self, name)[index] for name in tensors})
 
     @property
     def size(self) -> tuple[int, int]:
