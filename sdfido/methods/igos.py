@@ -84,6 +84,7 @@ PUBLISHED: dict[str, Any] = {
     "sparsity_weight": 1.0,
     "smoothness_weight": 20.0,
     "noise": 0.2,
+    "tolerance": 0.0,
 }
 """What the published code does, with ``ClassScore(model, link=probability)``; I-GOS also takes ``bilateral=False``."""
 
