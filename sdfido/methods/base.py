@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -128,6 +129,7 @@ class Explainer(ABC):
     name: ClassVar[str]  #: what explanations and the command line call the method
     legend: Mapping[str, MapInfo]  #: what each of its maps shows, in the order of display
     settings_type: ClassVar[type[Any]]  #: the dataclass of its settings
+    fast: ClassVar[Mapping[str, Any]] = MappingProxyType({})  #: settings for a first look, if there are such
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ from . import regions
 from .base import OnImage, OnStep, Scene
 from .descent import Descent
 from .learner import Drawn, MaskLearner, Readout, image_by_image
-from .settings import Settings
+from .settings import FAST, Settings
 
 __all__ = ["FIDO"]
 
@@ -61,6 +61,7 @@ class FIDO(MaskLearner):
     name = "fido"
     legend = SSR_AND_SDR
     settings_type = Settings
+    fast = FAST
     settings: Settings
 
     def __init__(
