@@ -133,6 +133,15 @@ def test_costs_are_means_and_seconds_medians():
     assert _row(report.costs_table(_results()), "SAG") == ["400", "200", "5.0"]
 
 
+def test_maps_are_scaled_for_the_eye():
+    ramp = torch.linspace(5, 6, 1000).view(1, 20, 50)
+    assert picture.visible(ramp)[0, 0, 0] == 0
+    assert picture.visible(ramp)[0, 10, 0] == pytest.approx(0.5, abs=0.01)
+    assert picture.visible(ramp)[0, -1, -1] == 1
+    assert picture.visible(ramp - 5.5)[0, 9].eq(0).all()  # negative values are not shown
+    assert picture.visible(torch.zeros(1, 4, 4)).eq(0).all()
+
+
 def test_texts_of_the_picture_do_not_touch():
     pair = _results()["pairs"][0] | {"label": "dial telephone"}
     arrays = {name: np.full((3, 8, 8) if name == "pixels" else (8, 8), 0.5, np.float32) for name in picture.COLUMNS}

@@ -68,7 +68,7 @@ class Pair:
         if self.repeat and method.random:
             second = method.explain(self.case, 1, **settings)[method.uses.both]
             numbers |= {f"seeds {key}": value for key, value in measures.agreement(first, second).items()}
-        self.shown[name] = scaled(first)[0]
+        self.shown[name] = picture.visible(first)[0]
         return numbers
 
     def judged(self, name: str, maps: Maps, count: methods.Count) -> Numbers:

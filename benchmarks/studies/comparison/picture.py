@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from torch import Tensor
 
 from benchmarks.common import paths, records
 from benchmarks.common.pictures import INK, MUTED, OURS, save
@@ -30,16 +32,24 @@ COLUMNS = {
     "Extremal": ("Extremal", "perturbations"),
     "SAG": ("SAG", ""),
     "RISE": ("RISE", ""),
-    "IG": ("Integrated", "Gradients"),
-    "IG, SmoothGrad": ("Integrated", "with SmoothGrad"),
+    "IG": ("Int. Gradients", ""),
+    "IG, SmoothGrad": ("Int. Gradients", "with SmoothGrad"),
     "Occlusion": ("Occlusion", ""),
     "Grad-CAM": ("Grad-CAM", ""),
 }
 _OWN = ("FIDO", "I-GOS", "iGOS++", "Extremal", "SAG")
+_ENDS = (0.01, 0.995)  # parts of the pixels below what is shown as 0, and as 1
 _SIDE, _GAP, _CAPTION, _HEAD = 1.1, 0.05, 0.22, 0.42  # in inches
 
 Arrays = dict[str, NDArray[np.float32]]
 """Of one photo by the names of COLUMNS: pixels [3, H, W] in 0..1, and maps [H, W]."""
+
+
+def visible(importance: Tensor) -> Tensor:
+    """A map scaled for the eye: its lowest values to 0, its highest to 1, whatever few pixels stand out."""
+    low, high = importance.float().quantile(importance.new_tensor(_ENDS, dtype=torch.float32)).clamp(min=0)
+    found: Tensor = ((importance - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
+    return found
 
 
 def draw(results: Results, maps: Path, path: Path) -> None:
