@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
@@ -111,7 +112,7 @@ def _ahead(pairs: Pairs, measure: str, what: str) -> Goal:
     return what, goal, f"{ours:.3f}", sign * ours > sign * theirs
 
 
-_COLUMNS = {
+COLUMNS = {
     "insertion": ("insertion ↑", ".3f"),
     "deletion": ("deletion ↓", ".3f"),
     "difference": ("difference ↑", ".3f"),
@@ -127,12 +128,12 @@ def methods_table(results: Results) -> str:
     rows = [
         [
             label,
-            *(f"{average(pairs, method, name):{form}}" for name, (_, form) in _COLUMNS.items()),
+            *(f"{average(pairs, method, name):{form}}" for name, (_, form) in COLUMNS.items()),
             f"{seconds(results, method):.1f}",
         ]
         for method, label in METHODS.items()
     ]
-    return table(["mean over photos and classifiers", *(head for head, _ in _COLUMNS.values()), "seconds"], rows)
+    return table(["mean over photos and classifiers", *(head for head, _ in COLUMNS.values()), "seconds"], rows)
 
 
 def advantage(results: Results, method: str, measure: str) -> dict[str, float]:
@@ -145,28 +146,29 @@ def advantage(results: Results, method: str, measure: str) -> dict[str, float]:
     return interval(torch.tensor(differences))
 
 
-def differences_table(results: Results) -> str:
+def differences_table(results: Results, methods: Mapping[str, str] = METHODS) -> str:
     measures = ("difference", "kept", "left", "area kept", "area infilled")
     rows = []
-    for method, label in METHODS.items():
+    for method, label in methods.items():
         if method != "FIDO":
             found = (advantage(results, method, measure) for measure in measures)
             rows.append(
                 [label, *(f"{each['value']:+.2f} ({each['low']:+.2f} to {each['high']:+.2f})" for each in found)]
             )
-    return table(["FIDO less", *(_COLUMNS[measure][0] for measure in measures)], rows)
+    return table(["FIDO less", *(COLUMNS[measure][0] for measure in measures)], rows)
 
 
 def infills_table(results: Results) -> str:
     columns = {f"{what} {name}": f"{name}: {head}" for name in INFILLS for what, head in _WHAT.items()}
-    return _means(of(results), columns)
+    return means_table(of(results), columns)
 
 
 _WHAT = {"kept": "kept ↑", "left": "infilled ↓"}
 
 
-def _means(pairs: Pairs, columns: dict[str, str]) -> str:
-    rows = [[label, *(f"{average(pairs, method, c):.2f}" for c in columns)] for method, label in METHODS.items()]
+def means_table(pairs: Pairs, columns: Mapping[str, str], methods: Mapping[str, str] = METHODS) -> str:
+    """Columns of measures by their heads."""
+    rows = [[label, *(f"{average(pairs, method, c):.2f}" for c in columns)] for method, label in methods.items()]
     return table(["mean over photos and classifiers", *columns.values()], rows)
 
 
