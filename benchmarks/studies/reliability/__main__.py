@@ -122,9 +122,9 @@ def pair(photo: Photo, classifier: models.Classifier, steps: int | None, repeat:
     return results
 
 
-def timings(photos: list[Photo], classifiers: Iterable[models.Classifier], steps: int | None) -> list[Results]:
-    """Seconds of each method for each classifier and the first photos."""
-    return pairs.timings(photos[:TIMED], classifiers, lambda photo, by: _seconds(asked(photo, by), steps))
+def timings(photos: list[Photo], classifier: models.Classifier, steps: int | None) -> list[Results]:
+    """Seconds of each method for the first photos."""
+    return pairs.timings(photos[:TIMED], [classifier], lambda photo, by: _seconds(asked(photo, by), steps))
 
 
 def _seconds(case: Case, steps: int | None) -> Numbers:
@@ -166,7 +166,7 @@ def run(photos: list[Photo], numbers: Iterable[int], steps: int | None, folder: 
             for photo in photos
         },
         "classifiers": [classifier.name for classifier in classifiers.values()],
-        "timings": timings(photos, classifiers.values(), steps),
+        "timings": timings(photos, next(iter(classifiers.values())), steps),
         "pairs": [{name: value for name, value in one.items() if name != "settings"} for one in every],
     }
 
@@ -187,8 +187,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.timings:
         results = json.loads(report.RESULTS.read_text())
-        again = (models.load(name) for name in results["classifiers"])
-        taken = timings(load_entries(REPORTING[:TIMED]), again, None)
+        taken = timings(load_entries(REPORTING[:TIMED]), models.load(results["classifiers"][0]), None)
         results |= {"machine": machine(), "threads": torch.get_num_threads(), "timings": taken}
         print(report.goals(records.write(report.RESULTS, results)))
         return
