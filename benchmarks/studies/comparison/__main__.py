@@ -6,8 +6,8 @@ writes benchmarks/results/comparison.json and docs/img/comparison.webp, in about
 and a classifier at a time, keeps what it has in out/comparison, and goes on from there if it was stopped. The methods
 are timed at the end, one after the other; let nothing else run then. ``--timings`` takes the times anew, and leaves the
 rest as it is. A trial with fewer photos, classifiers, birds or steps writes to out/comparison-trial instead; more
-photos, such as ``--photos 12``, are no trial. ``python -m benchmarks.pages`` puts the tables into
-docs/studies/comparison.md.
+photos, such as ``--photos 12``, are no trial. page.md beside this file becomes docs/studies/comparison.md
+once the study has been run.
 """
 
 from __future__ import annotations
