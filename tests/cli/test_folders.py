@@ -177,7 +177,9 @@ def test_a_summary_that_says_nothing_does_not_count(folder: Path, text: str) -> 
 
 
 def command(*arguments: str) -> list[str]:
-    code = "from sdfido.cli import main; main()"
+    # Where the tests run in the background, their children ignore an interrupt.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from sdfido.cli import main; main()"
     return [sys.executable, "-c", code, "explain", *FAST, "--model", "colour_models:stuck", *arguments]
 
 
