@@ -241,7 +241,8 @@ class Explainer(ABC):
             scene: what was explained.
             maps: importance by name [N, H, W], 0..1, without those that the legend computes from others.
             parts: what else there is of each image [N, ...]; ``mask_logits`` or ``masks`` [N, K, h, w] are the keep
-                masks of the regions, in the order of the legend.
+                masks of the regions, in the order of the legend; ``kept_cells``, bool [N, K, h, w], what the final
+                regions keep, where the method has cut them itself.
             scores: numbers of the method itself by name [N].
             trace: loss of each step [N, steps].
             seconds: duration of the computation.
@@ -265,13 +266,14 @@ class Explainer(ABC):
     def _with_regions(self, scene: Scene, explanation: Explanation) -> Explanation:
         """The explanation with its final regions, and what the model says of them and of the masks."""
         names, cells = explanation.regions, explanation.mask_size
-        kept = torch.ones(len(scene), len(names), *cells, dtype=torch.bool, device=scene.images.device)
-        for k, name in enumerate(names):
-            keeps, share = explanation.legend[name].role == "keep", explanation.share(name)
-            for n in range(len(scene)):
-                inside = regions.smallest(explanation[name][n], cells, keeps, scene[n : n + 1], share)
-                kept[n, k] = inside if keeps else ~inside
-        explanation = replace(explanation, parts={**explanation.parts, "kept_cells": kept})
+        if "kept_cells" not in explanation.parts:
+            kept = torch.ones(len(scene), len(names), *cells, dtype=torch.bool, device=scene.images.device)
+            for k, name in enumerate(names):
+                keeps, share = explanation.legend[name].role == "keep", explanation.share(name)
+                for n in range(len(scene)):
+                    inside = regions.smallest(explanation[name][n], cells, keeps, scene[n : n + 1], share)
+                    kept[n, k] = inside if keeps else ~inside
+            explanation = replace(explanation, parts={**explanation.parts, "kept_cells": kept})
         soft = scene.masked_confidences(explanation.masks[:, :, None])[:, :, 0]
         final = scene.masked_confidences(explanation.binary_masks[:, :, None])[:, :, 0]
         found = {f"prob_{name}": soft[:, k] for k, name in enumerate(names)}

@@ -19,7 +19,14 @@ _GRIDS = (4, 7)  # blocks along each side of the image that are tried to be left
 _TRIED = 8  # numbers of blocks that are tried at once
 
 
-def smallest(importance: Tensor, cells: tuple[int, int], keeps: bool, scene: Scene, share: float) -> Tensor:
+def smallest(
+    importance: Tensor,
+    cells: tuple[int, int],
+    keeps: bool,
+    scene: Scene,
+    share: float,
+    within: Tensor | None = None,
+) -> Tensor:
     """A small region that reaches its share: bool [rows, columns].
 
     A region that is kept reaches it where ``confidence >= share * confidence of the image``, one that is infilled where
@@ -34,9 +41,10 @@ def smallest(importance: Tensor, cells: tuple[int, int], keeps: bool, scene: Sce
         keeps: whether the region is kept, and all else infilled; otherwise it is infilled itself.
         scene: one image, and the model.
         share: part of the image's confidence, 0..1.
+        within: cells that the region may take, bool [rows, columns]; None: all.
 
     Returns:
-        Whether each cell is in the region; all of them where none that was tried reaches the share.
+        Whether each cell is in the region; all that it may take where none that was tried reaches the share.
     """
 
     def margin(regions: Tensor) -> Tensor:
@@ -46,9 +54,11 @@ def smallest(importance: Tensor, cells: tuple[int, int], keeps: bool, scene: Sce
         return above if keeps else -above
 
     means = F.adaptive_avg_pool2d(importance[None], cells).flatten()
+    total = len(means)
+    if within is not None:
+        means, total = means.masked_fill(~within.flatten(), -torch.inf), int(within.sum())
     places = torch.empty_like(means, dtype=torch.int64)
     places[means.argsort(descending=True, stable=True)] = torch.arange(len(means), device=means.device)
-    total = len(means)
     sizes = sorted({0} | {round(total ** (i / _SIZES)) for i in range(_SIZES + 1)})
     size = _least(sizes, lambda tried: margin(torch.stack([places < size for size in tried]).view(-1, *cells)) >= 0)
     inside = (places < size).view(cells)
