@@ -10,6 +10,7 @@ from .explanation import Explanation, MapInfo
 from .methods.base import Explainer, Progress, Scene
 from .methods.fido import FIDO
 from .methods.settings import Settings
+from .methods.several import SufficientRegions
 from .normalization import Normalization
 from .ops import (
     CompositeSamples,
@@ -39,6 +40,7 @@ __all__ = [
     "Scene",
     "Score",
     "Settings",
+    "SufficientRegions",
     "__version__",
     "advance",
     "backend",

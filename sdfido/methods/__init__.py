@@ -11,6 +11,7 @@ __all__ = ["METHODS", "Explainer", "Progress", "Scene", "load"]
 
 METHODS = {
     "fido": "sdfido.methods.fido:FIDO",
+    "regions": "sdfido.methods.several:SufficientRegions",
 }
 """Where the class of each method is, by the name that the command line and explanations give it."""
 
