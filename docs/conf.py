@@ -54,7 +54,7 @@ add_module_names = False
 
 # Nothing is fetched while building, so names of other packages lead nowhere.
 nitpick_ignore_regex = [
-    ("py:.*", r"(torch|numpy|np|PIL|matplotlib|collections|pathlib|os|typing|enum|abc|datetime)(\..*)?"),
+    ("py:.*", r"(torch|numpy|np|PIL|matplotlib|networkx|collections|pathlib|os|typing|enum|abc|datetime)(\..*)?"),
     ("py:.*", r"(Tensor|Path|Any|Self|Callable|Sequence|Mapping|Iterator|Iterable|NDArray|Figure|Image(\.Image)?)"),
 ]
 

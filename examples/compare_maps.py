@@ -12,7 +12,7 @@ import sdfido
 from sdfido import evaluate, models, reports
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--steps", type=int, default=52)
+parser.add_argument("--steps", type=int, default=26)
 parser.add_argument("--out", type=Path, default=Path("out"))
 arguments = parser.parse_args()
 

@@ -11,7 +11,7 @@ from sdfido.runs.events import Explained, Failed
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("folder", nargs="?", type=Path, help="a folder of photos; if not given, two views of a cup")
-parser.add_argument("--steps", type=int, default=52)
+parser.add_argument("--steps", type=int, default=26)
 parser.add_argument("--out", type=Path, default=Path("out/folder"))
 arguments = parser.parse_args()
 

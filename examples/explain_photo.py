@@ -12,7 +12,7 @@ from sdfido import models, reports
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("photo", nargs="?", help="an image file; a photo of a cup of coffee if not given")
 parser.add_argument("--target", help="class to explain, by number or name; the predicted one if not given")
-parser.add_argument("--steps", type=int, default=52)
+parser.add_argument("--steps", type=int, default=26)
 parser.add_argument("--out", type=Path, default=Path("out"))
 arguments = parser.parse_args()
 

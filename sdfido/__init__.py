@@ -7,8 +7,12 @@ from ._version import __version__
 from .enhance import Enhancement, enhance
 from .execution import Execution
 from .explanation import Explanation, MapInfo
+from .graph import PatchGraph
+from .methods.attention_graph import AttentionGraph
 from .methods.base import Explainer, Progress, Scene
+from .methods.extremal import ExtremalPerturbation
 from .methods.fido import FIDO
+from .methods.igos import IGOS, IGOSPlusPlus
 from .methods.settings import Settings
 from .methods.several import SufficientRegions
 from .normalization import Normalization
@@ -28,14 +32,19 @@ from .scores import ClassScore, Score
 
 __all__ = [
     "FIDO",
+    "IGOS",
+    "AttentionGraph",
     "ClassScore",
     "CompositeSamples",
     "Enhancement",
     "Execution",
     "Explainer",
     "Explanation",
+    "ExtremalPerturbation",
+    "IGOSPlusPlus",
     "MapInfo",
     "Normalization",
+    "PatchGraph",
     "Progress",
     "Scene",
     "Score",

@@ -17,6 +17,7 @@ from .scores import Score, module_of
 __all__ = ["Execution"]
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_ON_CPUS = 4  # composites at once there, at most: what they leave in the caches is still there for the backward pass
 _ELSEWHERE = 64  # composites at once on a GPU: fills it with classifiers of photos, and fits into 8 GB
 
 
@@ -28,7 +29,7 @@ class Execution:
         TypeError, ValueError: a field has a wrong type or value; the message says which.
     """
 
-    max_batch: int | None = None  #: images at once, but one image's composites at least; None: those on CPUs, else 64
+    max_batch: int | None = None  #: images at once; None: 64 on GPUs, at most 4 of one image's composites on CPUs
     channels_last: bool | None = None  #: memory format of the images; None: channels-last for models with convolutions
     dtype: torch.dtype = torch.float32  #: of the images; below float32 classifiers run under autocast
     #: whether explainers ask a copy of the model whose batch normalisation is folded into the layers before it, where
@@ -60,7 +61,7 @@ class Execution:
             _keep_memory()
         max_batch = self.max_batch
         if max_batch is None:
-            max_batch = composites if images.device.type == "cpu" else _ELSEWHERE
+            max_batch = min(composites, _ON_CPUS) if images.device.type == "cpu" else _ELSEWHERE
         channels_last = self.channels_last
         if channels_last is None:
             module = module_of(score)

@@ -26,10 +26,13 @@ class MapInfo:
     title: str  #: a few words, such as "SSR: smallest sufficient"
     note: str = ""  #: a second line, such as "enough on its own"
     role: Literal["keep", "remove", "both"] = "both"  #: what its top is for: to be enough, to be missed, or either
-    of: tuple[str, ...] = ()  #: the maps whose geometric mean it is; such a map is computed, not stored
+    of: tuple[str, ...] = ()  #: the maps whose mean it is; such a map is computed, not stored
+    mean: Literal["arithmetic", "geometric"] = "geometric"  #: which mean
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "of", tuple(self.of))
+        if self.mean not in ("arithmetic", "geometric"):
+            raise ValueError(f"mean must be 'arithmetic' or 'geometric', got {self.mean!r}")
         if self.role not in ("keep", "remove", "both"):
             raise ValueError(f"role must be 'keep', 'remove' or 'both', got {self.role!r}")
 
@@ -42,9 +45,10 @@ class MapInfo:
 SSR_AND_SDR = {
     "ssr": MapInfo("SSR: smallest sufficient", "enough on its own", "keep"),
     "sdr": MapInfo("SDR: smallest destroying", "lost without it", "remove"),
-    "joint": MapInfo("Joint", "√(SSR · SDR)", "both", of=("ssr", "sdr")),
+    "joint": MapInfo("Joint", "(SSR + SDR) / 2", "both", of=("ssr", "sdr"), mean="arithmetic"),
 }
 """The legend of the smallest sufficient and the smallest destroying region, and of both in one."""
+_FIRST_LEGEND = SSR_AND_SDR | {"joint": MapInfo("Joint", "√(SSR · SDR)", "both", of=("ssr", "sdr"))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +82,7 @@ class Explanation:
         maps = dict(self.maps)
         for name, info in legend.items():
             if info.of and name not in maps:
-                product = maps[info.of[0]]
-                for other in info.of[1:]:
-                    product = product * maps[other]
-                maps[name] = product.sqrt() if len(info.of) == 2 else product ** (1 / len(info.of))
+                maps[name] = _mean([maps[other] for other in info.of], info.mean)
         object.__setattr__(self, "maps", maps)
         object.__setattr__(self, "legend", {name: info for name, info in legend.items() if name in maps})
         if self.trace.shape == (0, 0):
@@ -271,7 +272,7 @@ class Explanation:
             ValueError: the file is not an explanation; the message says why.
         """
         with explanation_file.reading(path) as (about, tensors):
-            legend = {name: MapInfo(**info) for name, info in about["legend"].items()} or SSR_AND_SDR
+            legend = {name: MapInfo(**info) for name, info in about["legend"].items()} or _FIRST_LEGEND
             groups: dict[str, Any] = {group: {} for group in GROUPS}
             for name, tensor in tensors.items():
                 group, slash, key = name.partition("/")
@@ -281,3 +282,13 @@ class Explanation:
             groups["maps"] = {name: groups["maps"][name] for name, info in legend.items() if not info.of}
             fields = {name: about[name] for name in ("method", "settings", "execution", "seconds")}
             return cls(**groups, targets=tensors["targets"], trace=tensors["trace"], legend=legend, **fields)
+
+
+def _mean(maps: list[Tensor], kind: str) -> Tensor:
+    """The mean of maps [N, H, W]."""
+    result = maps[0]
+    for other in maps[1:]:
+        result = result * other if kind == "geometric" else result + other
+    if kind == "arithmetic":
+        return result / len(maps)
+    return result.sqrt() if len(maps) == 2 else result ** (1 / len(maps))

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ClassScore", "Score", "as_score", "eval_mode", "log_odds", "log_probability", "probability"]
+__all__ = ["ClassScore", "Score", "as_score", "eval_mode", "log_odds", "log_probability", "margin", "probability"]
 
 Model = Callable[[Tensor], Tensor]
 Link = Callable[[Tensor, Tensor], Tensor]
@@ -69,6 +69,20 @@ def probability(logits: Tensor, targets: Tensor) -> Tensor:
         targets: class indices [B], int64.
     """
     return torch.exp(log_probability(logits, targets))
+
+
+def margin(logits: Tensor, targets: Tensor) -> Tensor:
+    """Lead of the target class over the best other one, ``z_c - max_{j != c} z_j``: [B], unbounded.
+
+    Of two classes it is the log-odds.
+
+    Args:
+        logits: class logits [B, classes].
+        targets: class indices [B], int64.
+    """
+    chosen = targets[:, None]
+    others = logits.scatter(1, chosen, float("-inf"))
+    return logits.gather(1, chosen)[:, 0] - others.amax(1)
 
 
 _INVERSE: dict[Link, Callable[[Tensor], Tensor]] = {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +23,7 @@ from .console import Bar, complain, fail, find_own_modules, interruptible, say
 _DTYPE = str(Execution.dtype).removeprefix("torch.")
 _DTYPES = {None: Execution.dtype, False: torch.float32, True: torch.bfloat16}
 _OPTIONS = {"steps": "--steps", "num_samples": "--samples", "mask_size": "--mask-size", "seed": "--seed"}
-_FAST = f"{FAST['steps']} steps of one repeat, a fifth of the composites"
+_FAST = f"of fido, {FAST['steps']} steps of one repeat, a fifth of the composites"
 _SHOWN = {
     **{"model_spec": "model", "model_sha256": "model", "photo_sha256": "photo", "target_is_predicted": "target"},
     **{"num_samples": "samples", "mask_size": "mask size", "dtype": "precision"},
@@ -58,6 +59,8 @@ Examples:
     sdfido explain birds --device cuda --batch 16 --model timm:resnet50 --out results
 
     sdfido explain *.jpg --target "tiger cat" --infill local-mean:31 --steps 200
+
+    sdfido explain cat.jpg --method sag --set max_roots=3
 
     sdfido explain cat.jpg --model mypackage.nets:make --method mypackage.methods:Mine
 
@@ -144,6 +147,15 @@ def explain(
         bool | None,
         typer.Option("--bfloat16/--float32", help=f"What the classifier computes in; if not given, {_DTYPE}."),
     ] = None,
+    others: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other setting of the method, such as kept_share=0.99, or variant=delete of extremal; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     fast: Annotated[
         bool, typer.Option("--fast", help=f"For a first look: {_FAST}. Maps depend more on chance.")
     ] = False,
@@ -152,8 +164,6 @@ def explain(
 ) -> None:
     """The command `sdfido explain`."""
     settings: dict[str, Any] = {"steps": steps, "num_samples": samples, "mask_size": mask_size, "seed": seed}
-    if fast:
-        settings = FAST | {name: value for name, value in settings.items() if value is not None}
     settings |= {"max_batch": max_batch, "channels_last": channels_last, "dtype": _DTYPES[bfloat16]}
     settings |= {"fold_batch_norm": fold_batch_norm}
     find_own_modules()
@@ -165,7 +175,7 @@ def explain(
             run = _run(
                 items,
                 store,
-                settings,
+                _all_settings(method, fast, others or [], settings),
                 batch,
                 again,
                 model=model,
@@ -220,6 +230,22 @@ def _run(
         )
     store.check(items)
     return runs.Run(runs.PhotoExplainer(**recipe, **given), items, store, batch=batch, again=again)
+
+
+def _all_settings(method: str, fast: bool, others: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of --fast, those of --set, with values as Python writes them or as text, and those with an option."""
+    found = dict(methods.load(method).fast) if fast else {}
+    if fast and not found:
+        raise ValueError(f"method {method!r} has no settings for --fast; a smaller --steps takes less time")
+    for one in others:
+        name, equals, text = one.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"--set must be NAME=VALUE, such as --set kept_share=0.99, got {one!r}")
+        try:
+            found[name] = ast.literal_eval(text)
+        except (SyntaxError, ValueError):
+            found[name] = text
+    return found | {name: value for name, value in settings.items() if value is not None}
 
 
 class _Teller:

@@ -11,6 +11,10 @@ __all__ = ["METHODS", "Explainer", "Progress", "Scene", "load"]
 
 METHODS = {
     "fido": "sdfido.methods.fido:FIDO",
+    "extremal": "sdfido.methods.extremal:ExtremalPerturbation",
+    "sag": "sdfido.methods.attention_graph:AttentionGraph",
+    "igos": "sdfido.methods.igos:IGOS",
+    "igos++": "sdfido.methods.igos:IGOSPlusPlus",
     "regions": "sdfido.methods.several:SufficientRegions",
 }
 """Where the class of each method is, by the name that the command line and explanations give it."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -20,7 +22,7 @@ from ..normalization import Normalization
 from ..scores import ClassScore, Model, Score, as_score, eval_mode
 from . import regions
 
-__all__ = ["Explainer", "OnImage", "OnStep", "Progress", "Scene"]
+__all__ = ["Explainer", "OnImage", "OnStep", "Progress", "Scene", "WriteFile"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Progress:
 
 OnStep = Callable[[Progress], object]
 OnImage = Callable[[int, Explanation], object]
+WriteFile = Callable[[Explanation, Tensor, str, Path], object]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +56,16 @@ class Scene:
     targets: Tensor  #: [N, ...]
     streams: Tensor  #: noise of each image [N], int64
     confidence: Tensor  #: of the targets for the images [N]
+    #: what a method knows of each image besides, by name [N, ...]
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: Tensor | slice) -> Scene:
         tensors = ("images", "infill", "targets", "streams", "confidence")
-        return replace(self, **{name: getattr(self, name)[index] for name in tensors})
+        extras = {name: tensor[index] for name, tensor in self.extras.items()}
+        return replace(self, extras=extras, **{name: getattr(self, name)[index] for name in tensors})
 
     @property
     def size(self) -> tuple[int, int]:
@@ -123,6 +129,7 @@ class Explainer(ABC):
     name: ClassVar[str]  #: what explanations and the command line call the method
     legend: Mapping[str, MapInfo]  #: what each of its maps shows, in the order of display
     settings_type: ClassVar[type[Any]]  #: the dataclass of its settings
+    fast: ClassVar[Mapping[str, Any]] = MappingProxyType({})  #: settings for a first look, if there are such
 
     def __init__(
         self,
@@ -186,6 +193,14 @@ class Explainer(ABC):
         dtype = self.execution.describe()["dtype"]
         return {**vars(self.settings), "infill": infill, "score": str(self.score), "dtype": dtype}
 
+    def files(self) -> Mapping[str, WriteFile]:
+        """What else is written beside the results of each photo, by the file's name; functions of a module.
+
+        A function gets the photo's explanation (N = 1), its pixels [1, 3, H, W] in 0..1, the name of the target, and
+        where to write.
+        """
+        return {}
+
     @contextmanager
     def scene(self, images: Tensor, targets: Any, streams: Sequence[int] | None) -> Iterator[Scene]:
         """The checked images with all that belongs to them, inside a block in which the model is in eval mode."""
@@ -241,8 +256,8 @@ class Explainer(ABC):
             scene: what was explained.
             maps: importance by name [N, H, W], 0..1, without those that the legend computes from others.
             parts: what else there is of each image [N, ...]; ``mask_logits`` or ``masks`` [N, K, h, w] are the keep
-                masks of the regions, in the order of the legend; ``kept_cells``, bool [N, K, h, w], what the final
-                regions keep, where the method has cut them itself.
+                masks of the regions, in the order of the legend. ``kept_cells``, bool [N, K, h, w], are the final
+                regions, where the method has found them itself; otherwise they are cut from the maps.
             scores: numbers of the method itself by name [N].
             trace: loss of each step [N, steps].
             seconds: duration of the computation.
@@ -265,20 +280,27 @@ class Explainer(ABC):
 
     def _with_regions(self, scene: Scene, explanation: Explanation) -> Explanation:
         """The explanation with its final regions, and what the model says of them and of the masks."""
-        names, cells = explanation.regions, explanation.mask_size
         if "kept_cells" not in explanation.parts:
-            kept = torch.ones(len(scene), len(names), *cells, dtype=torch.bool, device=scene.images.device)
-            for k, name in enumerate(names):
-                keeps, share = explanation.legend[name].role == "keep", explanation.share(name)
-                for n in range(len(scene)):
-                    inside = regions.smallest(explanation[name][n], cells, keeps, scene[n : n + 1], share)
-                    kept[n, k] = inside if keeps else ~inside
+            pruning = getattr(self.settings, "pruning", True)
+            kept = _final(scene, explanation, pruning)
             explanation = replace(explanation, parts={**explanation.parts, "kept_cells": kept})
         soft = scene.masked_confidences(explanation.masks[:, :, None])[:, :, 0]
         final = scene.masked_confidences(explanation.binary_masks[:, :, None])[:, :, 0]
-        found = {f"prob_{name}": soft[:, k] for k, name in enumerate(names)}
-        found |= {f"prob_{name}_binary": final[:, k] for k, name in enumerate(names)}
+        found = {f"prob_{name}": soft[:, k] for k, name in enumerate(explanation.regions)}
+        found |= {f"prob_{name}_binary": final[:, k] for k, name in enumerate(explanation.regions)}
         return replace(explanation, scores={**explanation.scores, **found})
+
+
+def _final(scene: Scene, explanation: Explanation, pruning: bool) -> Tensor:
+    """Cells that the final regions keep, cut from the maps: bool [N, K, h, w]."""
+    names, cells = explanation.regions, explanation.mask_size
+    kept = torch.ones(len(scene), len(names), *cells, dtype=torch.bool, device=scene.images.device)
+    for k, name in enumerate(names):
+        keeps, share = explanation.legend[name].role == "keep", explanation.share(name)
+        for n in range(len(scene)):
+            inside = regions.smallest(explanation[name][n], cells, keeps, scene[n : n + 1], share, pruning)
+            kept[n, k] = inside if keeps else ~inside
+    return kept
 
 
 def _field_names(kind: type[Any]) -> set[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -19,7 +20,7 @@ from .base import OnImage, OnStep, Scene
 from .descent import Descent
 from .learner import Drawn, Readout
 from .sampled import SampledMasks
-from .settings import Settings
+from .settings import FAST, Settings
 
 __all__ = ["FIDO"]
 
@@ -35,7 +36,8 @@ class FIDO(SampledMasks):
     masks, ``kept`` and ``removed`` are parts of the image, ``variation`` is the total variation a cell.
 
     The maps ``ssr`` and ``sdr`` average the keep rates over the steps, the t-th counting t times: they also rank what
-    the masks, which end nearly binary, treat alike. ``joint = sqrt(ssr * sdr)``.
+    the masks, which end nearly binary, treat alike. The final region, which was tried, has a weight of its own in its
+    map. ``joint = (ssr + sdr) / 2``.
 
     Args:
         model: a classifier, from images [B, C, H, W] to class logits [B, classes], or any ``sdfido.Score``. A module is
@@ -58,6 +60,7 @@ class FIDO(SampledMasks):
     name = "fido"
     legend = SSR_AND_SDR
     settings_type = Settings
+    fast = FAST
     settings: Settings
 
     def __init__(
@@ -110,7 +113,7 @@ class FIDO(SampledMasks):
 
     def updater(self, parameters: Tensor) -> Descent:
         settings = self.settings
-        return _Coupled(parameters, settings.learning_rate_at, spread=settings.spread, coupling=settings.coupling_at)
+        return Descent(parameters, settings.learning_rate_at, spread=settings.spread)
 
     def readout(self, scene: Scene, parameters: Tensor, rates: Tensor) -> Readout:
         repeats = self.settings.repeats
@@ -120,30 +123,17 @@ class FIDO(SampledMasks):
             final = _by_region(torch.sigmoid(parameters)).mean(2)
             parts = {"mask_logits": torch.logit(final, 1e-6), "disagreement": several.std(2, correction=0)}
             ssr, sdr = several[:, 0], 1 - several[:, 1]
-            for name, each in (("ssr", ssr), ("sdr", sdr), ("joint", (ssr * sdr).sqrt())):
+            for name, each in (("ssr", ssr), ("sdr", sdr), ("joint", (ssr + sdr) / 2)):
                 scores[f"agreement_{name}"] = regions.agreement(each)
         # Interpolation between ones rounds above 1.
         ssr, sdr = functional.upsample(several.mean(2), scene.size).clamp(0, 1).unbind(1)
         return Readout({"ssr": ssr, "sdr": 1 - sdr}, parts, scores)
 
-
-class _Coupled(Descent):
-    """The descent of masks [N, 2M, h, w], M repeats of the SSR's and M of the SDR's, that also learn from each other.
-
-    With ``g`` the gradient of a mask and ``g*`` that of its counterpart, the mask moves by ``(g - c g*) / (1 + c)``:
-    what raises importance for the one raises it for the other.
-    """
-
-    def __init__(self, *arguments: Any, coupling: Callable[[int], float], **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.coupling = coupling
-
-    def step(self, gradient: Tensor, step: int) -> None:
-        coupling = self.coupling(step)
-        if coupling:
-            other = _by_region(gradient).flip(1).flatten(1, 2)
-            gradient = (gradient - coupling * other) / (1 + coupling)
-        super().step(gradient, step)
+    def conclude(self, scene: Scene, maps: Mapping[str, Tensor], *arguments: Any, **options: Any) -> Explanation:
+        explanation = super().conclude(scene, maps, *arguments, **options)
+        ssr, sdr = explanation.binary_masks.unbind(1)
+        weight, regions = self.settings.region_weight, {"ssr": ssr, "sdr": 1 - sdr}
+        return replace(explanation, maps={name: maps[name].lerp(region, weight) for name, region in regions.items()})
 
 
 def _by_region(masks: Tensor) -> Tensor:

@@ -117,6 +117,15 @@ class MaskLearner(Explainer):
         """
         return prices
 
+    def advance(
+        self, updater: Updater, gradient: Tensor, loss: Tensor, scene: Scene, step: int, prices: Tensor
+    ) -> None:
+        """Move the parameters, given the gradient and each image's loss [N]; here by a step of the updater.
+
+        A search along the gradient asks ``losses`` for the loss elsewhere.
+        """
+        updater.step(gradient, step)
+
     def emphasis(self, step: int) -> float:
         """What a step, counted from 0, counts in the average of the keep rates: here the t-th counts t times."""
         return step + 1
@@ -159,14 +168,15 @@ class MaskLearner(Explainer):
         going = scene
         # Between the checks nothing here waits for a GPU.
         for step in range(steps if n else 0):
-            gradient, loss, scores = self._gradient(state.updater.parameters, going, step, state.prices)
-            state.prices = self.prices(state.prices, scores, going, step)
+            prices = state.prices
+            gradient, loss, scores = self._gradient(state.updater.parameters, going, step, prices)
+            state.prices = self.prices(prices, scores, going, step)
             latest.index_copy_(0, state.places, loss.float())
             trace[:, step].index_copy_(0, state.places, loss.float())
             checking = step in (0, steps - 1) or (step + 1) % _WINDOW == 0
             if checking:
                 _check_finite(trace[state.places, : step + 1], gradient if step == 0 else None)
-            state.updater.step(gradient, step)
+            self.advance(state.updater, gradient, loss, going, step, prices)
             rates = self.keep_rates(state.updater.parameters)
             state.summed += self.emphasis(step) * rates
             converged = self._converged(state, rates, step + 1) if checking else None
@@ -217,7 +227,17 @@ class MaskLearner(Explainer):
             (result,) = torch.autograd.grad([drawn.composites, drawn.penalty], [parameters], [gradient, prices])
         return result, (drawn.signs * scores + prices * drawn.penalty.detach()).sum(1), scores
 
-    def _score(self, drawn: Drawn, scene: Scene) -> tuple[Tensor, Tensor]:
+    def losses(self, parameters: Tensor, scene: Scene, step: int, prices: Tensor) -> Tensor:
+        """Each image's loss [N] in a step, by other parameters than those that it begins with; without gradients."""
+        found = []
+        with torch.no_grad():
+            for part in chunks(len(scene), scene.images_at_once):
+                drawn = self.draw(parameters[part], scene[part], step)
+                scores, _ = self._score(drawn, scene[part], differentiate=False)
+                found.append((drawn.signs * scores + prices[part] * drawn.penalty).sum(1))
+        return torch.cat(found)
+
+    def _score(self, drawn: Drawn, scene: Scene, *, differentiate: bool = True) -> tuple[Tensor, Tensor]:
         """Mean scores [N, V] of drawn composites, and the gradient of their weighted sum over the views' samples."""
         composites = drawn.composites.detach()
         n, v, s = composites.shape[:3]
@@ -231,13 +251,14 @@ class MaskLearner(Explainer):
         factors = (drawn.signs / s).repeat_interleave(s).repeat(n)
         scores = []
         for part in self.portions(len(flat), scene):
-            batch = flat[part].detach().requires_grad_()
+            batch = flat[part].detach().requires_grad_(differentiate)
             score = scene.score(batch.clone(), targets[part])  # a clone: models may work in place
             if score.shape != factors[part].shape:
                 raise ValueError(f"score must be one number an image, [{len(batch)}], got {list(score.shape)}")
-            if not score.requires_grad:
+            if differentiate and not score.requires_grad:
                 raise ValueError("score must be differentiable in the images, got one without a gradient")
-            (flat_gradient[part],) = torch.autograd.grad((score * factors[part]).sum(), [batch])
+            if differentiate:
+                (flat_gradient[part],) = torch.autograd.grad((score * factors[part]).sum(), [batch])
             scores.append(score.detach())
         return torch.cat(scores).view(n, v, s).mean(2), gradient
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["agreement", "smallest"]
 
 _SIZES = 16  # numbers of cells that are tried first, evenly on a logarithmic scale
-_GRIDS = (4, 7)  # blocks along each side of the image that are tried to be left out, one grid after the other
+_GRIDS = (4, 7, 14)  # blocks along each side of the image that are tried to be left out, one grid after the other
 _TRIED = 8  # numbers of blocks that are tried at once
 
 
@@ -25,6 +25,7 @@ def smallest(
     keeps: bool,
     scene: Scene,
     share: float,
+    pruning: bool = True,
     within: Tensor | None = None,
 ) -> Tensor:
     """A small region that reaches its share: bool [rows, columns].
@@ -32,8 +33,8 @@ def smallest(
     A region that is kept reaches it where ``confidence >= share * confidence of the image``, one that is infilled where
     ``confidence <= share * confidence of the image``. The most important cells are taken, as many as are needed. Then
     blocks of cells go, those first without which the confidence is best, for as long as the share is reached. About
-    eighty composites are classified, without gradients. The confidence need not grow with the region, so there may be
-    a smaller one.
+    a hundred composites are classified, without gradients, or twenty without pruning. The confidence need not grow with
+    the region, so there may be a smaller one.
 
     Args:
         importance: a map [H, W].
@@ -41,6 +42,7 @@ def smallest(
         keeps: whether the region is kept, and all else infilled; otherwise it is infilled itself.
         scene: one image, and the model.
         share: part of the image's confidence, 0..1.
+        pruning: whether blocks go that can be spared.
         within: cells that the region may take, bool [rows, columns]; None: all.
 
     Returns:
@@ -62,7 +64,7 @@ def smallest(
     sizes = sorted({0} | {round(total ** (i / _SIZES)) for i in range(_SIZES + 1)})
     size = _least(sizes, lambda tried: margin(torch.stack([places < size for size in tried]).view(-1, *cells)) >= 0)
     inside = (places < size).view(cells)
-    for grid in _GRIDS:
+    for grid in _GRIDS if pruning else ():
         if 1 < size < total:
             inside = _pruned(inside, grid, margin)
     return inside

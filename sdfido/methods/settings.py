@@ -23,17 +23,19 @@ class MaskSettings:
     """
 
     mask_size: int | tuple[int, int] | None = 28  #: cells of a mask (rows, columns), upsampled; None: one a pixel
-    steps: int = 52  #: optimisation steps, at most
+    steps: int = 26  #: optimisation steps, at most
     tolerance: float = 0.001  #: mean change of the keep rates over 10 steps below which an image has converged
     seed: int = 0  #: of everything random
     kept_share: float = 0.9  #: part of the image's confidence that the final region of a "keep" map keeps, 0..1
     left_share: float = 0.1  #: part of the image's confidence that is left without that of a "remove" map, 0..1
+    pruning: bool = True  #: whether final regions go without the blocks of cells that they can spare
 
     def __post_init__(self) -> None:
         self._set_number("steps", int, 1)
         self._set_number("tolerance", float, 0)
         self._set_number("kept_share", float, 0, most=1)
         self._set_number("left_share", float, 0, most=1)
+        check_flag("pruning", self.pruning)
         if isinstance(self.seed, torch.Generator):
             raise TypeError("seed must be an integer, got a torch.Generator; draw one with generator.initial_seed()")
         object.__setattr__(self, "seed", check_seed("seed", self.seed))
@@ -67,10 +69,10 @@ class SampledSettings(MaskSettings):
         TypeError, ValueError: a setting has a wrong type or value; the message says which.
     """
 
-    num_samples: int = 1  #: mask samples S of each mask in a step
+    num_samples: int = 2  #: mask samples S of each mask in a step
     #: how fast an image's weights adapt in a step, so that regions reach their share; 0: they stay as they are set
     adaptation: float = 0.3
-    learning_rate: float = 0.6  #: root mean square move of a mask's logits in a step, falling along a cosine to 0
+    learning_rate: float = 0.7  #: root mean square move of a mask's logits in a step, falling along a cosine to 0
     spread: float = 1.0  #: standard deviation of the Gaussian that smooths the logits' gradient, in cells; 0: none
     temperature: float | tuple[float, float] = (1.0, 0.2)  #: of the samples, first and last; lower is closer to binary
     sparsity_weight: float = 22.0  #: of the part of the image that a region takes
@@ -123,19 +125,15 @@ class Settings(SampledSettings):
     """
 
     repeats: int = 2  #: masks M of each region, learned from noise of their own; maps are their mean
-    coupling: float = 1.0  #: part of the other region's gradient that a mask also follows, falling evenly to 0
+    region_weight: float = 0.2  #: of the final region in its map, 0..1; the keep rates have the rest
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set_number("repeats", int, 1)
-        self._set_number("coupling", float, 0, most=1)
-
-    def coupling_at(self, step: int) -> float:
-        """Coupling of this step, counted from 0."""
-        return self.coupling * (1 - step / self.steps)
+        self._set_number("region_weight", float, 0, most=1)
 
 
-FAST: dict[str, Any] = {"steps": 20, "repeats": 1, "learning_rate": 1.0}
+FAST: dict[str, Any] = {"steps": 20, "repeats": 1, "num_samples": 1, "learning_rate": 1.0, "pruning": False}
 """Settings of FIDO for a first look, at a quarter of the composites: ``sdfido.FIDO(model, **FAST)``."""
 
 

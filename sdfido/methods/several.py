@@ -27,12 +27,15 @@ __all__ = ["RegionsSettings", "SufficientRegions"]
 
 @dataclass(frozen=True, kw_only=True)
 class RegionsSettings(SampledSettings):
-    """How sufficient regions are learned; what FIDO has too is as FIDO has it.
+    """How sufficient regions are learned; what FIDO has too means the same.
 
     Raises:
         TypeError, ValueError: a setting has a wrong type or value; the message says which.
     """
 
+    steps: int = 52  #: optimisation steps, at most
+    num_samples: int = 1  #: mask samples S of each mask in a step
+    learning_rate: float = 0.6  #: root mean square move of a mask's logits in a step, falling along a cosine to 0
     count: int = 3  #: regions M that are looked for
     overlap_weight: float = 250.0  #: of what masks share, falling evenly to 0 in the first half of the steps
     reach: float = 3.0  #: standard deviation of the Gaussian that spreads what others hold, in cells; 0: none
@@ -170,7 +173,7 @@ class SufficientRegions(SampledMasks):
 
     def cut(self, scene: Scene, rates: Tensor) -> dict[int, Tensor]:
         """The final regions of one image by keep rates [M, h, w]: cells [h, w] by mask, smallest first."""
-        cells, share = (rates.shape[1], rates.shape[2]), self.settings.kept_share
+        cells, share, pruning = (rates.shape[1], rates.shape[2]), self.settings.kept_share, self.settings.pruning
         free = torch.ones(cells, dtype=torch.bool, device=rates.device)
         small = math.floor(self.settings.largest * free.numel())
         maps = functional.upsample(rates, scene.size)
@@ -180,7 +183,7 @@ class SufficientRegions(SampledMasks):
             for mask in left.copy():
                 inside = candidates.get(mask)
                 if inside is None or (inside & ~free).any():
-                    inside = candidates[mask] = regions.smallest(maps[mask], cells, True, scene, share, free)
+                    inside = candidates[mask] = regions.smallest(maps[mask], cells, True, scene, share, pruning, free)
                     enough = scene.masked_confidences(inside[None, None, None].float()) >= share * scene.confidence
                     if not (enough and 0 < inside.sum() <= small):
                         left.remove(mask)

@@ -15,9 +15,13 @@ CURVES, EVALUATION = "curves.png", "evaluation.json"
 """The files of an evaluation."""
 
 
+GRAPH = "graph.png"
+"""The picture that structured attention graphs add to the results of a photo."""
+
+
 def is_drawn(path: Path) -> bool:
     """Whether a picture is one that sdfido has written, and so no photo."""
     return any(
         path.name == picture and (path.parent / beside).exists()
-        for picture, beside in ((OVERVIEW, MAPS), (CURVES, EVALUATION))
+        for picture, beside in ((OVERVIEW, MAPS), (GRAPH, MAPS), (CURVES, EVALUATION))
     )

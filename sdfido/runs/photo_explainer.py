@@ -14,6 +14,7 @@ from .. import infills, methods, models
 from ..explanation import Explanation
 from ..methods.base import OnImage, OnStep
 from ..ops import build_info
+from . import layout
 from .items import Item
 from .store import Results
 
@@ -98,6 +99,11 @@ class PhotoExplainer:
             **({"target_is_predicted": True} if self.target is None else {"target": self.target}),
         }
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files that the results of each photo consist of."""
+        return *layout.FILES, *self.explainer.files()
+
     def open(self, item: Item) -> Opened:
         """Read and preprocess a photo.
 
@@ -150,4 +156,5 @@ class PhotoExplainer:
         image = opened.image.to(self.device)
         pixels = classifier.normalization.pixels(image)
         infill = classifier.normalization.pixels(infills.apply(self.explainer.infill, image))
-        return Results(opened.item.folder, summary, explanation.to("cpu"), pixels.cpu(), infill.cpu(), label)
+        shown, files = (pixels.cpu(), infill.cpu()), self.explainer.files()
+        return Results(opened.item.folder, summary, explanation.to("cpu"), *shown, label, files)

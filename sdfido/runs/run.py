@@ -77,7 +77,7 @@ class Run:
             ImportError: a package for reading photos or drawing pictures is missing.
         """
         importlib.import_module("sdfido.reports")  # a missing package must not wait for the first result
-        self.store.check(self.items)
+        self.store.check(self.items, self.explainer.files)
         self.store.clean(self.items)
         report = _Report(on_event)
         left: list[Item] = []
@@ -99,7 +99,7 @@ class Run:
         """The photos without complete results of the same content, model, method and settings."""
         left, older, made_with = [], Counter[tuple[str, ...]](), self.explainer.made_with
         for item in self.items:
-            if self.again or (about := self.store.read(item.folder)) is None:
+            if self.again or (about := self.store.read(item.folder, self.explainer.files)) is None:
                 left.append(item)
             elif other := _differences(item, about, made_with):
                 left.append(item)

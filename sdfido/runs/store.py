@@ -7,7 +7,7 @@ import csv
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..explanation import Explanation
 from ..files import printable, remove_leftovers, replacing
+from ..methods.base import WriteFile
 from . import layout, summary
 from .items import Item
 
@@ -34,6 +35,7 @@ class Results:
     pixels: Tensor  #: what the model saw [1, 3, H, W], 0..1
     infill: Tensor  #: broadcasts against ``pixels``
     label: str  #: name of the target
+    files: Mapping[str, WriteFile] = field(default_factory=dict)  #: what the method writes besides, by name
 
     def write(self) -> None:
         """Write all files or none; the summary comes last, and so stands for all.
@@ -51,6 +53,8 @@ class Results:
             summary_part, maps_part, picture_part = (stack.enter_context(replacing(path)) for path in names)
             reports.save(figure, picture_part)
             self.explanation.save(maps_part)
+            for name, write in self.files.items():
+                write(self.explanation, self.pixels, self.label, stack.enter_context(replacing(self.folder / name)))
             summary_part.write_text(text, encoding="utf-8")
             (self.folder / layout.SUMMARY).unlink(missing_ok=True)  # an old summary must not stand for new files
 
@@ -69,8 +73,8 @@ class Store:
     def __init__(self, out: str | os.PathLike[str]) -> None:
         self.out = Path(out)
 
-    def check(self, items: Sequence[Item]) -> None:
-        """Raise ValueError unless all results can be written, and none of them would replace a photo."""
+    def check(self, items: Sequence[Item], files: Sequence[str] = layout.FILES) -> None:
+        """Raise ValueError unless all results, of these files, can be written, and none would replace a photo."""
         if self.has_index(items):
             self._check_index()
         photos = [item.path for item in items if item.path is not None]
@@ -82,7 +86,7 @@ class Store:
                 raise ValueError(f"out must be a folder, got {shown}, where {there} is not a folder")
             if not os.access(there, os.W_OK | os.X_OK):
                 raise ValueError(f"out must be a folder to write to, got {shown}, where {there} is not writable")
-        for path in (item.folder / name for item in items for name in layout.FILES):
+        for path in (item.folder / name for item in items for name in files):
             status = _stat(path)
             if status is None:
                 continue

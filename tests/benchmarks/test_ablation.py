@@ -79,7 +79,7 @@ def test_the_recorded_trials_are_those_of_now():
 
 def test_rows_are_grouped_and_say_their_settings():
     numbers = dict.fromkeys(report.COLUMNS, 0.5)
-    names = ["the defaults", "the defaults before", "no coupling", "full weight early"]
+    names = ["the defaults", "the defaults before", "full weight early", "keep rates alone"]
     groups = {name: group for group, of_group in GROUPS.items() for name in of_group}
     trials = {name: {"group": groups[name], "settings": TRIALS[name], "numbers": numbers} for name in names}
     rows = report.trials_table(plain({"trials": trials})).splitlines()[2:]
@@ -88,9 +88,9 @@ def test_rows_are_grouped_and_say_their_settings():
         "the defaults",
         "the defaults before",
         "**what a mask follows**",
-        "no coupling: `coupling=0.0`",
-        "**the penalties**",
         "full weight early: `warmup=0.1`",
+        "**the maps**",
+        "keep rates alone: `region_weight=0.0`",
     ]
     assert rows[1].split("|")[2:5] == ["          0 ", "                  0.500 ", "       0.50 "]
 

@@ -17,7 +17,8 @@ from sdfido.models import Classifier
 
 study = importlib.import_module("benchmarks.studies.redundancy.__main__")
 
-QUICK = {"steps": 2, "mask_size": 8}
+QUICK: dict[str, dict[str, Any]] = {name: {"steps": 2, "mask_size": 8} for name in methods.METHODS}
+QUICK["graph"] = {"mask_size": 4, "max_evaluations": 50}
 
 
 def test_a_bird_depends_on_seed_and_index_alone():
@@ -129,7 +130,7 @@ def test_birds_to_explain_need_either_part(monkeypatch: pytest.MonkeyPatch):
 def test_methods_give_separate_explanations(name: str):
     model = redundant.network().eval()
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    found = methods.METHODS[name](model, images, torch.tensor([1, 2]), **QUICK)
+    found = methods.METHODS[name](model, images, torch.tensor([1, 2]), **QUICK[name])
     assert found.maps.shape == found.regions.shape == (2, found.confidences.shape[1], 32, 32)
     assert found.regions.dtype == torch.bool
     assert found.confidences.shape[1] == (2 if name == "two seeds" else 3)
@@ -145,7 +146,7 @@ def test_the_study_runs_as_a_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(redundant, "training_seconds", lambda: 1.0)
     monkeypatch.setattr(redundant, "probabilities", lambda _, drawn: torch.ones(len(drawn.labels)))
     monkeypatch.setattr(study, "DRAWN", 12)
-    quick = {name: partial(method, **QUICK) for name, method in methods.METHODS.items()}
+    quick = {name: partial(method, **QUICK[name]) for name, method in methods.METHODS.items()}
     monkeypatch.setattr(methods, "METHODS", quick)
     results, birds, found = study.compare(3, 0)
     results = records.write(tmp_path / "redundancy.json", results)

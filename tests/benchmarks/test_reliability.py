@@ -25,7 +25,7 @@ def _numbers(place: int, name: str) -> dict[str, float]:
     """A method's values follow from its place; less is better of some."""
     numbers = {
         measure: place / 16
-        for measure in ("insertion", "deletion", "difference", "kept", "left", "area kept", "area infilled", "seconds")
+        for measure in ("insertion", "deletion", "difference", "kept", "left", "area kept", "area infilled")
     }
     numbers |= {f"{what} {infill}": place / 16 for what in ("kept", "left") for infill in report.INFILLS}
     for runs, of in (("seeds", report.MAPS), ("rounding", report.MAPS)):
@@ -63,6 +63,10 @@ def _results() -> dict[str, Any]:
         "every": 3,
         "photos": {"goldfish": source, "quokka": source},
         "classifiers": LITE,
+        "timings": [
+            {"photo": "goldfish", "classifier": name, "seconds": dict.fromkeys(report.METHODS, seconds)}
+            for name, seconds in zip(LITE, (3.0, 7.0), strict=True)
+        ],
         "pairs": pairs,
     }
 
@@ -123,6 +127,13 @@ def test_each_classifier_is_judged_by_itself():
         one["methods"]["FIDO"]["difference"] = 0.9 if one["classifier"] == LITE[0] else 0.1
     assert _goal(results, f"insertion − deletion, joint map, {LITE[0]}")[-1] == "yes"
     assert _goal(results, f"insertion − deletion, joint map, {LITE[1]}")[-1] == "**no**"
+
+
+def test_seconds_are_judged_on_the_first_classifier():
+    results = _results()
+    assert _goal(results, f"seconds an explanation of {LITE[0]}, FIDO fast") == ["≤ 2.5", "3.0", "**no**"]
+    assert report.seconds(results, "RISE") == 5.0
+    assert report.methods_table(results).splitlines()[2].endswith(" 5.0 |")
 
 
 def test_differences_are_paired_by_photos():

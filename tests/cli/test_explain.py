@@ -14,7 +14,7 @@ from PIL import Image
 
 from sdfido import Explanation, build_info, models, reports
 from sdfido.methods import settings as settings_of_fido
-from tests.cli.support import INDEX, RESULTS, calls, explain, names, prepare, run, summary_of
+from tests.cli.support import INDEX, MODEL, RESULTS, calls, explain, names, prepare, run, summary_of
 
 KEYS = [
     "model",
@@ -343,8 +343,30 @@ def test_importing_needs_torch_and_numpy_only() -> None:
 def test_a_first_look_has_settings_of_its_own(folder: Path) -> None:
     assert explain("red.png", "--fast").exit_code == 0
     settings = summary_of(folder / "out")["settings"]
-    given = {"steps": 3}  # on the command line, which counts more
+    given = {"steps": 3, "num_samples": 2}  # on the command line, which counts more
     assert {name: settings[name] for name in settings_of_fido.FAST} == settings_of_fido.FAST | given
+
+
+def test_any_setting_can_be_given(folder: Path) -> None:
+    assert explain("red.png", "--set", "kept_share=0.8", "--set", "temperature=(1.0, 0.5)").exit_code == 0
+    settings = summary_of(folder / "out")["settings"]
+    assert (settings["kept_share"], settings["temperature"]) == (0.8, [1.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "kept_share"], "NAME=VALUE"),
+        (["--set", "kept_share=much"], "kept_share must be"),
+        (["--set", "kept_shore=0.8"], "kept_share"),  # the names that there are
+        (["--method", "sag", "--fast"], "--steps"),
+    ],
+)
+def test_settings_that_do_not_fit(folder: Path, arguments: list[str], said: str) -> None:
+    result = run("explain", "--model", MODEL, "red.png", *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert not (folder / "out").exists()
 
 
 def test_what_is_not_to_be_believed_is_said_everywhere(folder: Path) -> None:

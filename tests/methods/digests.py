@@ -32,7 +32,7 @@ def images(n: int, size: int = 24) -> torch.Tensor:
 
 
 # The digests are of the layers as they are, and of plain FIDO: its bits never change, whatever the defaults.
-AS_IT_IS = {"fold_batch_norm": False, "repeats": 1, "coupling": 0.0, "num_samples": 1, "learning_rate": 0.45}
+AS_IT_IS = {"fold_batch_norm": False, "repeats": 1, "region_weight": 0.0, "num_samples": 1, "learning_rate": 0.45}
 AS_IT_IS |= {"adaptation": 0.0} | {
     "warmup": 0.375,
     "sparsity_weight": 22.0,

@@ -11,7 +11,13 @@ from tests.support import DEVICES
 EVERYTHING = ("ssr", "sdr", "targets", "mask_logits", "trace", "steps")
 PROBABILITIES = ("prob_image", "prob_infill", "prob_ssr", "prob_sdr", "prob_ssr_binary", "prob_sdr_binary")
 SETTLING = {"steps": 80, "mask_size": 6, "num_samples": 2, "warmup": 5 / 80, "tolerance": 0.02}
-SETTLING |= {"sparsity_weight": 1.0, "smoothness_weight": 0.1, "repeats": 1, "learning_rate": 0.45, "coupling": 0.0}
+SETTLING |= {
+    "sparsity_weight": 1.0,
+    "smoothness_weight": 0.1,
+    "repeats": 1,
+    "learning_rate": 0.45,
+    "region_weight": 0.0,
+}
 
 
 def _images(n, size=24, seed=3):

@@ -13,20 +13,22 @@ GROUPS: dict[str, dict[str, Settings]] = {
         "the defaults before": PLAIN,
     },
     "as many composites, spent otherwise": {
-        "one repeat of two samples": {"repeats": 1, "num_samples": 2},
-        "half of the steps with two samples": {"steps": 26, "num_samples": 2, "learning_rate": 0.7},
+        "one repeat of four samples": {"repeats": 1, "num_samples": 4},
+        "four repeats of one sample": {"repeats": 4, "num_samples": 1, "learning_rate": 0.8},
+        "twice the steps with one sample": {"steps": 52, "num_samples": 1, "learning_rate": 0.6},
     },
     "what a mask follows": {
-        "no coupling": {"coupling": 0.0},
         "gradient smoothed by 2 cells": {"spread": 2.0},
-    },
-    "the penalties": {
         "fixed weights": {"adaptation": 0.0},
         "full weight early": {"warmup": 0.1},
-        "less smoothness": {"smoothness_weight": 10.0},
+    },
+    "the maps": {
+        "keep rates alone": {"region_weight": 0.0},
+        "half of the final region": {"region_weight": 0.5},
+        "regions as they are cut": {"pruning": False},
     },
     "more time, or less": {
-        "twice the steps": {"steps": 104},
+        "twice the steps": {"steps": 52},
         "FAST": FAST,
     },
 }

@@ -12,10 +12,10 @@ from benchmarks.common.redundant import PAIRS, Birds
 from benchmarks.studies.redundancy.methods import Separate
 from sdfido.reports import heatmap
 
-COLUMNS = {"regions": "Region", "three seeds": "FIDO, seed"}
+COLUMNS = {"regions": "Region", "graph": "SAG, root", "three seeds": "FIDO, seed"}
 """The methods that are shown, and what their explanations are called, counted from 1."""
 OTHER = "#2d7dff"  # outline of the second part
-_ROWS = 2  # birds of each species
+_ROWS = 1  # birds of each species
 _SIDE, _GAP, _HEAD = 1.25, 0.06, 0.32  # in inches
 
 
@@ -29,7 +29,7 @@ def draw(birds: Birds, found: Mapping[str, Separate], path: Path) -> None:
     cells = [(name, k, f"{title} {k + 1}") for name, title in COLUMNS.items() for k in range(found[name].maps.shape[1])]
     width = (len(cells) + 1) * (_SIDE + _GAP) + 2 * _GAP
     height = _HEAD + len(rows) * (_SIDE + _GAP) + _GAP
-    figure = Figure(figsize=(width, height), dpi=110, facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=90, facecolor="white")
     for line, index in enumerate(rows):
         bottom = height - _HEAD - (line + 1) * (_SIDE + _GAP)
         for column, (name, k, title) in enumerate([("", 0, "both parts"), *cells]):

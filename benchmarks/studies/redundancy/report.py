@@ -9,6 +9,7 @@ from benchmarks.common.report import Goal, conditions, goals_table, percent, tab
 RESULTS, PICTURE = paths.RESULTS / "redundancy.json", paths.IMAGES / "redundancy.webp"
 LABELS = {
     "regions": "**sufficient regions**",
+    "graph": "SAG, three roots",
     "two seeds": "FIDO, two seeds, SSR",
     "three seeds": "FIDO, three seeds, SSR",
 }

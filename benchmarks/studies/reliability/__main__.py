@@ -3,9 +3,10 @@
     python -m benchmarks.studies.reliability
 
 writes benchmarks/results/reliability.json and docs/img/reliability.webp. It takes a photo and a classifier at a time,
-keeps what it has in out/reliability, and goes on from there if it was stopped; run it with nothing else running. A
-trial with fewer photos, classifiers or steps writes to out/reliability-trial instead. ``python -m benchmarks.pages``
-puts the tables into docs/studies/reliability.md.
+keeps what it has in out/reliability, and goes on from there if it was stopped. The methods are timed at the end, one
+after the other; let nothing else run then. ``--timings`` takes the times anew, and leaves the rest as it is. A trial
+with fewer photos, classifiers or steps writes to out/reliability-trial instead. ``python -m benchmarks.pages`` puts the
+tables into docs/studies/reliability.md.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from sdfido.files import replacing
 
 CLASSIFIERS = (0, 1, 2)  # numbers of EfficientNet-Lite
 EVERY = 3  # pairs of which one has also FIDO before, rounding, and the second runs of all but FIDO as it is
+TIMED = 3  # photos on which each method is timed
 OUT = paths.OUT / "reliability"
 TRIAL = paths.OUT / "reliability-trial"
 
@@ -62,10 +64,8 @@ class Pair:
         return {"methods": rounded, "regions": regions}
 
     def of_fido(self, name: str) -> Numbers:
-        start = time.perf_counter()
         first = self.explained(name, 0)
-        seconds = time.perf_counter() - start
-        numbers = self.judged(first.ssr, first.sdr, first.joint) | {"seconds": seconds}
+        numbers = self.judged(first.ssr, first.sdr, first.joint)
         if self.repeat or name == "FIDO":
             numbers |= compared("seeds", first.maps, self.explained(name, 1).maps)
             if self.repeat and name != "FIDO fast":
@@ -81,10 +81,8 @@ class Pair:
 
     def of(self, name: str) -> Numbers:
         method, fewer = methods.OTHERS[name], self.fewer.get(name, {})
-        start = time.perf_counter()
         first = method(self.case, 0, **fewer)
-        seconds = time.perf_counter() - start
-        numbers = self.judged(first, first, first) | {"seconds": seconds}
+        numbers = self.judged(first, first, first)
         if self.repeat and name in methods.RANDOM:
             numbers |= compared("seeds", {"joint": first}, {"joint": method(self.case, 1, **fewer)})
         return numbers
@@ -116,21 +114,12 @@ def compared(what: str, first: Any, second: Any) -> Numbers:
 
 def pair(photo: Photo, classifier: models.Classifier, steps: int | None, repeat: bool, maps: Path | None) -> Results:
     """One pair's results; what the picture shows of it goes into the file `maps`."""
-    start = time.perf_counter()
-    image = classifier.preprocess(photo.image)[None]
-    model = methods.ChannelsLast(classifier.model.to(memory_format=torch.channels_last))
-    with torch.no_grad():
-        target = int(model(image).argmax())
-    done = Pair(
-        Case(model, image, classifier.normalization.pixels(image)[0].clamp(0, 1), target),
-        measures.fillers(classifier.normalization),
-        steps,
-        repeat,
-    )
+    start, case = time.perf_counter(), asked(photo, classifier)
+    done = Pair(case, measures.fillers(classifier.normalization), steps, repeat)
     results = {
         "photo": photo.name,
         "classifier": classifier.name,
-        "label": classifier.label(target),
+        "label": classifier.label(case.target),
         "probability": digits(done.own),
         **done.measured(),
         "seconds": round(time.perf_counter() - start, 1),
@@ -144,8 +133,42 @@ def pair(photo: Photo, classifier: models.Classifier, steps: int | None, repeat:
     return results
 
 
+def asked(photo: Photo, classifier: models.Classifier) -> Case:
+    """A photo and the classifier's own answer."""
+    image = classifier.preprocess(photo.image)[None]
+    model = methods.ChannelsLast(classifier.model.to(memory_format=torch.channels_last))
+    with torch.no_grad():
+        target = int(model(image).argmax())
+    return Case(model, image, classifier.normalization.pixels(image)[0].clamp(0, 1), target)
+
+
+def timings(photos: list[Photo], classifiers: Iterable[models.Classifier], steps: int | None) -> list[Results]:
+    """Seconds of each method for each classifier and the first photos, after one that does not count."""
+    found: list[Results] = []
+    for classifier in classifiers:
+        for place, photo in enumerate([photos[0], *photos[:TIMED]]):
+            seconds = _seconds(asked(photo, classifier), steps)
+            if place:
+                found.append({"photo": photo.name, "classifier": classifier.name, "seconds": seconds})
+                print(f"timed {photo.name}, {classifier.name}: FIDO takes {seconds['FIDO']:.1f} s", flush=True)
+    return found
+
+
+def _seconds(case: Case, steps: int | None) -> Numbers:
+    """How long each method takes."""
+    fewer, settings, found = methods.fewer(steps), {} if steps is None else {"steps": steps}, {}
+    for name in (*methods.FIDOS, *methods.OTHERS):
+        start = time.perf_counter()
+        if name in methods.FIDOS:
+            methods.FIDOS[name](case.model.model, 0, **settings).explain(case.image, case.target)
+        else:
+            methods.OTHERS[name](case, 0, **fewer.get(name, {}))
+        found[name] = float(digits(time.perf_counter() - start))
+    return found
+
+
 def run(photos: list[Photo], numbers: Iterable[int], steps: int | None, folder: Path) -> Results:
-    """All pairs, those of an earlier run that was stopped as they are in the folder."""
+    """All pairs, those of an earlier run that was stopped as they are in the folder; and how long each method takes."""
     classifiers = {k: models.load(f"efficientnet-lite{k}") for k in numbers}
     file, key = folder / "pairs.jsonl", fingerprint(steps)
     folder.mkdir(parents=True, exist_ok=True)
@@ -186,6 +209,7 @@ def run(photos: list[Photo], numbers: Iterable[int], steps: int | None, folder: 
             for photo in photos
         },
         "classifiers": [classifier.name for classifier in classifiers.values()],
+        "timings": timings(photos, classifiers.values(), steps),
         "pairs": [{name: value for name, value in one.items() if name != "settings"} for one in every],
     }
 
@@ -205,7 +229,15 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=len(REPORTING), help="a trial with the first so many photos")
     parser.add_argument("--classifiers", default="0,1,2", help="a trial with these of EfficientNet-Lite, such as 0,1")
     parser.add_argument("--steps", type=int, help="a trial with so many steps of FIDO, and as much less of the others")
+    parser.add_argument("--timings", action="store_true", help="take the times of the last whole run anew")
     arguments = parser.parse_args()
+    if arguments.timings:
+        results = json.loads(report.RESULTS.read_text())
+        again = (models.load(name) for name in results["classifiers"])
+        taken = timings(load_entries(REPORTING[:TIMED]), again, None)
+        results |= {"machine": machine(), "threads": torch.get_num_threads(), "timings": taken}
+        print(report.goals(records.write(report.RESULTS, results)))
+        return
     numbers = tuple(int(number) for number in arguments.classifiers.split(","))
     trial = arguments.photos != len(REPORTING) or arguments.steps is not None or numbers != CLASSIFIERS
     folder = TRIAL if trial else OUT
