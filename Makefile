@@ -32,12 +32,13 @@ test: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.speed.suite --json $(OUT)/benchmarks.json
 
-# The numbers of docs/studies, measured again: about two hours. The pages' tables are made from them.
+# The numbers of docs/studies, measured again: about three hours. The pages' tables are made from them.
 studies: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.studies.birds
 	$(BIN)/python -m benchmarks.studies.redundancy
 	$(BIN)/python -m benchmarks.studies.photos
 	$(BIN)/python -m benchmarks.studies.reliability
+	$(BIN)/python -m benchmarks.studies.comparison
 	$(BIN)/python -m benchmarks.studies.ablation
 	$(BIN)/python -m benchmarks.studies.ablation.existing_code
 	$(BIN)/python -m benchmarks.studies.ablation.throughput

@@ -28,11 +28,11 @@ def saliency(model: nn.Module, images: Tensor, targets: Tensor) -> Maps:
     return {"map": Saliency(model).attribute(images.clone().requires_grad_(), targets).detach().sum(1)}
 
 
-def integrated_gradients(model: nn.Module, images: Tensor, targets: Tensor) -> Maps:
-    """From the blurred image to the image in 50 steps; absolute values, summed over the channels."""
+def integrated_gradients(model: nn.Module, images: Tensor, targets: Tensor, *, steps: int = 50) -> Maps:
+    """From the blurred image to the image; absolute values, summed over the channels."""
     method, parts = IntegratedGradients(model), []
     for image, target in zip(images.split(1), targets, strict=True):
-        found = method.attribute(image, BLUR(image), int(target), n_steps=50, internal_batch_size=50)
+        found = method.attribute(image, BLUR(image), int(target), n_steps=steps, internal_batch_size=50)
         parts.append(found.detach().abs().sum(1))
     return {"map": torch.cat(parts)}
 

@@ -64,8 +64,8 @@ def _results() -> dict[str, Any]:
         "photos": {"goldfish": source, "quokka": source},
         "classifiers": LITE,
         "timings": [
-            {"photo": "goldfish", "classifier": name, "seconds": dict.fromkeys(report.METHODS, seconds)}
-            for name, seconds in zip(LITE, (3.0, 7.0), strict=True)
+            {"photo": photo, "classifier": LITE[0], "seconds": dict.fromkeys(report.METHODS, seconds)}
+            for photo, seconds in (("goldfish", 2.0), ("quokka", 4.0))
         ],
         "pairs": pairs,
     }
@@ -132,8 +132,8 @@ def test_each_classifier_is_judged_by_itself():
 def test_seconds_are_judged_on_the_first_classifier():
     results = _results()
     assert _goal(results, f"seconds an explanation of {LITE[0]}, FIDO fast") == ["≤ 2.5", "3.0", "**no**"]
-    assert report.seconds(results, "RISE") == 5.0
-    assert report.methods_table(results).splitlines()[2].endswith(" 5.0 |")
+    assert report.seconds(results, "RISE") == 3.0
+    assert report.methods_table(results).splitlines()[2].endswith(" 3.0 |")
 
 
 def test_differences_are_paired_by_photos():

@@ -12,27 +12,24 @@ tables into docs/studies/reliability.md.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.common import paths, records
+from benchmarks.common import pairs, paths, records
 from benchmarks.common.measuring import machine
 from benchmarks.common.photos import REPORTING, Photo, load_entries
 from benchmarks.common.records import Results
 from benchmarks.common.statistics import digits
 from benchmarks.common.variants import PLAIN
 from benchmarks.studies.reliability import measures, methods, picture, report
-from benchmarks.studies.reliability.methods import INFILL, Case
+from benchmarks.studies.reliability.methods import INFILL, Case, asked
 from sdfido import Explanation, models
-from sdfido.files import replacing
 
 CLASSIFIERS = (0, 1, 2)  # numbers of EfficientNet-Lite
 EVERY = 3  # pairs of which one has also FIDO before, rounding, and the second runs of all but FIDO as it is
@@ -88,12 +85,7 @@ class Pair:
         return numbers
 
     def judged(self, keep: Tensor, remove: Tensor, both: Tensor) -> Numbers:
-        """Maps for keeping, for removing and for both, by all measures."""
-        return {
-            **measures.areas_under_curves(self.case, both),
-            **measures.under_other_infills(self.case, keep, remove, self.fill, self.own),
-            **measures.smallest_areas(self.case, keep, remove, self.own),
-        }
+        return measures.judged(self.case, keep, remove, both, self.fill, self.own)
 
     def shown(self) -> picture.Arrays:
         """For the picture: the photo, what the regions leave of it, and the joint maps of both seeds."""
@@ -126,32 +118,13 @@ def pair(photo: Photo, classifier: models.Classifier, steps: int | None, repeat:
         "settings": done.runs["FIDO", 0].settings,
     }
     if maps is not None:
-        maps.parent.mkdir(parents=True, exist_ok=True)
-        stored: dict[str, Any] = {name: array.astype(np.float16) for name, array in done.shown().items()}
-        with replacing(maps) as part, part.open("wb") as file:
-            np.savez_compressed(file, **stored)
+        pairs.store(maps, done.shown())
     return results
 
 
-def asked(photo: Photo, classifier: models.Classifier) -> Case:
-    """A photo and the classifier's own answer."""
-    image = classifier.preprocess(photo.image)[None]
-    model = methods.ChannelsLast(classifier.model.to(memory_format=torch.channels_last))
-    with torch.no_grad():
-        target = int(model(image).argmax())
-    return Case(model, image, classifier.normalization.pixels(image)[0].clamp(0, 1), target)
-
-
-def timings(photos: list[Photo], classifiers: Iterable[models.Classifier], steps: int | None) -> list[Results]:
-    """Seconds of each method for each classifier and the first photos, after one that does not count."""
-    found: list[Results] = []
-    for classifier in classifiers:
-        for place, photo in enumerate([photos[0], *photos[:TIMED]]):
-            seconds = _seconds(asked(photo, classifier), steps)
-            if place:
-                found.append({"photo": photo.name, "classifier": classifier.name, "seconds": seconds})
-                print(f"timed {photo.name}, {classifier.name}: FIDO takes {seconds['FIDO']:.1f} s", flush=True)
-    return found
+def timings(photos: list[Photo], classifier: models.Classifier, steps: int | None) -> list[Results]:
+    """Seconds of each method for the first photos."""
+    return pairs.timings(photos[:TIMED], [classifier], lambda photo, by: _seconds(asked(photo, by), steps))
 
 
 def _seconds(case: Case, steps: int | None) -> Numbers:
@@ -163,35 +136,19 @@ def _seconds(case: Case, steps: int | None) -> Numbers:
             methods.FIDOS[name](case.model.model, 0, **settings).explain(case.image, case.target)
         else:
             methods.OTHERS[name](case, 0, **fewer.get(name, {}))
-        found[name] = float(digits(time.perf_counter() - start))
+        found[name] = time.perf_counter() - start
     return found
 
 
 def run(photos: list[Photo], numbers: Iterable[int], steps: int | None, folder: Path) -> Results:
     """All pairs, those of an earlier run that was stopped as they are in the folder; and how long each method takes."""
     classifiers = {k: models.load(f"efficientnet-lite{k}") for k in numbers}
-    file, key = folder / "pairs.jsonl", fingerprint(steps)
-    folder.mkdir(parents=True, exist_ok=True)
-    known = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    pairs = {(one["photo"], one["classifier"]): one["pair"] for one in known if one["key"] == key}
-    wanted = [(i, photo, k) for i, photo in enumerate(photos) for k in classifiers]
-    start, open_ = (
-        time.perf_counter(),
-        [each for each in wanted if (each[1].name, classifiers[each[2]].name) not in pairs],
-    )
-    print(f"{len(wanted)} pairs, {len(wanted) - len(open_)} of them known from {file}", flush=True)
-    for done, (i, photo, k) in enumerate(open_, 1):
-        drawn = folder / f"maps/{photo.name}.npz" if k == 0 and photo.name in picture.SHOWN else None
-        found = pair(photo, classifiers[k], steps, (i + k) % EVERY == 0, drawn)
-        pairs[photo.name, classifiers[k].name] = found
-        with file.open("a") as target:
-            line = {"key": key, "photo": photo.name, "classifier": classifiers[k].name, "pair": found}
-            target.write(json.dumps(line, ensure_ascii=False) + "\n")
-        left = (time.perf_counter() - start) / done * (len(open_) - done) / 60
-        print(
-            f"{photo.name}, {classifiers[k].name}: {found['seconds']:.0f} s; about {left:.0f} minutes left", flush=True
-        )
-    every = [pairs[photo.name, classifiers[k].name] for _, photo, k in wanted]
+
+    def measure(i: int, k: int) -> Results:
+        drawn = folder / f"maps/{photos[i].name}.npz" if k == 0 and photos[i].name in picture.SHOWN else None
+        return pair(photos[i], classifiers[k], steps, (i + k) % EVERY == 0, drawn)
+
+    every = pairs.measured(photos, classifiers, folder / "pairs.jsonl", fingerprint(steps), measure)
     settings = every[0]["settings"]
     return {
         "machine": machine(),
@@ -209,19 +166,16 @@ def run(photos: list[Photo], numbers: Iterable[int], steps: int | None, folder: 
             for photo in photos
         },
         "classifiers": [classifier.name for classifier in classifiers.values()],
-        "timings": timings(photos, classifiers.values(), steps),
+        "timings": timings(photos, next(iter(classifiers.values())), steps),
         "pairs": [{name: value for name, value in one.items() if name != "settings"} for one in every],
     }
 
 
 def fingerprint(steps: int | None) -> str:
     """Of all that the results depend on: those of other code are not gone on from."""
-    files = [*(paths.ROOT / "sdfido").rglob("*.py"), *(paths.ROOT / "sdfido").glob("_C*.so")]
-    files += [Path(__file__).with_name(f"{name}.py") for name in ("__main__", "measures", "methods")]
-    digest = hashlib.sha256(repr((steps, torch.__version__, torch.get_num_threads())).encode())
-    for file in sorted(files):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+    return pairs.fingerprint(
+        (Path(__file__).with_name(f"{name}.py") for name in ("__main__", "measures", "methods")), steps
+    )
 
 
 def main() -> None:
@@ -233,8 +187,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.timings:
         results = json.loads(report.RESULTS.read_text())
-        again = (models.load(name) for name in results["classifiers"])
-        taken = timings(load_entries(REPORTING[:TIMED]), again, None)
+        taken = timings(load_entries(REPORTING[:TIMED]), models.load(results["classifiers"][0]), None)
         results |= {"machine": machine(), "threads": torch.get_num_threads(), "timings": taken}
         print(report.goals(records.write(report.RESULTS, results)))
         return

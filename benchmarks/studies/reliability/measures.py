@@ -59,6 +59,17 @@ def inpainted(image: Tensor, keep: Tensor, rounds: int = 8) -> Tensor:
     return image.where(keep, found)
 
 
+def judged(
+    case: Case, keep: Tensor, remove: Tensor, both: Tensor, fill: Mapping[str, Filler], own: float
+) -> dict[str, float]:
+    """Maps [1, H, W] for keeping, for removing and for both, by all measures; `own` is the photo's probability."""
+    return {
+        **areas_under_curves(case, both),
+        **under_other_infills(case, keep, remove, fill, own),
+        **smallest_areas(case, keep, remove, own),
+    }
+
+
 def areas_under_curves(case: Case, importance: Tensor) -> dict[str, float]:
     """Of the probability as a part of the photo's own, at most 1, while pixels are put into the blur, or blurred."""
     probe = evaluate.Probe(case.model, case.image, case.target, infill=INFILL)

@@ -15,9 +15,11 @@ from torch.nn import functional as F
 
 import sdfido
 from benchmarks.common import attributions
+from benchmarks.common.photos import Photo
 from benchmarks.common.variants import PLAIN
 from sdfido.infills import Blur
 from sdfido.methods.settings import FAST
+from sdfido.models import Classifier
 from sdfido.ops.functional import blend
 
 BATCH = 16  # images that a model is given at once
@@ -65,6 +67,15 @@ class Case:
         """The class's probability for other images [B, 3, H, W]: [B]."""
         with torch.no_grad():
             return torch.cat([self.model(part).softmax(1)[:, self.target] for part in images.split(BATCH)])
+
+
+def asked(photo: Photo, classifier: Classifier) -> Case:
+    """A photo and the classifier's own answer."""
+    image = classifier.preprocess(photo.image)[None]
+    model = ChannelsLast(classifier.model.to(memory_format=torch.channels_last))
+    with torch.no_grad():
+        target = int(model(image).argmax())
+    return Case(model, image, classifier.normalization.pixels(image)[0].clamp(0, 1), target)
 
 
 def smooth_gradients(case: Case, seed: int, samples: int = 25, steps: int = 4) -> Tensor:
@@ -120,13 +131,13 @@ class LeastSquares:
         return self.found.float()[None]
 
 
-def occlusion(case: Case, seed: int) -> Tensor:
-    """What the logit loses where a window of a seventh of the sides is blurred; windows overlap by half."""
+def occlusion(case: Case, seed: int, strides: tuple[int, int] | None = None) -> Tensor:
+    """What the logit loses where a window of a seventh of the sides is blurred; windows overlap by half by default."""
     window = max(1, case.image.shape[-1] // 7)
     found = Occlusion(case.model).attribute(
         case.image,
         (3, window, window),
-        (3, max(1, window // 2), max(1, window // 2)),
+        (3, *(strides or (max(1, window // 2), max(1, window // 2)))),
         INFILL(case.image),
         case.target,
         perturbations_per_eval=BATCH,
