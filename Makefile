@@ -35,6 +35,7 @@ bench: $(VENV)/.installed
 # The numbers of docs/studies, measured again: about three hours. The pages' tables are made from them.
 studies: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.studies.birds
+	$(BIN)/python -m benchmarks.studies.redundancy
 	$(BIN)/python -m benchmarks.studies.photos
 	$(BIN)/python -m benchmarks.studies.reliability
 	$(BIN)/python -m benchmarks.studies.comparison

@@ -19,6 +19,7 @@ from benchmarks.studies.birds import report as birds
 from benchmarks.studies.enhance import report as enhance
 from benchmarks.studies.paper import report as paper
 from benchmarks.studies.photos import report as photos
+from benchmarks.studies.redundancy import report as redundancy
 from benchmarks.studies.reliability import report as reliability
 
 
@@ -37,6 +38,7 @@ PAGES = {
     "docs/guides/migration.md": Page(migration.blocks, ("migration",)),
     "docs/studies/birds.md": Page(birds.blocks, ("birds",)),
     "docs/studies/photos.md": Page(photos.blocks, ("photos", "birds")),
+    "docs/studies/redundancy.md": Page(redundancy.blocks, ("redundancy",)),
     "docs/studies/reliability.md": Page(reliability.blocks, ("reliability",)),
     "docs/studies/ablation.md": Page(ablation.blocks, ("ablation", "throughput", "existing_code")),
     "docs/studies/enhance.md": Page(enhance.blocks, ("enhance",)),

@@ -14,6 +14,7 @@ from .methods.extremal import ExtremalPerturbation
 from .methods.fido import FIDO
 from .methods.igos import IGOS, IGOSPlusPlus
 from .methods.settings import Settings
+from .methods.several import SufficientRegions
 from .normalization import Normalization
 from .ops import (
     CompositeSamples,
@@ -48,6 +49,7 @@ __all__ = [
     "Scene",
     "Score",
     "Settings",
+    "SufficientRegions",
     "__version__",
     "advance",
     "backend",

@@ -34,8 +34,14 @@ def notes(explanation: Explanation) -> list[str]:
             f"The model gives the target only {_percent(image)} for the image: the regions show what speaks for it "
             "most, not why the model decided as it did."
         )
+    missing = [name for name in finals if _is_missing(explanation, name, image, infill)]
+    if missing:
+        headings = ", ".join(explanation.legend[name].heading for name in missing)
+        further = "further " if len(missing) < len(finals) else ""
+        found.append(f"{headings}: not found; no {further}small region suffices.")
     for name, key in finals.items():
-        found += _of_region(explanation, name, numbers[key], image, infill)
+        if name not in missing:
+            found += _of_region(explanation, name, numbers[key], image, infill)
         agreement = numbers.get(f"agreement_{name}")
         if agreement is not None and agreement < UNSTABLE:
             found.append(
@@ -68,6 +74,12 @@ def _of_region(explanation: Explanation, name: str, says: float, image: float, i
         does = "suffices: to keep" if keeps else "destroys: to leave at most"
         return [f"{heading}: no small region {does} {share:.0%} of {_percent(image)} takes {area:.0%} of the image."]
     return []
+
+
+def _is_missing(explanation: Explanation, name: str, image: float, infill: float) -> bool:
+    """Whether a region that is to be kept has no cells, although the infill alone does not suffice."""
+    needed = explanation.legend[name].role == "keep" and infill < explanation.share(name) * image
+    return needed and float(explanation.area(name)[0]) == 0
 
 
 def _percent(value: float) -> str:

@@ -83,6 +83,12 @@ def test_the_page_of_fido_has_its_settings() -> None:
     }
 
 
+def test_the_page_of_sufficient_regions_has_its_settings() -> None:
+    fields = {field.name: str(field.default) for field in dataclasses.fields(sdfido.SufficientRegions.settings_type)}
+    del fields["left_share"]  # of regions that are removed
+    assert first_column("methods/regions.md", "Settings") == fields
+
+
 def test_the_guide_to_enhancement_has_its_arguments() -> None:
     arguments = inspect.signature(sdfido.enhance).parameters
     assert first_column("guides/enhance.md", "Settings").keys() <= arguments.keys()

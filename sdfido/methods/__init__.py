@@ -15,6 +15,7 @@ METHODS = {
     "sag": "sdfido.methods.attention_graph:AttentionGraph",
     "igos": "sdfido.methods.igos:IGOS",
     "igos++": "sdfido.methods.igos:IGOSPlusPlus",
+    "regions": "sdfido.methods.several:SufficientRegions",
 }
 """Where the class of each method is, by the name that the command line and explanations give it."""
 

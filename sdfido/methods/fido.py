@@ -10,25 +10,24 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from .. import _deprecated, ops
+from .. import _deprecated
 from ..explanation import SSR_AND_SDR, Explanation
 from ..normalization import Normalization
-from ..ops import functional, make_rng
+from ..ops import functional
 from ..scores import ClassScore, Link, Model, Score
 from . import regions
 from .base import OnImage, OnStep, Scene
 from .descent import Descent
-from .learner import Drawn, MaskLearner, Readout, image_by_image
+from .learner import Drawn, Readout
+from .sampled import SampledMasks
 from .settings import FAST, Settings
 
 __all__ = ["FIDO"]
 
 _SIGNS = (-1.0, 1.0)  # the SSR keeps the score up, the SDR brings it down
-_PATIENCE = 0.2  # part of the steps before prices change: until then masks are far from what they will be
-_PRICES = (0.2, 6.0)  # the least and the most
 
 
-class FIDO(MaskLearner):
+class FIDO(SampledMasks):
     """FIDO (fill-in of the dropout region) explains a model's answers by two learned masks.
 
     For each image two masks of keep rates are learned together: the smallest sufficient region (SSR), which minimises
@@ -106,48 +105,15 @@ class FIDO(MaskLearner):
         signs = _signs(settings.repeats, parameters.device)
         return Drawn(samples.composites, signs, settings.penalty_weight_at(step) * penalty)
 
-    def sample(self, mask_logits: Tensor, scene: Scene, step: int) -> ops.CompositeSamples:
-        """The composites of a step and the penalties of mask logits [N, 2, h, w], differentiable."""
+    def slack(self, scores: Tensor, confidence: Tensor, score_at: Callable[[Tensor], Tensor]) -> Tensor:
         settings = self.settings
-        return ops.sample_composites(
-            mask_logits,
-            scene.images,
-            scene.infill,
-            _states(settings.seed, settings.steps, mask_logits.device)[step],
-            num_samples=settings.num_samples,
-            temperature=settings.temperature_at(step),
-            antithetic=settings.antithetic,
-            streams=scene.streams,
-            dtype=scene.execution.dtype,
-            channels_last=bool(scene.execution.channels_last),
-        )
-
-    def prices(self, prices: Tensor, scores: Tensor, scene: Scene, step: int) -> Tensor:
-        """Lower where a mask falls short of its share of the image's confidence, higher where it has room.
-
-        ``price <- price * exp(adaptation * tanh(slack / 2))``, between 1/5 and 6, with ``slack`` the distance of the
-        score to that at which the share is reached: the ascent of a multiplier for the constraint.
-        """
-        settings, known = self.settings, getattr(scene.score, "at_confidence", None)
-        if not settings.adaptation or known is None or step < _PATIENCE * settings.steps:
-            return prices
-        if known(scene.confidence) is None:
-            return prices
-
-        def changed(prices: Tensor, scores: Tensor, confidence: Tensor) -> Tensor:
-            kept, left = (known(share * confidence)[:, None] for share in (settings.kept_share, settings.left_share))
-            ssr, sdr = scores.chunk(2, dim=1)
-            slack = torch.cat([ssr - kept, left - sdr], 1)
-            return (prices * torch.exp(settings.adaptation * torch.tanh(slack / 2))).clamp(*_PRICES)
-
-        return image_by_image(changed, prices, scores, scene.confidence)
+        kept, left = (score_at(share * confidence)[:, None] for share in (settings.kept_share, settings.left_share))
+        ssr, sdr = scores.chunk(2, dim=1)
+        return torch.cat([ssr - kept, left - sdr], 1)
 
     def updater(self, parameters: Tensor) -> Descent:
         settings = self.settings
         return Descent(parameters, settings.learning_rate_at, spread=settings.spread)
-
-    def earliest_convergence(self) -> float:
-        return self.settings.warmup * self.settings.steps + super().earliest_convergence()
 
     def readout(self, scene: Scene, parameters: Tensor, rates: Tensor) -> Readout:
         repeats = self.settings.repeats
@@ -179,9 +145,3 @@ def _by_region(masks: Tensor) -> Tensor:
 def _signs(repeats: int, device: torch.device) -> Tensor:
     """What each mask's mean score counts in the loss [2M]."""
     return torch.tensor(_SIGNS, dtype=torch.float32, device=device).repeat_interleave(repeats)
-
-
-@functools.lru_cache(maxsize=8)
-def _states(seed: int, steps: int, device: torch.device) -> Tensor:
-    """The random states of all steps, int64 [steps, 2]."""
-    return torch.stack([make_rng(seed, step=step) for step in range(steps)]).to(device)

@@ -20,7 +20,13 @@ _TRIED = 8  # numbers of blocks that are tried at once
 
 
 def smallest(
-    importance: Tensor, cells: tuple[int, int], keeps: bool, scene: Scene, share: float, pruning: bool = True
+    importance: Tensor,
+    cells: tuple[int, int],
+    keeps: bool,
+    scene: Scene,
+    share: float,
+    pruning: bool = True,
+    within: Tensor | None = None,
 ) -> Tensor:
     """A small region that reaches its share: bool [rows, columns].
 
@@ -37,9 +43,10 @@ def smallest(
         scene: one image, and the model.
         share: part of the image's confidence, 0..1.
         pruning: whether blocks go that can be spared.
+        within: cells that the region may take, bool [rows, columns]; None: all.
 
     Returns:
-        Whether each cell is in the region; all of them where none that was tried reaches the share.
+        Whether each cell is in the region; all that it may take where none that was tried reaches the share.
     """
 
     def margin(regions: Tensor) -> Tensor:
@@ -49,9 +56,11 @@ def smallest(
         return above if keeps else -above
 
     means = F.adaptive_avg_pool2d(importance[None], cells).flatten()
+    total = len(means)
+    if within is not None:
+        means, total = means.masked_fill(~within.flatten(), -torch.inf), int(within.sum())
     places = torch.empty_like(means, dtype=torch.int64)
     places[means.argsort(descending=True, stable=True)] = torch.arange(len(means), device=means.device)
-    total = len(means)
     sizes = sorted({0} | {round(total ** (i / _SIZES)) for i in range(_SIZES + 1)})
     size = _least(sizes, lambda tried: margin(torch.stack([places < size for size in tried]).view(-1, *cells)) >= 0)
     inside = (places < size).view(cells)

@@ -11,7 +11,7 @@ import torch
 from .. import _deprecated
 from ..checks import check_flag, check_number, check_seed, check_size
 
-__all__ = ["FAST", "MaskSettings", "Settings"]
+__all__ = ["FAST", "MaskSettings", "SampledSettings", "Settings"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,34 +62,27 @@ class MaskSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(MaskSettings):
-    """How FIDO optimises; the defaults suit photos and classifiers of about 224 x 224 pixels.
-
-    They were chosen by the trials of the ablation study in the documentation.
+class SampledSettings(MaskSettings):
+    """How masks are learned whose samples the model is asked about; the defaults are those of FIDO.
 
     Raises:
         TypeError, ValueError: a setting has a wrong type or value; the message says which.
     """
 
-    repeats: int = 2  #: masks M of each region, learned from noise of their own; maps are their mean
     num_samples: int = 2  #: mask samples S of each mask in a step
-    #: how fast an image's weights adapt in a step, so that the SSR keeps ``kept_share`` of its confidence and the SDR
-    #: leaves ``left_share``; 0: they stay as they are set
+    #: how fast an image's weights adapt in a step, so that regions reach their share; 0: they stay as they are set
     adaptation: float = 0.3
     learning_rate: float = 0.7  #: root mean square move of a mask's logits in a step, falling along a cosine to 0
     spread: float = 1.0  #: standard deviation of the Gaussian that smooths the logits' gradient, in cells; 0: none
     temperature: float | tuple[float, float] = (1.0, 0.2)  #: of the samples, first and last; lower is closer to binary
-    sparsity_weight: float = 22.0  #: of the kept (SSR) and removed (SDR) part of the image
+    sparsity_weight: float = 22.0  #: of the part of the image that a region takes
     smoothness_weight: float = 25.0  #: of the keep rates' total variation a cell
     warmup: float = 0.3  #: part of the steps over which both weights rise linearly, 0 to 1
     antithetic: bool = True  #: samples in pairs with opposite noise
-    region_weight: float = 0.2  #: of the final region in its map, 0..1; the keep rates have the rest
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._set_number("num_samples", int, 1)
-        self._set_number("repeats", int, 1)
-        self._set_number("region_weight", float, 0, most=1)
         self._set_number("adaptation", float, 0)
         self._set_number("warmup", float, least=0, most=1)
         self._set_number("learning_rate", float, above=0)
@@ -119,6 +112,25 @@ class Settings(MaskSettings):
     def learning_rate_at(self, step: int) -> float:
         """Learning rate of this step, counted from 0."""
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(SampledSettings):
+    """How FIDO optimises; the defaults suit photos and classifiers of about 224 x 224 pixels.
+
+    They were chosen by the trials of the ablation study in the documentation.
+
+    Raises:
+        TypeError, ValueError: a setting has a wrong type or value; the message says which.
+    """
+
+    repeats: int = 2  #: masks M of each region, learned from noise of their own; maps are their mean
+    region_weight: float = 0.2  #: of the final region in its map, 0..1; the keep rates have the rest
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set_number("repeats", int, 1)
+        self._set_number("region_weight", float, 0, most=1)
 
 
 FAST: dict[str, Any] = {"steps": 20, "repeats": 1, "num_samples": 1, "learning_rate": 1.0, "pruning": False}

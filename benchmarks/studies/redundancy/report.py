@@ -1,0 +1,89 @@
+"""Tables of the redundant birds: the blocks of docs/studies/redundancy.md."""
+
+from __future__ import annotations
+
+from benchmarks.common import markers, paths
+from benchmarks.common.records import Results
+from benchmarks.common.report import Goal, conditions, goals_table, percent, table
+
+RESULTS, PICTURE = paths.RESULTS / "redundancy.json", paths.IMAGES / "redundancy.webp"
+LABELS = {
+    "regions": "**sufficient regions**",
+    "graph": "SAG, three roots",
+    "two seeds": "FIDO, two seeds, SSR",
+    "three seeds": "FIDO, three seeds, SSR",
+}
+_COLUMNS = {
+    "both": "both parts ↑",
+    "both_centres": "both, by centres ↑",
+    "one": "one part at least ↑",
+    "iou": "IoU ↑",
+}
+_COUNTS = {
+    "explanations": "explanations",
+    "stray": "in neither part ↓",
+    "area": "area",
+    "enough": "enough alone ↑",
+}
+
+
+def _interval(value: dict[str, float], digits: int = 2) -> str:
+    return "{} ({} to {})".format(*(f"{value[key]:.{digits}f}" for key in ("value", "low", "high")))
+
+
+def parts_table(results: Results) -> str:
+    """Whether separate explanations point at both parts."""
+    rows = [
+        [LABELS[name], *(_interval(found[key]) for key in _COLUMNS), f"{found['seconds']:.2f}"]
+        for name, found in results["methods"].items()
+    ]
+    return table(["method", *_COLUMNS.values(), "CPU s per image"], rows)
+
+
+def explanations_table(results: Results) -> str:
+    """How many explanations there are, and what they are worth."""
+    rows = []
+    for name, found in results["methods"].items():
+        values = {key: found[key]["value"] for key in _COUNTS}
+        counts = f"{values['explanations']:.1f}", f"{values['stray']:.2f}"
+        rows.append([LABELS[name], *counts, percent(values["area"]), percent(values["enough"], 0)])
+    return table(["method", *_COUNTS.values()], rows)
+
+
+def goals(results: Results) -> list[Goal]:
+    """Goals, what was measured, and whether that reaches them."""
+    found = {name: rows["both"]["value"] for name, rows in results["methods"].items()}
+    rest = max(value for name, value in found.items() if name != "regions")
+    return [
+        ("both parts, sufficient regions", "≥ 80%", percent(found["regions"]), found["regions"] >= 0.8),
+        ("both parts, the best other", "", percent(rest), None),
+        ("classifier: drawing and training", "< 240 s", f"{results['training']} s", results["training"] < 240),
+    ]
+
+
+def goals_block(results: Results) -> str:
+    return goals_table("", goals(results))
+
+
+def summary(results: Results) -> str:
+    """What a run prints at its end."""
+    return "\n\n".join(each(results) for each in (goals_block, parts_table, explanations_table))
+
+
+def blocks(results: Results) -> markers.Blocks:
+    said = results["classifier"]
+    more = {
+        "birds": results["images"],
+        "probability with both parts, the first, the second": ", ".join(
+            f"{said[name]:.2f}" for name in ("both", "first", "second")
+        ),
+        "birds of which each part alone is enough": percent(said["fit"], 0),
+        "pixels of the first and of the second part, mean": ", ".join(percent(part) for part in results["truth"]),
+        "drawing and training before": f"{results['training']} s of one thread",
+    }
+    return {
+        "goals": goals_block(results),
+        "parts": parts_table(results),
+        "explanations": explanations_table(results),
+        "conditions": conditions(results, more),
+    }
