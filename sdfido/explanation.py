@@ -16,7 +16,7 @@ from . import notes as _notes
 from .explanation_file import GROUPS
 from .ops import functional
 
-__all__ = ["SSR_AND_SDR", "Explanation", "MapInfo"]
+__all__ = ["GEOMETRIC", "SSR_AND_SDR", "Explanation", "MapInfo"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ SSR_AND_SDR = {
     "joint": MapInfo("Joint", "(SSR + SDR) / 2", "both", of=("ssr", "sdr"), mean="arithmetic"),
 }
 """The legend of the smallest sufficient and the smallest destroying region, and of both in one."""
-_FIRST_LEGEND = SSR_AND_SDR | {"joint": MapInfo("Joint", "√(SSR · SDR)", "both", of=("ssr", "sdr"))}
+GEOMETRIC = SSR_AND_SDR | {"joint": MapInfo("Joint", "√(SSR · SDR)", "both", of=("ssr", "sdr"))}
+"""The same with the geometric mean, as existing FIDO code and older files have it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,7 +273,7 @@ class Explanation:
             ValueError: the file is not an explanation; the message says why.
         """
         with explanation_file.reading(path) as (about, tensors):
-            legend = {name: MapInfo(**info) for name, info in about["legend"].items()} or _FIRST_LEGEND
+            legend = {name: MapInfo(**info) for name, info in about["legend"].items()} or GEOMETRIC
             groups: dict[str, Any] = {group: {} for group in GROUPS}
             for name, tensor in tensors.items():
                 group, slash, key = name.partition("/")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .. import infills
 from ..checks import check_flag, check_number, check_size, check_tensor
-from ..explanation import SSR_AND_SDR, Explanation
+from ..explanation import GEOMETRIC, Explanation
 from ..normalization import Normalization
 from ..ops import functional
 from .concrete import SigmoidConcreteDropout, concrete_dropout, sigmoid_concrete_dropout
@@ -249,7 +249,7 @@ class FIDO(nn.Module):
             dict(zip(names, probabilities[:, None], strict=True)),
             torch.tensor([int(y)]),
             {"mask_logits": logits},
-            legend=SSR_AND_SDR,
+            legend=GEOMETRIC,
         )
 
 
