@@ -284,7 +284,7 @@ def test_what_fails_in_a_batch_does_not_stop_the_others(folder: Path, birds: Pat
 def test_a_process_writes_the_same_files(folder: Path, birds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert explain("birds", "--out", "here").exit_code == 0
     monkeypatch.setattr(executors, "processes_that_pay", lambda device, photos: 1)
-    monkeypatch.setattr(Store, "check", lambda self, items, files: None)
+    monkeypatch.setattr(Store, "check", lambda self, items, *files: None)
     (folder / "there").mkdir()
     (folder / "there" / "b").touch()  # as if it had come there after the check
     result = explain("birds", "--out", "there")
