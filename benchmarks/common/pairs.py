@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,5 +79,6 @@ def timings(
 def store(file: Path, arrays: Mapping[str, NDArray[np.float32]]) -> None:
     """Arrays for a picture, in half precision; the file appears whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
+    halves: dict[str, Any] = {name: array.astype(np.float16) for name, array in arrays.items()}
     with replacing(file) as part, part.open("wb") as target:
-        np.savez_compressed(target, **{name: array.astype(np.float16) for name, array in arrays.items()})  # type: ignore[arg-type]
+        np.savez_compressed(target, **halves)

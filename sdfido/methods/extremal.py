@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import check_choice, check_number
+from ..checks import check_choice, check_number, set_number
 from ..explanation import MapInfo
 from ..normalization import Normalization
 from ..ops import functional
@@ -65,8 +65,8 @@ class ExtremalSettings(MaskSettings):
             raise ValueError(f"areas must differ from each other, got {self.areas!r}")
         check_choice("variant", self.variant, tuple(_SIGNS))
         check_choice("smoothing", self.smoothing, ("bilinear", "max"))
-        self._set_number("learning_rate", float, above=0)
-        self._set_number("spread", float, 0)
+        set_number(self, "learning_rate", float, above=0)
+        set_number(self, "spread", float, 0)
         ends = self._area_weights()
         if len(ends) != 2:
             raise TypeError(f"area_weight must be a number or a pair (first, last), got {self.area_weight!r}")

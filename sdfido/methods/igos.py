@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import ops
-from ..checks import check_flag
+from ..checks import check_flag, set_number
 from ..explanation import Explanation, MapInfo
 from ..ops import functional, make_rng
 from .base import OnImage, OnStep, Scene
@@ -45,10 +45,10 @@ class IGOSPlusPlusSettings(MaskSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set_number("path_points", int, 1)
-        self._set_number("learning_rate", float, above=0)
+        set_number(self, "path_points", int, 1)
+        set_number(self, "learning_rate", float, above=0)
         for name in ("sparsity_weight", "smoothness_weight", "noise"):
-            self._set_number(name, float, 0)
+            set_number(self, name, float, 0)
         for name in ("normalized", "line_search", "bilateral"):
             check_flag(name, getattr(self, name))
 

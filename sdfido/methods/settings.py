@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from .. import _deprecated
-from ..checks import check_flag, check_number, check_seed, check_size
+from ..checks import check_flag, check_number, check_size, set_number, set_seed
 
 __all__ = ["FAST", "MaskSettings", "SampledSettings", "Settings"]
 
@@ -31,23 +31,20 @@ class MaskSettings:
     pruning: bool = True  #: whether final regions go without the blocks of cells that they can spare
 
     def __post_init__(self) -> None:
-        self._set_number("steps", int, 1)
-        self._set_number("tolerance", float, 0)
-        self._set_number("kept_share", float, 0, most=1)
-        self._set_number("left_share", float, 0, most=1)
+        set_number(self, "steps", int, 1)
+        set_number(self, "tolerance", float, 0)
+        set_number(self, "kept_share", float, 0, most=1)
+        set_number(self, "left_share", float, 0, most=1)
         check_flag("pruning", self.pruning)
         if isinstance(self.seed, torch.Generator):
             raise TypeError("seed must be an integer, got a torch.Generator; draw one with generator.initial_seed()")
-        object.__setattr__(self, "seed", check_seed("seed", self.seed))
+        set_seed(self)
         if self.mask_size is not None:
             cells = check_size("mask_size", self.mask_size, "(rows, columns)")
             object.__setattr__(self, "mask_size", cells if isinstance(self.mask_size, tuple) else cells[0])
 
     def __getattr__(self, name: str) -> Any:
         return _deprecated.attribute(self, name, _deprecated.SETTINGS)
-
-    def _set_number(self, name: str, kind: type, least: float | None = None, **bounds: Any) -> None:
-        object.__setattr__(self, name, check_number(name, getattr(self, name), kind, least, **bounds))
 
     def cells(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of a mask's cells for images of this size."""
@@ -82,14 +79,14 @@ class SampledSettings(MaskSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set_number("num_samples", int, 1)
-        self._set_number("adaptation", float, 0)
-        self._set_number("warmup", float, least=0, most=1)
-        self._set_number("learning_rate", float, above=0)
+        set_number(self, "num_samples", int, 1)
+        set_number(self, "adaptation", float, 0)
+        set_number(self, "warmup", float, least=0, most=1)
+        set_number(self, "learning_rate", float, above=0)
         ends = tuple(check_number("temperature", value, above=0) for value in _ends(self.temperature))
         object.__setattr__(self, "temperature", ends if isinstance(self.temperature, tuple) else ends[0])
         for name in ("sparsity_weight", "smoothness_weight", "spread"):
-            self._set_number(name, float, 0)
+            set_number(self, name, float, 0)
         check_flag("antithetic", self.antithetic)
 
     def temperature_at(self, step: int) -> float:
@@ -129,8 +126,8 @@ class Settings(SampledSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set_number("repeats", int, 1)
-        self._set_number("region_weight", float, 0, most=1)
+        set_number(self, "repeats", int, 1)
+        set_number(self, "region_weight", float, 0, most=1)
 
 
 FAST: dict[str, Any] = {"steps": 20, "repeats": 1, "num_samples": 1, "learning_rate": 1.0, "pruning": False}

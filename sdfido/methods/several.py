@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import set_number
 from ..explanation import Explanation, MapInfo
 from ..normalization import Normalization
 from ..ops import functional
@@ -44,11 +45,11 @@ class RegionsSettings(SampledSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set_number("count", int, 1)
-        self._set_number("overlap_weight", float, 0)
-        self._set_number("reach", float, 0)
-        self._set_number("parting", float, 0)
-        self._set_number("largest", float, 0, most=1)
+        set_number(self, "count", int, 1)
+        set_number(self, "overlap_weight", float, 0)
+        set_number(self, "reach", float, 0)
+        set_number(self, "parting", float, 0)
+        set_number(self, "largest", float, 0, most=1)
 
     def overlap_weight_at(self, step: int) -> float:
         """Weight of what masks share in this step, counted from 0."""
