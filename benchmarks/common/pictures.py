@@ -13,7 +13,7 @@ from PIL import Image
 
 from sdfido.files import replacing
 
-QUALITY = {"quality": 85, "method": 6}
+QUALITY = {"quality": 70, "method": 6}
 WIDTH = 1400  # pixels, at most
 
 INK, MUTED, OUTLINE, OURS = "#1b1b1f", "#6b6b76", "#ff2d55", "#c8102e"  # colours
