@@ -20,6 +20,7 @@ Maps = dict[str, Tensor]
 Method = Callable[[nn.Module, Tensor, Tensor], Maps]
 """From a model, images [N, C, H, W] and targets [N] to maps."""
 
+BATCH = 10  # images at once: activations of larger batches take gigabytes
 BLUR = Blur()
 
 
@@ -32,7 +33,7 @@ def integrated_gradients(model: nn.Module, images: Tensor, targets: Tensor, *, s
     """From the blurred image to the image; absolute values, summed over the channels."""
     method, parts = IntegratedGradients(model), []
     for image, target in zip(images.split(1), targets, strict=True):
-        found = method.attribute(image, BLUR(image), int(target), n_steps=steps, internal_batch_size=50)
+        found = method.attribute(image, BLUR(image), int(target), n_steps=steps, internal_batch_size=BATCH)
         parts.append(found.detach().abs().sum(1))
     return {"map": torch.cat(parts)}
 
