@@ -28,6 +28,7 @@ class MapInfo:
     role: Literal["keep", "remove", "both"] = "both"  #: what its top is for: to be enough, to be missed, or either
     of: tuple[str, ...] = ()  #: the maps whose mean it is; such a map is computed, not stored
     mean: Literal["arithmetic", "geometric"] = "geometric"  #: which mean
+    main: bool = False  #: whether it stands for the method before maps that its role would put first
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "of", tuple(self.of))
