@@ -47,8 +47,9 @@ def regions(summary: Mapping[str, Any]) -> list[Region]:
             area, said = known.get(f"area_{name}"), known.get(f"prob_{name}_binary")
             if area is None and said is None:  # of a method without final regions
                 area, said = size, known.get(f"prob_{name}")
-            asked = [known.get(number) for number in (f"area_{name}", "prob_image", "prob_infill")]
-            if does == "kept" and None not in asked and is_missing(*asked, share):
+            # What is not known counts as found.
+            asked = known.get(f"area_{name}", 1.0), known.get("prob_image", 0.0), known.get("prob_infill", 1.0)
+            if does == "kept" and is_missing(*asked, share):
                 continue
             whole = area is not None and said is not None
             found.append(Region(title, does == "kept", size if area is None else area, said if whole else None))
