@@ -269,4 +269,4 @@ def test_wrong_calls_fail_before_the_first_step():
 def test_settings_are_those_of_fido_but_for_its_two_regions():
     fido, ours = set(vars(sdfido.Settings())), set(vars(RegionsSettings()))
     assert fido - ours == {"repeats", "region_weight"}
-    assert ours - fido == {"count", "overlap_weight", "reach", "parting", "largest"}
+    assert ours - fido == {"count", "overlap_weight", "reach", "parting", "largest", "path_points"}
