@@ -28,6 +28,7 @@ class MapInfo:
     role: Literal["keep", "remove", "both"] = "both"  #: what its top is for: to be enough, to be missed, or either
     of: tuple[str, ...] = ()  #: the maps whose mean it is; such a map is computed, not stored
     mean: Literal["arithmetic", "geometric"] = "geometric"  #: which mean
+    main: bool = False  #: whether it stands for the method before maps that its role would put first
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "of", tuple(self.of))
@@ -155,6 +156,18 @@ class Explanation:
     def notes(self) -> list[list[str]]:
         """For each image what speaks against taking its explanation at its word, a sentence each; often none."""
         return [_notes.notes(self[place]) for place in range(len(self))]
+
+    @property
+    def missing(self) -> list[tuple[str, ...]]:
+        """For each image the regions that it does not have: nothing was found that is to be kept and suffices."""
+        if not {"prob_image", "prob_infill"} <= set(self.scores):
+            return [()] * len(self)
+        said = list(zip(self.scores["prob_image"].tolist(), self.scores["prob_infill"].tolist(), strict=True))
+        areas = {name: self.area(name).tolist() for name in self.regions if self.legend[name].role == "keep"}
+        return [
+            tuple(name for name, area in areas.items() if _notes.is_missing(area[n], *said[n], self.share(name)))
+            for n in range(len(self))
+        ]
 
     def size_name(self, region: str) -> str:
         """What a region's size is called: "kept_NAME" or "removed_NAME"."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .explanation import Explanation
 
-__all__ = ["notes"]
+__all__ = ["is_missing", "notes"]
 
 LARGE = 0.5  # part of the image from which a region is no small one
 FAINT = 0.2  # confidence below which the image hardly shows the target
@@ -34,7 +34,7 @@ def notes(explanation: Explanation) -> list[str]:
             f"The model gives the target only {_percent(image)} for the image: the regions show what speaks for it "
             "most, not why the model decided as it did."
         )
-    missing = [name for name in finals if _is_missing(explanation, name, image, infill)]
+    missing = [name for name in finals if name in explanation.missing[0]]
     if missing:
         headings = ", ".join(explanation.legend[name].heading for name in missing)
         further = "further " if len(missing) < len(finals) else ""
@@ -76,10 +76,9 @@ def _of_region(explanation: Explanation, name: str, says: float, image: float, i
     return []
 
 
-def _is_missing(explanation: Explanation, name: str, image: float, infill: float) -> bool:
+def is_missing(area: float, image: float, infill: float, share: float) -> bool:
     """Whether a region that is to be kept has no cells, although the infill alone does not suffice."""
-    needed = explanation.legend[name].role == "keep" and infill < explanation.share(name) * image
-    return needed and float(explanation.area(name)[0]) == 0
+    return area == 0 and infill < share * image
 
 
 def _percent(value: float) -> str:

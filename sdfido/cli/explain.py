@@ -228,7 +228,7 @@ def _run(
         raise ValueError(
             f"method {method!r} does not take {', '.join(unknown)}; its settings are {', '.join(sorted(known))}"
         )
-    store.check(items)
+    store.check(items)  # before the model is loaded; the run then checks the files of the method, too
     return runs.Run(runs.PhotoExplainer(**recipe, **given), items, store, batch=batch, again=again)
 
 

@@ -21,7 +21,7 @@ from ..ops import functional
 from ..scores import Model, Score
 from . import guides
 from .base import Explainer, OnImage, OnStep, Progress, Scene
-from .sufficient_sets import Search, Shares, members
+from .sufficient_sets import Search, Shares, members, windows
 
 __all__ = ["AttentionGraph", "AttentionGraphSettings"]
 
@@ -42,6 +42,9 @@ class AttentionGraphSettings:
     branching: int = 15  #: patches that each of them is extended by, those that the guide ranks highest
     max_roots: int = 10  #: independent roots of an image, at most
     max_overlap: int = 1  #: patches that two roots may share
+    #: rows and columns of patches in which a root is looked for, so that it lies in one part of the image; 0: anywhere.
+    #: Where no such square suffices, the first root is looked for anywhere
+    window: int = 0
     max_evaluations: int = 800  #: composites of an image after which no further level and no further round begins
     expanded_share: float = 0.4  #: share above which a node has children, 0..1
     max_children: int = 3  #: children of a node, those that lose most
@@ -56,6 +59,7 @@ class AttentionGraphSettings:
         for name in ("beam_width", "branching", "max_roots", "max_evaluations", "max_children"):
             set_number(self, name, int, 1)
         set_number(self, "max_overlap", int, 0)
+        set_number(self, "window", int, 0)
         set_number(self, "max_nodes", int, self.max_roots, meaning=f"an integer, at least max_roots={self.max_roots}")
         set_seed(self)
 
@@ -197,7 +201,7 @@ class AttentionGraph(Explainer):
         order = list(range(shares.patches))
         if shares[0] < self.settings.kept_share:  # otherwise the infill suffices, and no patch matters
             order = guides.ranked(self.guide, scene, place, shares, cells, self.infill, self.settings.seed)
-        search = Search(shares, order, self.settings)
+        search = Search(shares, order, self.settings, windows(cells, self.settings.window))
         roots = search.roots()
         return self._conclude(scene, roots, search.graph(roots), shares)
 

@@ -139,7 +139,7 @@ class ExtremalPerturbation(MaskLearner):
         info = _INFO[self.settings.variant]
         self.legend = {
             **{map_name(area): replace(info, title=f"Area {100 * area:g}%") for area in self.settings.areas},
-            "sum": MapInfo("Sum", "of all areas"),
+            "sum": MapInfo("Sum", "of all areas", main=True),
         }
 
     def composites_per_image(self) -> int:

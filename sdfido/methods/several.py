@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import ops
 from ..checks import set_number
 from ..explanation import Explanation, MapInfo
 from ..normalization import Normalization
@@ -38,6 +39,9 @@ class RegionsSettings(SampledSettings):
     num_samples: int = 1  #: mask samples S of each mask in a step
     learning_rate: float = 0.6  #: root mean square move of a mask's logits in a step, falling along a cosine to 0
     count: int = 3  #: regions M that are looked for
+    #: composites of each mask in a step, evenly on the path from the infill up to it, as I-GOS has them; weights do not
+    #: adapt then. 0: samples of the mask, as FIDO has them
+    path_points: int = 0
     overlap_weight: float = 250.0  #: of what masks share, falling evenly to 0 in the first half of the steps
     reach: float = 3.0  #: standard deviation of the Gaussian that spreads what others hold, in cells; 0: none
     parting: float = 2.0  #: mask logits by which the masks favour different sides of the image at the start
@@ -46,6 +50,7 @@ class RegionsSettings(SampledSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         set_number(self, "count", int, 1)
+        set_number(self, "path_points", int, 0)
         set_number(self, "overlap_weight", float, 0)
         set_number(self, "reach", float, 0)
         set_number(self, "parting", float, 0)
@@ -65,7 +70,8 @@ class SufficientRegions(SampledMasks):
 
     where G spreads what the others hold by a Gaussian. At the start mask i favours the side of the image at the angle
     2 pi i / M. The weight c falls to 0 in the first half of the steps: by then the masks are apart where there is
-    evidence for several, and where there is not, they may meet.
+    evidence for several, and where there is not, they may meet. ``score`` is the mean over samples of the mask, as in
+    FIDO, or, with ``path_points``, over the points of a path up to it, as in I-GOS.
 
     Then the regions are cut, the smallest first: that of each mask takes as many of its most important cells as keep
     ``kept_share`` of the image's confidence, the smallest of all is taken, and its cells are no other's. A mask of
@@ -119,7 +125,7 @@ class SufficientRegions(SampledMasks):
         return [explanation.regions[: int(count)] for count in explanation.scores["count"].tolist()]
 
     def composites_per_image(self) -> int:
-        return self.settings.count * self.settings.num_samples
+        return self.settings.count * (self.settings.path_points or self.settings.num_samples)
 
     def start(self, scene: Scene) -> Tensor:
         rows, columns = self.settings.cells(*scene.size)
@@ -132,11 +138,30 @@ class SufficientRegions(SampledMasks):
         return logits.expand(len(scene), -1, -1, -1).clone().to(scene.images.device)
 
     def draw(self, parameters: Tensor, scene: Scene, step: int) -> Drawn:
-        settings, samples = self.settings, self.sample(parameters, scene, step)
+        settings = self.settings
+        samples = self.path(parameters, scene) if settings.path_points else self.sample(parameters, scene, step)
         penalty = settings.sparsity_weight * samples.sparsity + settings.smoothness_weight * samples.smoothness
         overlap = settings.overlap_weight_at(step) * image_by_image(self.shared, parameters)
         signs = -torch.ones(settings.count, dtype=torch.float32, device=parameters.device)
         return Drawn(samples.composites, signs, settings.penalty_weight_at(step) * penalty + overlap)
+
+    def path(self, mask_logits: Tensor, scene: Scene) -> ops.CompositeSamples:
+        """Composites on the path from the infill up to the masks of keep rates r, ``infill + s U(r) (image - infill)``.
+
+        ``s = 1/S, ..., 1``: their mean score has the integrated gradient. Nothing is drawn at random.
+        """
+        points = self.settings.path_points
+        shares = torch.arange(1, points + 1, dtype=mask_logits.dtype, device=mask_logits.device) / points
+        rates = image_by_image(torch.sigmoid, mask_logits)
+        composites = scene.blend(shares[:, None, None] * rates[:, :, None])  # U(s r) = s U(r)
+        sparsity = image_by_image(lambda logits: functional.penalties(logits)[0], mask_logits)
+        smoothness = image_by_image(lambda logits: functional.penalties(logits)[1], mask_logits)
+        return ops.CompositeSamples(composites, sparsity, smoothness)
+
+    def prices(self, prices: Tensor, scores: Tensor, scene: Scene, step: int) -> Tensor:
+        if self.settings.path_points:  # the mean score of a path says little of its end
+            return prices
+        return super().prices(prices, scores, scene, step)
 
     def shared(self, mask_logits: Tensor) -> Tensor:
         """Half of what each mask shares with the others [N, M]: mean over cells of ``r_i G(sum_{j != i} r_j) / 2``."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .attention_graph import AttentionGraphSettings
 
-__all__ = ["Search", "Shares", "members"]
+__all__ = ["Search", "Shares", "members", "windows"]
 
 _SIZES = 12  # numbers of patches that a scan tries first, evenly on a logarithmic scale
 _SINGLY = 4  # so many spare patches are removed one by one, more of them up to half at once
@@ -49,6 +49,17 @@ def members(one: int) -> list[int]:
     return [patch for patch in range(one.bit_length()) if one >> patch & 1]
 
 
+def windows(cells: tuple[int, int], side: int) -> list[int]:
+    """All squares of so many patches along each side, as sets, row by row; none of side 0."""
+    rows, columns = cells
+    height, width = min(side, rows), min(side, columns)
+    if not side:
+        return []
+    square = _union(((1 << width) - 1) << (row * columns) for row in range(height))
+    places = itertools.product(range(rows - height + 1), range(columns - width + 1))
+    return [square << (row * columns + column) for row, column in places]
+
+
 class Search:
     """Finds independent roots: sets that keep their share, and without any one of their patches do not.
 
@@ -56,16 +67,20 @@ class Search:
         shares: of the image.
         order: its patches, those first that the guide ranks highest.
         settings: of the search.
+        windows: sets of patches to look for roots in, before anything else.
     """
 
-    def __init__(self, shares: Shares, order: Sequence[int], settings: AttentionGraphSettings) -> None:
-        self.shares, self.order, self.settings = shares, list(order), settings
+    def __init__(
+        self, shares: Shares, order: Sequence[int], settings: AttentionGraphSettings, windows: Sequence[int] = ()
+    ) -> None:
+        self.shares, self.order, self.settings, self.windows = shares, list(order), settings, windows
 
     def roots(self) -> list[int]:
         """The roots that were found, the smallest first; at least one.
 
         Each round searches a space of patches that is sufficient as a whole: first all patches, then those that no
-        root has yet, then those and as many patches of roots as two roots may share.
+        root has yet, then those and as many patches of roots as two roots may share. With windows these are the
+        spaces, the one that keeps most first, without the patches of roots.
         """
         if self._suffices(0):
             return [0]
@@ -154,6 +169,12 @@ class Search:
         """The next sufficient space for another root that shares at most ``max_overlap`` patches with the others."""
         used = _union(roots)
         free = self.shares.everything & ~used
+        if self.windows:
+            ranked = self._ranked({window & free: None for window in self.windows if window & free not in tried})
+            if ranked and self._suffices(ranked[0]):
+                return ranked[0]
+            if roots:
+                return None
         for overlap in range(min(self.settings.max_overlap, used.bit_count()) + 1):
             patches = (patch for patch in self.order if used >> patch & 1)
             shared = itertools.islice(itertools.combinations(patches, overlap), _SPACES)

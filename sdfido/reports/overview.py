@@ -87,14 +87,18 @@ def overview(
     def says(name: str) -> str:
         return f"{style.short(label)}  {style.percent(numbers[name])}" if name in numbers else ""
 
-    legend = one.legend
+    legend, missing = one.legend, set(one.missing[0])
     colour = dict(zip((name for name in legend if name not in OWN), OTHERS * len(legend), strict=False)) | OWN
     maps = [
-        Panel(one[name][0], info.title, info.note, INK if info.of else colour[name]) for name, info in legend.items()
+        Panel(one[name][0], info.title, info.note, INK if info.of else colour[name])
+        for name, info in legend.items()
+        if name not in missing or one[name].any()
     ]
     composites = one.composites(photo, filling) if one.regions else ()
     masked, bars = [], [Bar("photo", numbers["prob_image"]), Bar("infill", numbers["prob_infill"], style.INFILL)]
     for region, composite in zip(one.regions, composites, strict=True):
+        if region in missing:
+            continue
         name, does = legend[region].heading, "kept" if legend[region].role == "keep" else "gone"
         size, said = float(one.area(region)[0]), f"prob_{region}_binary"
         masked.append(Panel(composite[0], f"{name}: {size:.0%} of the photo {does}", says(said), colour[region]))
@@ -162,7 +166,7 @@ def _sentences(explanation: Explanation, numbers: Mapping[str, float]) -> list[s
     told = []
     for region in explanation.regions:
         said, info = numbers.get(f"prob_{region}_binary"), explanation.legend[region]
-        if said is None:
+        if said is None or region in explanation.missing[0]:
             continue
         size, says = f"{numbers[f'area_{region}']:.0%} of the photo", style.percent(said)
         if info.role == "keep":

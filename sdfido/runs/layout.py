@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 SUMMARY, MAPS, OVERVIEW = "summary.json", "explanation.npz", "overview.png"
@@ -15,13 +16,19 @@ CURVES, EVALUATION = "curves.png", "evaluation.json"
 """The files of an evaluation."""
 
 
-GRAPH = "graph.png"
-"""The picture that structured attention graphs add to the results of a photo."""
-
-
 def is_drawn(path: Path) -> bool:
     """Whether a picture is one that sdfido has written, and so no photo."""
-    return any(
-        path.name == picture and (path.parent / beside).exists()
-        for picture, beside in ((OVERVIEW, MAPS), (GRAPH, MAPS), (CURVES, EVALUATION))
-    )
+    beside = EVALUATION if path.name == CURVES else MAPS
+    if not (path.parent / beside).exists():
+        return False
+    return path.name in (OVERVIEW, CURVES) or path.name in _listed(path.parent)
+
+
+def _listed(folder: Path) -> list[str]:
+    """The files that the results in a folder consist of, as their summary says."""
+    try:
+        about = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    files = about.get("files") if isinstance(about, dict) else None
+    return files if isinstance(files, list) else []

@@ -90,9 +90,14 @@ class Measurements:
 
 
 def best_map(legend: Mapping[str, MapInfo], role: Role) -> str:
-    """The map that measures of this role are told for: the one made for it, or else one for both, or the first."""
-    both = next((name for name, info in legend.items() if info.role == "both"), next(iter(legend)))
-    return next((name for name, info in legend.items() if info.role == role), both)
+    """The map that measures of this role are told for.
+
+    The first main one for the role or for both; or else the first one for the role, the first one for both, the first.
+    """
+    choices = [name for name, info in legend.items() if info.main and info.role in (role, "both")]
+    for wanted in (role, "both"):
+        choices += [name for name, info in legend.items() if info.role == wanted]
+    return [*choices, *legend][0]
 
 
 def read(out: str | os.PathLike[str]) -> list[Result]:

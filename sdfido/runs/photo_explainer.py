@@ -150,6 +150,7 @@ class PhotoExplainer:
             **{name: float(value[0]) for name, value in explanation.numbers.items()},
             "notes": explanation.notes[0],
             "maps": {name: {"title": info.title, "note": info.note} for name, info in explanation.legend.items()},
+            "files": list(self.files),
             "settings": settings | explanation.execution,
             "build": build_info(),
         }

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..explanation import MapInfo
+from ..notes import is_missing
 
 __all__ = ["Region", "differences", "is_told", "legends", "notes", "numbers", "outcome", "regions", "renamed"]
 
 _ABOUT = (
     *("photo", "photo_path", "photo_sha256", "model", "model_spec", "model_sha256", "method", "target", "label"),
     *("target_is_predicted", "infill", "device", "seed", "steps", "steps_done", "num_samples", "seconds"),
-    *("settings", "build", "maps", "notes"),
+    *("settings", "build", "maps", "notes", "files"),
 )
 """Every key that is not one of the explanation's numbers."""
 
@@ -32,8 +33,13 @@ def numbers(summary: Mapping[str, Any]) -> dict[str, float]:
 
 
 def regions(summary: Mapping[str, Any]) -> list[Region]:
-    """The final regions in their order; the sizes ``kept_NAME`` and ``removed_NAME`` tell which there are."""
+    """The final regions in their order; the sizes ``kept_NAME`` and ``removed_NAME`` tell which there are.
+
+    Those are left out that were looked for and not found.
+    """
     known, legend, found = numbers(summary), _legend(summary), []
+    settings = summary.get("settings")
+    share = settings.get("kept_share", 0.9) if isinstance(settings, dict) else 0.9
     for key, size in known.items():
         does, _, name = key.partition("_")
         if does in ("kept", "removed"):
@@ -41,6 +47,10 @@ def regions(summary: Mapping[str, Any]) -> list[Region]:
             area, said = known.get(f"area_{name}"), known.get(f"prob_{name}_binary")
             if area is None and said is None:  # of a method without final regions
                 area, said = size, known.get(f"prob_{name}")
+            # What is not known counts as found.
+            asked = known.get(f"area_{name}", 1.0), known.get("prob_image", 0.0), known.get("prob_infill", 1.0)
+            if does == "kept" and is_missing(*asked, share):
+                continue
             whole = area is not None and said is not None
             found.append(Region(title, does == "kept", size if area is None else area, said if whole else None))
     return found

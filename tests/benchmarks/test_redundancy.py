@@ -13,12 +13,13 @@ from PIL import Image
 from benchmarks.common import classifiers, drawing, records, redundant
 from benchmarks.studies.redundancy import methods, picture, report
 from benchmarks.studies.redundancy.methods import Separate
+from sdfido.graph import PatchGraph
 from sdfido.models import Classifier
 
 study = importlib.import_module("benchmarks.studies.redundancy.__main__")
 
 QUICK: dict[str, dict[str, Any]] = {name: {"steps": 2, "mask_size": 8} for name in methods.METHODS}
-QUICK["graph"] = {"mask_size": 4, "max_evaluations": 50}
+QUICK["graph"] = QUICK["fine graph"] = QUICK["windows"] = {"mask_size": 4, "max_evaluations": 50}
 
 
 def test_a_bird_depends_on_seed_and_index_alone():
@@ -133,7 +134,14 @@ def test_methods_give_separate_explanations(name: str):
     found = methods.METHODS[name](model, images, torch.tensor([1, 2]), **QUICK[name])
     assert found.maps.shape == found.regions.shape == (2, found.confidences.shape[1], 32, 32)
     assert found.regions.dtype == torch.bool
-    assert found.confidences.shape[1] == (2 if name == "two seeds" else 3)
+    assert found.confidences.shape[1] == {"two seeds": 2, "fine graph": 10, "windows": 10}.get(name, 3)
+
+
+def test_importance_of_patches_to_one_root():
+    graph = PatchGraph((2, 3), ((0, 1, 4), (1, 4), (0, 4), (2,)), (0.9, 0.09, 0.45, 0.95))
+    expected = [(1 + 0.9) / 2, (1 + 0.5) / 2, 0, 0, (1 + 0.5) / 2, 0]  # nothing is known of patch 4: the least
+    torch.testing.assert_close(methods.importance(graph, 0), torch.tensor(expected))
+    torch.testing.assert_close(methods.importance(graph, 3), torch.tensor([0, 0, 0.5, 0, 0, 0]))
 
 
 @pytest.mark.studies
@@ -148,7 +156,7 @@ def test_the_study_runs_as_a_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(study, "DRAWN", 12)
     quick = {name: partial(method, **QUICK[name]) for name, method in methods.METHODS.items()}
     monkeypatch.setattr(methods, "METHODS", quick)
-    results, birds, found = study.compare(3, 0)
+    results, birds, found = study.compare(3, 0, list(methods.METHODS))
     results = records.write(tmp_path / "redundancy.json", results)
     recorded = records.read(report.RESULTS)
     assert set(results) == set(recorded)

@@ -10,7 +10,7 @@ import torch
 import sdfido
 from sdfido import AttentionGraph, Explanation, PatchGraph, methods, reports, runs
 from sdfido.methods.attention_graph import AttentionGraphSettings
-from sdfido.methods.sufficient_sets import Search, Shares, members
+from sdfido.methods.sufficient_sets import Search, Shares, members, windows
 from tests.cli.support import RESULTS, draw, names, prepare, run, summary_of
 from tests.methods.test_fido import OneByOne, TinyNet
 from tests.test_docs import first_column
@@ -99,6 +99,23 @@ def test_roots_share_as_many_patches_as_is_allowed(overlap, expected):
     explanation = AttentionGraph(model, max_overlap=overlap, **BLACK).explain(_whole(), 0)
     assert len(_roots(explanation)) == expected
     assert _roots(AttentionGraph(model, max_roots=2, **BLACK).explain(_whole(), 0)) == {(8, 20), (8, 30)}
+
+
+def test_windows_are_squares_of_patches():
+    assert windows((3, 4), 0) == []
+    assert [members(each) for each in windows((2, 3), 2)] == [[0, 1, 3, 4], [1, 2, 4, 5]]
+    assert [members(each) for each in windows((2, 3), 5)] == [[0, 1, 2, 3, 4, 5]]
+    assert len(windows((7, 7), 3)) == 25
+
+
+def test_with_windows_a_root_lies_in_one_place():
+    """Anywhere, the pair of far patches is a root; in windows, it is not, although it is smaller."""
+    model = Planted((0, 48), (9, 10, 17), (33, 39, 40), partial=0.3)
+    near = {(9, 10, 17), (33, 39, 40)}
+    assert _roots(AttentionGraph(model, **BLACK).explain(_whole(), 0)) == near | {(0, 48)}
+    assert _roots(AttentionGraph(model, window=2, **BLACK).explain(_whole(), 0)) == near
+    far = AttentionGraph(Planted((0, 48), (6, 42), partial=0.3), window=3, **BLACK).explain(_whole(), 0)
+    assert len(_roots(far)) == 1  # no window suffices
 
 
 def test_an_infill_that_suffices_needs_no_patch():
@@ -287,6 +304,7 @@ def test_graphs_are_drawn(tmp_path):
         ({"beam_width": 0}, "beam_width must be at least 1"),
         ({"branching": 1.5}, "branching"),
         ({"max_overlap": -1}, "max_overlap"),
+        ({"window": -1}, "window must be at least 0"),
         ({"max_nodes": 9}, "max_nodes must be an integer, at least max_roots=10"),
         ({"mask_size": (3, 0)}, "mask_size"),
         ({"expanded_share": 2.0}, "expanded_share"),

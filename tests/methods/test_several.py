@@ -116,9 +116,11 @@ def test_where_the_infill_suffices_no_region_is_needed():
     assert not any("not found" in note for note in explanation.notes[0])
 
 
-def test_the_gradient_is_that_of_the_objective():
+@pytest.mark.parametrize("path_points", [0, 3])
+def test_the_gradient_is_that_of_the_objective(path_points):
     """By finite differences in float64, with different prices, while masks still avoid each other."""
-    explainer = sdfido.SufficientRegions(Contrast(), steps=3, mask_size=4, temperature=1.0, warmup=0.0)
+    settings = {"temperature": 1.0, "warmup": 0.0, "path_points": path_points}
+    explainer = sdfido.SufficientRegions(Contrast(), steps=3, mask_size=4, **settings)
     prices = torch.tensor([[1.0, 2.0, 0.5]], dtype=torch.float64)
     with explainer.scene(images(1), None, None) as scene:
         wide = {name: getattr(scene, name).double() for name in ("images", "infill")}
@@ -131,6 +133,35 @@ def test_the_gradient_is_that_of_the_objective():
             moved[place] += 1e-6
             change = (explainer._gradient(moved, scene, 0, prices)[1] - loss) / 1e-6
             assert float(change) == pytest.approx(float(gradient[place]), rel=1e-4)
+
+
+@pytest.mark.parametrize("boxes", [BOXES[:1], BOXES, (*BOXES, THIRD)], ids=["one", "two", "three"])
+def test_by_integrated_gradients_every_box_has_a_region_too(boxes):
+    explanation, truth = explained(boxes, 3, path_points=4)
+    assert explanation.count.tolist() == [len(boxes)]
+    kept = explanation.binary_masks[0, : len(boxes)] > 0.5
+    inside = (kept[:, None] & truth).sum((2, 3)) / kept.sum((1, 2))[:, None]  # of each region in each box
+    values, places = inside.max(1)
+    assert sorted(places.tolist()) == list(range(len(boxes)))
+    assert values.min() >= 0.7, f"precision {values.tolist()}"
+    for name in REGIONS[: len(boxes)]:
+        assert explanation.scores[f"prob_{name}_binary"] >= 0.9 * explanation.prob_image
+
+
+def test_a_path_ends_at_the_mask():
+    explainer = sdfido.SufficientRegions(TinyNet(), path_points=4, mask_size=4)
+    assert explainer.composites_per_image() == 12
+    logits = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    with explainer.scene(images(2), None, None) as scene:
+        found = explainer.path(logits, scene)
+        end = scene.blend(torch.sigmoid(logits)[:, :, None])[:, :, 0]
+        infill = scene.infill[:, None].expand_as(end)
+    assert found.composites.shape == (2, 3, 4, 3, 24, 24)
+    torch.testing.assert_close(found.composites[:, :, 3], end)
+    torch.testing.assert_close(found.composites[:, :, 0], infill.lerp(end, 0.25), atol=1e-5, rtol=1e-5)
+    prices = torch.ones(2, 3)
+    assert explainer.prices(prices, torch.full((2, 3), 99.0), scene, 40) is prices
+    torch.testing.assert_close(found.sparsity, torch.sigmoid(logits).mean((2, 3)))
 
 
 def test_what_masks_share():
@@ -162,9 +193,9 @@ def test_masks_begin_apart():
 
 
 @pytest.mark.parametrize(("kind", "max_batch"), [(TinyNet, None), (OneByOne, 2), (OneByOne, 9), (OneByOne, 100)])
-@pytest.mark.parametrize("cells", [6, 24])
-def test_bits_do_not_depend_on_the_batch(kind, max_batch, cells):
-    settings = {"steps": 12, "mask_size": cells, "largest": 0.6}
+@pytest.mark.parametrize(("cells", "path_points"), [(6, 0), (24, 0), (6, 2)])
+def test_bits_do_not_depend_on_the_batch(kind, max_batch, cells, path_points):
+    settings = {"steps": 12, "mask_size": cells, "largest": 0.6, "path_points": path_points}
     given = images() * torch.tensor([0.3, 1.0, 2.0]).view(3, 1, 1, 1)
     batch = sdfido.SufficientRegions(kind(), max_batch=max_batch, **settings).explain(given)
     assert batch.count.max() > 0
@@ -238,4 +269,4 @@ def test_wrong_calls_fail_before_the_first_step():
 def test_settings_are_those_of_fido_but_for_its_two_regions():
     fido, ours = set(vars(sdfido.Settings())), set(vars(RegionsSettings()))
     assert fido - ours == {"repeats", "region_weight"}
-    assert ours - fido == {"count", "overlap_weight", "reach", "parting", "largest"}
+    assert ours - fido == {"count", "overlap_weight", "reach", "parting", "largest", "path_points"}

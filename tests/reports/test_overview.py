@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -226,6 +227,31 @@ def test_a_method_with_one_map() -> None:
     expected = reports.heatmap(shown["importance"][0], photo[0])
     pictures = [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
     assert any(p.shape == expected.shape and np.allclose(p, expected) for p in pictures)
+
+
+def test_a_region_that_was_not_found_is_told_but_not_drawn() -> None:
+    maps = {"region_1": torch.rand(1, 8, 8), "region_2": torch.zeros(1, 8, 8)}
+    kept = torch.zeros(1, 2, 4, 4, dtype=torch.bool)
+    kept[0, 0, 0] = True
+    probs = {"image": 0.9, "infill": 0.1, "region_1_binary": 0.85, "region_2_binary": 0.1}
+    shown = Explanation(
+        "regions",
+        maps,
+        {f"prob_{name}": torch.tensor([value]) for name, value in probs.items()},
+        torch.tensor([0]),
+        {"masks": kept.float(), "kept_cells": kept},
+        legend={f"region_{k}": MapInfo(f"Region {k}", "enough on its own", "keep") for k in (1, 2)},
+    )
+    assert shown.missing == [("region_2",)]
+    figure = reports.overview(shown, pixels(1, 3, 8, 8), torch.zeros(1, 3, 1, 1))
+    text = texts(figure)
+    assert text.count("Region 1") == 4
+    assert "Region 1: 25% of the photo alone says 85.0%" in text
+    assert text.count("Region 2") == 1
+    assert "Region 2: not found; no further small region suffices." in text
+    assert sum(bool(axes.images) for axes in figure.axes) == 2 + 2 + 1  # photo and infill, region 1 twice, the scale
+    enough = replace(shown, scores=shown.scores | {"prob_infill": torch.tensor([0.82])})
+    assert enough.missing == [()]  # nothing need be kept
 
 
 @pytest.mark.parametrize("role", ["keep", "remove"])

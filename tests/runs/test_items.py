@@ -41,6 +41,26 @@ def test_an_item_tells_where_its_photo_lies_and_what_it_contains(tmp_path: Path)
     assert runs.Item(None, tmp_path).origin() == {}
 
 
+def test_pictures_of_results_are_no_photos(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    for name in ("photo.png", "graph.png", "overview.png", "curves.png"):
+        draw(results / name, (1, 2, 3))
+
+    def photos() -> list[str]:
+        return [item.path.name for item in runs.choose([tmp_path], tmp_path / "out") if item.path]
+
+    assert photos() == ["curves.png", "graph.png", "overview.png", "photo.png"]
+    (results / "summary.json").write_text('{"files": ["summary.json", "graph.png"]}')
+    assert photos() == ["curves.png", "graph.png", "overview.png", "photo.png"]  # a summary alone is of anyone's
+    (results / "explanation.npz").touch()
+    assert photos() == ["curves.png", "photo.png"]
+    (results / "evaluation.json").touch()
+    assert photos() == ["photo.png"]
+    for foreign in ("[1]", "{", '{"files": "graph.png"}'):
+        (results / "summary.json").write_text(foreign)
+        assert photos() == ["graph.png", "photo.png"]
+
+
 def test_a_folder_without_photos(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="photos must be in folder"):
         runs.choose([tmp_path], "out")

@@ -1,10 +1,10 @@
 """Asks which methods show both parts of drawn birds whose species show in two, each of which is enough.
 
-    python -m benchmarks.studies.redundancy [--images 60] [--seed 0] [--out FOLDER]
+    python -m benchmarks.studies.redundancy [--images 60] [--seed 0] [--out FOLDER] [--methods NAME ...]
 
-writes benchmarks/results/redundancy.json and docs/img/redundancy.webp; run it with nothing else running. A trial with
-other numbers (--images, --seed) goes elsewhere (--out). ``python -m benchmarks.pages`` puts the tables into
-docs/studies/redundancy.md.
+writes benchmarks/results/redundancy.json and docs/img/redundancy.webp. A trial with other numbers (--images, --seed)
+goes elsewhere (--out). With --methods only those are measured, and their rows are put into the file.
+``python -m benchmarks.pages`` puts the tables into docs/studies/redundancy.md.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -91,22 +93,21 @@ def centres(regions: Tensor) -> Tensor:
     return row.round().long() * width + column.round().long()
 
 
-def compare(count: int, seed: int) -> tuple[Results, Birds, dict[str, Separate]]:
-    """Results, the images, and what each method found."""
+def compare(count: int, seed: int, names: Sequence[str]) -> tuple[Results, Birds, dict[str, Separate]]:
+    """Results, the first images, and what the methods of the picture find in these."""
     load, start = os.getloadavg()[0], time.monotonic()
     model = redundant.load()
     birds, about = chosen(model, seed, count, DRAWN)
     images = model.normalization.normalize(birds.pixels)
     probe = evaluate.Probe(model.model, images, birds.labels, infill=BLUR)
-    every: dict[str, Separate] = {}
+    another = replace(birds, truth=birds.truth.roll(len(redundant.PAIRS), 0))  # of the next one of the species
     rows: Results = {}
-    for name, method in methods.METHODS.items():
+    for name in names:
         print(f"{name}, {time.monotonic() - start:.0f} s", flush=True)
-        begin = time.process_time()
-        every[name] = method(model.model, images, birds.labels)
-        seconds = (time.process_time() - begin) / count
-        values = measured(birds, every[name], probe.confidence)
-        rows[name] = {key: interval(value) for key, value in values.items()} | {"seconds": round(seconds, 3)}
+        found = methods.METHODS[name](model.model, images, birds.labels)
+        values = measured(birds, found, probe.confidence)
+        values["another"] = measured(another, found, probe.confidence)["both"]
+        rows[name] = {key: interval(value) for key, value in values.items()}
     results = {
         "machine": machine(),
         "load": round(load, 2),
@@ -120,19 +121,27 @@ def compare(count: int, seed: int) -> tuple[Results, Birds, dict[str, Separate]]
         "settings": methods.settings(),
         "methods": rows,
     }
-    return results, birds, every
+    few = slice(0, len(redundant.PAIRS))
+    shown = {name: methods.METHODS[name](model.model, images[few], birds.labels[few]) for name in picture.COLUMNS}
+    return results, birds.some(few), shown
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=IMAGES, help="how many are explained, a multiple of 3")
     parser.add_argument("--seed", type=int, default=classifiers.TEST_SEED, help="of the drawings")
+    parser.add_argument("--methods", nargs="+", choices=methods.METHODS, default=list(methods.METHODS))
     parser.add_argument("--out", type=Path, help="folder of both files; by default each goes to its place")
     arguments = parser.parse_args()
     file, shown = report.RESULTS, report.PICTURE
     if arguments.out:
         file, shown = arguments.out / file.name, arguments.out / shown.name
-    results, birds, found = compare(arguments.images, arguments.seed)
+    results, birds, found = compare(arguments.images, arguments.seed, arguments.methods)
+    if len(arguments.methods) < len(methods.METHODS):
+        before = records.read(file)
+        if any(before[name] != results[name] for name in ("images", "seed", "classifier")):
+            raise SystemExit(f"--methods needs results of the same images in {file}")
+        results["methods"] = before["methods"] | results["methods"]
     results = records.write(file, results)
     picture.draw(birds, found, shown)
     print(report.summary(results))

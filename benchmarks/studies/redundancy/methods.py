@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import sdfido
 from benchmarks.common.attributions import BLUR
+from sdfido.graph import PatchGraph
 from sdfido.ops.functional import upsample
 
 
@@ -22,7 +23,7 @@ class Separate(NamedTuple):
     confidences: Tensor  #: of the target for the regions alone [N, E]
 
 
-MOST = 3  # explanations of an image that are looked at
+MOST = 3  # explanations of an image that are looked at, if nothing else is said
 
 Method = Callable[[nn.Module, Tensor, Tensor], Separate]
 """From a model, images [N, C, H, W] and targets [N]."""
@@ -49,25 +50,40 @@ def seeds(model: nn.Module, images: Tensor, targets: Tensor, seeds: Sequence[int
     return separate(*(explainer.explain(images, targets) for explainer in explainers))
 
 
-def attention_graph(model: nn.Module, images: Tensor, targets: Tensor, **settings: Any) -> Separate:
-    """The first roots of each image's graph; of the map, what lies in their patches."""
+def attention_graph(model: nn.Module, images: Tensor, targets: Tensor, most: int = MOST, **settings: Any) -> Separate:
+    """The first roots of each image's graph, and what their own patches lose."""
     explanation = sdfido.AttentionGraph(model, infill=BLUR, **settings).explain(images, targets)
     graphs = sdfido.AttentionGraph.graphs(explanation)
-    rows, columns = graphs[0].grid
-    patches = torch.zeros(len(images), MOST, rows * columns)
-    confidences = explanation.scores["prob_infill"][:, None].repeat(1, MOST)
+    grid = graphs[0].grid
+    weights = torch.zeros(len(images), most, grid[0] * grid[1])
+    confidences = explanation.scores["prob_infill"][:, None].repeat(1, most)
     for n, graph in enumerate(graphs):
-        for k, root in enumerate(graph.roots[:MOST]):
-            patches[n, k, list(graph.nodes[root])] = 1
+        for k, root in enumerate(graph.roots[:most]):
+            weights[n, k] = importance(graph, root)
             confidences[n, k] = graph.shares[root] * explanation.scores["prob_image"][n]
-    height, width = images.shape[2:]
-    regions = upsample(patches.unflatten(2, (rows, columns)), (height, width)) > 0.5
-    return Separate(explanation["sag"][:, None] * regions, regions, confidences)
+    weights, size = weights.unflatten(2, grid), (images.shape[2], images.shape[3])
+    regions = upsample((weights > 0).float(), size) > 0.5
+    return Separate(upsample(weights, size) * regions, regions, confidences)
+
+
+def importance(graph: PatchGraph, root: int) -> Tensor:
+    """Importance of the patches to one root [patches]: ``(1 + loss) / 2``, as in the method's map, 0 elsewhere.
+
+    The graph has those children of a root that lose most; the other patches get the smallest loss of these.
+    """
+    edges = [edge for edge in graph.edges if edge.parent == root]
+    losses = {edge.removed: min(max(1 - graph.shares[edge.child] / graph.shares[root], 0), 1) for edge in edges}
+    weights = torch.zeros(graph.grid[0] * graph.grid[1])
+    for patch in graph.nodes[root]:
+        weights[patch] = (1 + losses.get(patch, min(losses.values(), default=0))) / 2
+    return weights
 
 
 METHODS: dict[str, Method] = {
     "regions": sufficient_regions,
     "graph": attention_graph,
+    "fine graph": partial(attention_graph, most=10, mask_size=12),
+    "windows": partial(attention_graph, most=10, mask_size=12, window=4),
     "two seeds": partial(seeds, seeds=(0, 1), repeats=1),
     "three seeds": partial(seeds, seeds=(0, 1, 2), repeats=1),
 }

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from benchmarks.common.pictures import INK, OURS, OUTLINE, save
 from benchmarks.common.redundant import PAIRS, Birds
-from benchmarks.studies.redundancy.methods import Separate
+from benchmarks.studies.redundancy.methods import MOST, Separate
 from sdfido.reports import heatmap
 
-COLUMNS = {"regions": "Region", "graph": "SAG, root", "three seeds": "FIDO, seed"}
+COLUMNS = {"regions": "Region", "fine graph": "SAG, root", "three seeds": "FIDO, seed"}
 """The methods that are shown, and what their explanations are called, counted from 1."""
 OTHER = "#2d7dff"  # outline of the second part
 _ROWS = 1  # birds of each species
@@ -20,13 +20,13 @@ _SIDE, _GAP, _HEAD = 1.25, 0.06, 0.32  # in inches
 
 
 def draw(birds: Birds, found: Mapping[str, Separate], path: Path) -> None:
-    """Rows of birds, the first of each species; a column for the image and each explanation, empty where none is."""
+    """Rows of birds, the first of each species; a column for the image and each of the first explanations."""
     rows = [
         int(index)
         for species in range(1, len(PAIRS) + 1)
         for index in (birds.labels == species).nonzero()[:_ROWS, 0].tolist()
     ]
-    cells = [(name, k, f"{title} {k + 1}") for name, title in COLUMNS.items() for k in range(found[name].maps.shape[1])]
+    cells = [(name, k, f"{title} {k + 1}") for name, title in COLUMNS.items() for k in range(MOST)]
     width = (len(cells) + 1) * (_SIDE + _GAP) + 2 * _GAP
     height = _HEAD + len(rows) * (_SIDE + _GAP) + _GAP
     figure = Figure(figsize=(width, height), dpi=90, facecolor="white")
