@@ -139,12 +139,13 @@ def check_tensor(
         filled: the axis from which on sizes of 0 are refused; None: they are allowed everywhere.
 
     Raises:
-        TypeError: ``value`` is no tensor, or not floating point.
+        TypeError: ``value`` is no dense tensor, or not floating point.
         ValueError: its shape does not fit, or it is not finite.
     """
     what = f"a {'floating-point ' if floating else ''}tensor {form}".rstrip()
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be {what}, got {type(value).__name__}")
+    check_dense(name, value)
     if floating and not value.is_floating_point():
         raise TypeError(f"{name} must be {what}, got {value.dtype}; use {name}.float()")
     allowed = (dims,) if isinstance(dims, int) else dims
@@ -155,9 +156,27 @@ def check_tensor(
     return value
 
 
+def check_dense(name: str, tensor: Tensor) -> None:
+    """Raise TypeError for tensors whose values do not lie in strided memory: no operator here takes them."""
+    if tensor.is_nested:
+        raise TypeError(
+            f"{name} must be a dense tensor, got a nested one; use torch.nested.to_padded_tensor"
+        )
+    if tensor.layout != torch.strided:
+        layout = str(tensor.layout).removeprefix("torch.")
+        raise TypeError(f"{name} must be a dense tensor, got one of layout {layout}; use {name}.to_dense()")
+
+
+_IMAGES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
 def check_images(images: Any) -> Tensor:
     """A float32 copy [N, C, H, W] of finite images, or of one image [C, H, W]."""
     check_tensor("images", images, "[N, C, H, W] or [C, H, W]", (3, 4), floating=True)
+    if images.dtype not in _IMAGES:
+        raise TypeError(f"images must be float32, float64, bfloat16 or float16, got {images.dtype}; use images.float()")
+    if images.is_meta:
+        raise TypeError("images must hold values, got a tensor on the device meta")
     if images.dim() == 3:
         images = images[None]
     check_tensor("images", images, "[N, C, H, W] or [C, H, W]", finite=True, filled=1)

@@ -177,6 +177,8 @@ class MaskLearner(Explainer):
             if checking:
                 _check_finite(trace[state.places, : step + 1], gradient if step == 0 else None)
             self.advance(state.updater, gradient, loss, going, step, prices)
+            if checking:
+                self._check_parameters(state.updater.parameters, step)
             rates = self.keep_rates(state.updater.parameters)
             state.summed += self.emphasis(step) * rates
             converged = self._converged(state, rates, step + 1) if checking else None
@@ -261,6 +263,12 @@ class MaskLearner(Explainer):
                 (flat_gradient[part],) = torch.autograd.grad((score * factors[part]).sum(), [batch])
             scores.append(score.detach())
         return torch.cat(scores).view(n, v, s).mean(2), gradient
+
+    def _check_parameters(self, parameters: Tensor, step: int) -> None:
+        if not parameters.isfinite().all():
+            rate = getattr(self.settings, "learning_rate", None)
+            remedy = "" if rate is None else f"; learning_rate must be smaller, got {rate:g}"
+            raise ValueError(f"what is learned became infinite or NaN by step {step + 1}{remedy}")
 
     def _converged(self, state: _State, rates: Tensor, done: int) -> Tensor:
         """Which of the images that still go on need no more steps after so many: bool [M]; moves the window on."""

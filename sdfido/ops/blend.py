@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_tensor
+from ..checks import check_dense, check_flag, check_tensor
 from . import reference
 from .backend import refuse_tangents, register, use_native
 
@@ -43,6 +43,7 @@ def blend(
         >>> logits = model(sdfido.blend(kept, image, infill).flatten(0, 2))
     """
     check_masks("masks", masks, "[N, K, S, h, w]", 5)
+    check_flag("channels_last", channels_last)
     infill, dtype = check_operands("masks", masks, image, infill, dtype)
     if not use_native(masks.device):
         return reference.blend(masks, image, infill, dtype, channels_last)
@@ -79,6 +80,7 @@ def check_operands(
     check_tensor("image", image, "[N, C, H, W]", 4)
     if not isinstance(infill, Tensor):
         raise TypeError(f"infill must be a tensor that broadcasts against image, got {type(infill).__name__}")
+    check_dense("infill", infill)
     allowed = (torch.float64,) if masks.dtype == torch.float64 else _STORED
     for what, value in (("image", image.dtype), ("infill", infill.dtype), ("dtype", dtype or image.dtype)):
         if value not in allowed:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..checks import check_number, check_seed
+from ..checks import check_number, check_seed, check_tensor
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _PHILOX_M = (0xD2511F53, 0xCD9E8D57)
@@ -39,7 +39,14 @@ def make_rng(seed: int | torch.Generator, *, step: int = 0, device: torch.device
 
 
 def advance(rng: Tensor, steps: int = 1) -> Tensor:
-    """Return a new state ``steps`` draws further on: ``(seed, step + steps)``; ``rng`` itself is not changed."""
+    """Return a new state ``steps`` draws further on: ``(seed, step + steps)``; ``rng`` itself is not changed.
+
+    Raises:
+        TypeError: ``rng`` is no tensor, or ``steps`` is not an integer.
+        ValueError: ``steps`` does not fit into 64 bits.
+    """
+    check_tensor("rng", rng, "int64 [2]", 1)
+    steps = check_number("steps", steps, int, _INT64_MIN, _INT64_MAX)
     return rng + torch.tensor([0, steps], dtype=torch.int64, device=rng.device)
 
 

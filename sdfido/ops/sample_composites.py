@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..checks import check_flag
 from . import reference
 from .backend import refuse_tangents, register, use_native
 from .blend import check_operands, empty_composites, empty_gradient
@@ -61,7 +62,8 @@ def sample_composites(
 
     Source: Chang et al., "Explaining image classifiers by counterfactual generation", ICLR 2019, arXiv 1807.08024.
     """
-    streams, temperature = check_sampling(logits, rng, streams, num_samples, temperature)
+    streams, temperature = check_sampling(logits, rng, streams, num_samples, temperature, antithetic)
+    check_flag("channels_last", channels_last)
     infill, dtype = check_operands("logits", logits, image, infill, dtype)
     arguments = (streams, num_samples, temperature, antithetic, dtype, channels_last)
     if use_native(logits.device):

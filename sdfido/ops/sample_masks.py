@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_number, check_tensor
+from ..checks import check_flag, check_number, check_tensor
 from . import reference
 from .backend import refuse_tangents, register, use_native
 from .blend import check_masks
@@ -42,7 +42,7 @@ def sample_masks(
 
     Source: Korsch, Shadaydeh, Denzler, "Simplified concrete dropout", GCPR 2023, arXiv 2307.14825.
     """
-    streams, temperature = check_sampling(logits, rng, streams, num_samples, temperature)
+    streams, temperature = check_sampling(logits, rng, streams, num_samples, temperature, antithetic)
     if not use_native(logits.device):
         return reference.sample_masks(logits, rng, streams, num_samples, temperature, antithetic)
     refuse_tangents(logits)
@@ -60,7 +60,7 @@ def check_temperature(temperature: Any) -> float:
 
 
 def check_sampling(
-    logits: Tensor, rng: Tensor, streams: Tensor | None, num_samples: int, temperature: float
+    logits: Tensor, rng: Tensor, streams: Tensor | None, num_samples: int, temperature: float, antithetic: bool
 ) -> tuple[Tensor | None, float]:
     """Check what masks are sampled from; the streams, contiguous, and the temperature as a float."""
     check_masks("logits", logits, "[N, K, h, w]", 4)
@@ -70,6 +70,7 @@ def check_sampling(
     if rng.device != logits.device:
         raise ValueError(f"rng must be on the device of logits, {logits.device}, got {rng.device}; use rng.to(...)")
     check_number("num_samples", num_samples, int, 1, below=2**31)
+    check_flag("antithetic", antithetic)
     if streams is not None:
         check_tensor("streams", streams, "int64 [N]", 1)
         if streams.dtype != torch.int64 or streams.shape[0] != logits.shape[0]:

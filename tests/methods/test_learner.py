@@ -158,3 +158,25 @@ def test_a_step_waits_for_nothing(repeats):
     with Watch() as watch:
         torch.tensor([1.0]).item()
     assert watch.found == ["lift_fresh", "_local_scalar_dense"]
+
+
+def test_parameters_that_overflow_are_no_result():
+    explainer = sdfido.FIDO(TinyNet(), learning_rate=3e38, steps=12, mask_size=4)
+    with pytest.raises(
+        ValueError, match=r"NaN by step \d+; learning_rate must be smaller, got 3e\+38"
+    ):
+        explainer.explain(_images(1), 0)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.zeros(1, 3, 16, 16).to_sparse(), "images must be a dense tensor, got one of layout sparse_coo"),
+        (torch.zeros(1, 3, 16, 16, device="meta"), "images must hold values, got a tensor on the device meta"),
+        (torch.zeros(1, 3, 16, 16).to(torch.float8_e4m3fn), "images must be float32, .* got torch.float8_e4m3fn"),
+        (torch.zeros(1, 3, 16, 16, dtype=torch.complex64), "images must be a floating-point tensor"),
+    ],
+)
+def test_images_of_other_kinds_are_refused(images, message):
+    with pytest.raises(TypeError, match=message):
+        sdfido.FIDO(TinyNet(), steps=1).explain(images, 0)

@@ -57,6 +57,20 @@ WRONG = [
     ({"streams": torch.zeros(3, dtype=torch.int64)}, ValueError, r"streams must be int64 \[2\]"),
     ({"streams": torch.zeros(2)}, ValueError, r"streams must be int64 \[2\].*got torch.float32"),
     ({"dtype": torch.float64}, TypeError, "dtype must be float32 or bfloat16 or float16"),
+    ({"antithetic": "yes"}, TypeError, "antithetic must be True or False, got 'yes'"),
+    ({"channels_last": None}, TypeError, "channels_last must be True or False, got None"),
+    (
+        {"logits": torch.zeros(2, 2, 4, 4).to_sparse()},
+        TypeError,
+        "logits must be a dense tensor, got .* sparse_coo;",
+    ),
+    ({"image": torch.zeros(2, 3, 8, 8).to_mkldnn()}, TypeError, r"image must be a dense tensor, .* image.to_dense\(\)"),
+    ({"infill": torch.zeros(2, 3, 8, 8).to_sparse()}, TypeError, "infill must be a dense tensor"),
+    (
+        {"infill": torch.nested.nested_tensor([torch.zeros(3, 8, 8)] * 2)},
+        TypeError,
+        "infill must be a dense tensor, got a nested one",
+    ),
 ]
 
 
@@ -112,3 +126,16 @@ def test_operators_check_what_python_did_not():
             backward(None, None, None, logits, image, infill, rng, None, samples, 0.1, False, False, False)
         with pytest.raises(RuntimeError, match=r"must have fewer than 2\^48 elements"):
             torch.ops.sdfido.sample_masks_backward(torch.zeros(0), logits, rng, None, samples, 0.1, False)
+
+
+@pytest.mark.parametrize(
+    ("steps", "error", "message"),
+    [
+        (1.5, TypeError, "steps must be an integer, got 1.5"),
+        (torch.tensor(2), TypeError, "steps must be an integer"),
+        (2**70, ValueError, "steps must be in -"),
+    ],
+)
+def test_advance_refuses(steps, error, message):
+    with pytest.raises(error, match=message):
+        sdfido.advance(sdfido.make_rng(0), steps)
