@@ -27,7 +27,7 @@ from .layer_graph import LayerGraph
 __all__ = ["PRESETS", "Preset", "Relevance", "RelevanceSettings"]
 
 _NEEDED = 'pip install "sdfido[relevance]"'
-_LEGEND = {"relevance": MapInfo("Relevance", "for (red), against (blue)", signed=True)}
+_LEGEND = {"relevance": MapInfo("Relevance", "for (warm), against (cold)", signed=True)}
 _NEAR = 1e-2  # difference of a probability that rounding can make
 
 

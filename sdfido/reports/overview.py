@@ -218,7 +218,7 @@ def _colour_scale(axes: Axes, signed: bool) -> None:
     drawn = heatmap(scale, np.full((1, 256, 1), 0.5), signed=signed)
     axes.imshow(drawn, origin="lower", aspect="auto", extent=(0, 1, 0, 1))
     axes.set(xticks=[], yticks=[0, 0.5, 1])
-    axes.set_yticklabels(["−1", "0", "1"] if signed else ["0", "½", "1"])
+    axes.set_yticklabels(["−", "0", "+"] if signed else ["0", "½", "1"])
     axes.yaxis.tick_right()
     axes.tick_params(length=0, labelsize=11, labelcolor=MUTED, pad=3)
     for spine in axes.spines.values():

@@ -37,7 +37,7 @@ def heatmap(
     Args:
         importance: the map m [H, W], 0..1; -1..1 where it is signed.
         pixels: the photo [C, H, W], 0..1, with 1 or 3 channels; it is shown in dark grey.
-        signed: whether the map has values below 0, which are drawn in blue and those above in red.
+        signed: whether the map may have values below 0; they are drawn in cold colours.
 
     Returns:
         Colours [H, W, 3], 0..1.
@@ -54,11 +54,9 @@ def heatmap(
         raise ValueError(f"importance must be in {least}..1 everywhere, got {values.min():g}..{values.max():g}")
     cold, values = values < 0, abs(values).clip(0, 1)[..., None]
     grey = _GREY_FLOOR + _GREY_RANGE * (photo @ _LUMA)[..., None]
-    if signed:
-        hot = colormaps["RdBu"](0.5 + np.where(cold, 0.5, -0.5) * (_COLOUR_FLOOR + _COLOUR_RANGE * values[..., 0]))
-    else:
-        hot = colormaps["inferno"](_COLOUR_FLOOR + _COLOUR_RANGE * values[..., 0])
-    picture: NDArray[np.float64] = grey + _OPACITY * values**_GAMMA * (np.asarray(hot, np.float64)[..., :3] - grey)
+    hot = np.asarray(colormaps["inferno"](_COLOUR_FLOOR + _COLOUR_RANGE * values[..., 0]), np.float64)[..., :3]
+    hot = np.where(cold[..., None], hot[..., ::-1], hot)  # red and blue exchanged
+    picture: NDArray[np.float64] = grey + _OPACITY * values**_GAMMA * (hot - grey)
     return picture
 
 
