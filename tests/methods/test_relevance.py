@@ -154,9 +154,12 @@ def test_presets_agree_with_composites_of_zennit(preset: str, composite: str) ->
     targets = model(given).argmax(1)
     ours = relevance(model, given, targets, preset=preset, epsilon=1e-6)
     _zennit_rules()
-    composites, canonizers = (
-        importlib.import_module(f"sdfido.methods._zennit.{name}") for name in ("composites", "canonizers")
-    )
+    try:
+        composites, canonizers = (
+            importlib.import_module(f"sdfido.methods._zennit.{name}") for name in ("composites", "canonizers")
+        )
+    except ImportError as error:
+        pytest.skip(f"the composites of zennit 1.0 need {error.name}, whose rules do not")
     theirs = getattr(composites, composite)(canonizers=[canonizers.SequentialMergeBatchNorm()])
     with theirs.context(model) as modified:
         logits = modified(given.requires_grad_())
