@@ -62,7 +62,7 @@ class RelevanceSettings:
     """
 
     preset: str = "epsilon-plus-flat"  #: rules by kind of layer, a name of ``PRESETS``
-    epsilon: float = 1e-6  #: what keeps denominators from 0, at least 0
+    epsilon: float = 1e-6  #: what keeps denominators from 0, above 0
     gamma: float = 0.25  #: how far the gamma rule favours positive contributions, at least 0
     zero_bias: bool = False  #: whether biases take no relevance, so that none is lost to them
 

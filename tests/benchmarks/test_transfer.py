@@ -75,6 +75,7 @@ def test_shares_are_of_the_gain_over_the_best_control():
     assert found["share"]["other task"]["value"] == 0
     assert found["pretraining_less"]["value"] == pytest.approx(0.75 - 1 / 6, abs=1e-5)
     assert found["asymmetry"]["value"] == pytest.approx(0.2)
+    assert found["asymmetry_of_shares"]["value"] == pytest.approx(1 / 3, abs=1e-5)
     control = birds.statements(made(own | {("centre", name): 0.5 for name in birds.NAMES}))
     assert set(control["best_control"].values()) == {"centre"}
     assert control["diagonal"]["facing"]["value"] == pytest.approx(0.3)
@@ -108,5 +109,5 @@ def test_recorded_results_have_all_that_the_page_says():
     results, photos = (records.read(paths.RESULTS / f"{name}.json") for name in ("transfer", "transfer_photos"))
     assert set(results["accuracy"]) == set(birds.NAMES)
     blocks = report.blocks(results, photos)
-    assert blocks["statements"].count("\n") == 6
+    assert blocks["statements"].count("\n") == 8
     assert "**" in blocks["kept"]

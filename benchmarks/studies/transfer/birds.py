@@ -132,6 +132,7 @@ def statements(result: evaluate.Transfer) -> Results:
         "share": {name: interval(value) for name, value in shares.items()},
         "pretraining_less": interval(shares["initialisation"] - shares["pretraining"]),
         "asymmetry": interval(one - other),
+        "asymmetry_of_shares": interval(share(a, b) - share(b, a)),
     }
 
 

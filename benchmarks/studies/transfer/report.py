@@ -44,12 +44,18 @@ def verdict(share: Mapping[str, float]) -> str:
     return "does not hold" if share["high"] < SHARED else "undecided"
 
 
+_CONTRARY = {"holds": "does not hold", "does not hold": "holds", "undecided": "undecided"}
+
+
+def _differs(value: Mapping[str, float]) -> str:
+    return "holds" if value["low"] > 0 or value["high"] < 0 else "undecided"
+
+
 def statements_table(results: Results) -> str:
     """The source's three statements, measured."""
     found = results["statements"]
-    share, less, asymmetry = found["share"], found["pretraining_less"], found["asymmetry"]
+    share, less = found["share"], found["pretraining_less"]
     smaller = "holds" if less["low"] > 0 else "does not hold" if less["high"] < 0 else "undecided"
-    lopsided = "holds" if asymmetry["low"] > 0 or asymmetry["high"] < 0 else "undecided"
     rows = [
         [
             "stable across initialisations",
@@ -59,8 +65,17 @@ def statements_table(results: Results) -> str:
         ],
         ["transfers across tasks, related", "share", _interval(share["related task"]), verdict(share["related task"])],
         ["transfers across tasks, another", "share", _interval(share["other task"]), verdict(share["other task"])],
-        ["much less across pretraining data", "share less", _interval(less), smaller],
-        ["… and that is asymmetric", "difference", _interval(asymmetry), lopsided],
+        ["less across pretraining data", "share less", _interval(less), smaller],
+        [
+            "… so much less that it does not transfer",
+            "share",
+            _interval(share["pretraining"]),
+            _CONTRARY[verdict(share["pretraining"])],
+        ],
+        *(
+            [f"… asymmetric, {of}", "difference", _interval(found[name]), _differs(found[name])]
+            for name, of in (("asymmetry", "by probability"), ("asymmetry_of_shares", "by share"))
+        ),
     ]
     return table(["statement", "measure", "value", "here"], rows)
 
@@ -88,9 +103,14 @@ def models_table(results: Results) -> str:
 
 
 def photos_table(results: Results) -> str:
-    """The matrix of the photos, and what each network gains by its own map."""
+    """The matrices of the photos, and what each network gains by its own map."""
     gains = ", ".join(f"{name} {_interval(gain)}" for name, gain in results["diagonal"].items())
-    return f"{matrix_table(results['tables'], 'kept', '0.1', 'probability')}\n\nGain of the own map: {gains}."
+    kept = [
+        f"{float(fraction):.0%} kept:\n\n{matrix_table(results['tables'], 'kept', fraction, 'probability')}"
+        for fraction in results["tables"]["kept"]
+    ]
+    removed = matrix_table(results["tables"], "removed", "0.1", "probability")
+    return "\n\n".join([*kept, f"Gain of the own map at 10%: {gains}.", f"10% removed, lower is better:\n\n{removed}"])
 
 
 def goals(results: Results, photos: Results) -> list[Goal]:
