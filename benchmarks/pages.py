@@ -21,6 +21,7 @@ from benchmarks.studies.paper import report as paper
 from benchmarks.studies.photos import report as photos
 from benchmarks.studies.redundancy import report as redundancy
 from benchmarks.studies.reliability import report as reliability
+from benchmarks.studies.transfer import report as transfer
 
 
 class Page(NamedTuple):
@@ -40,6 +41,7 @@ PAGES = {
     "docs/studies/photos.md": Page(photos.blocks, ("photos", "birds")),
     "docs/studies/redundancy.md": Page(redundancy.blocks, ("redundancy",)),
     "docs/studies/reliability.md": Page(reliability.blocks, ("reliability",)),
+    "docs/studies/transfer.md": Page(transfer.blocks, ("transfer", "transfer_photos")),
     "docs/studies/ablation.md": Page(ablation.blocks, ("ablation", "throughput", "existing_code")),
     "docs/studies/enhance.md": Page(enhance.blocks, ("enhance",)),
     "docs/studies/paper.md": Page(paper.blocks, ("paper",)),

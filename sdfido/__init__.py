@@ -9,10 +9,12 @@ from .execution import Execution
 from .explanation import Explanation, MapInfo
 from .graph import PatchGraph
 from .methods.attention_graph import AttentionGraph
+from .methods.attribution import Attribution
 from .methods.base import Explainer, Progress, Scene
 from .methods.extremal import ExtremalPerturbation
 from .methods.fido import FIDO
 from .methods.igos import IGOS, IGOSPlusPlus
+from .methods.relevance import Relevance
 from .methods.settings import Settings
 from .methods.several import SufficientRegions
 from .normalization import Normalization
@@ -34,6 +36,7 @@ __all__ = [
     "FIDO",
     "IGOS",
     "AttentionGraph",
+    "Attribution",
     "ClassScore",
     "CompositeSamples",
     "Enhancement",
@@ -46,6 +49,7 @@ __all__ = [
     "Normalization",
     "PatchGraph",
     "Progress",
+    "Relevance",
     "Scene",
     "Score",
     "Settings",

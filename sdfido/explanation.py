@@ -29,6 +29,7 @@ class MapInfo:
     of: tuple[str, ...] = ()  #: the maps whose mean it is; such a map is computed, not stored
     mean: Literal["arithmetic", "geometric"] = "geometric"  #: which mean
     main: bool = False  #: whether it stands for the method before maps that its role would put first
+    signed: bool = False  #: whether the map is in -1..1: below 0, what speaks against the target
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "of", tuple(self.of))
@@ -68,7 +69,7 @@ class Explanation:
     """
 
     method: str  #: name of the method, such as "fido"
-    maps: Mapping[str, Tensor]  #: importance by name [N, H, W], 0..1, high is important; in the order of display
+    maps: Mapping[str, Tensor]  #: importance by name [N, H, W], 0..1 or, where signed, -1..1; in the order of display
     scores: Mapping[str, Tensor]  #: numbers by name [N]; ``prob_image`` and ``prob_infill``: confidence of the target
     targets: Tensor  #: what is explained [N, ...]; class indices, int64, for classifiers
     parts: Mapping[str, Tensor] = field(default_factory=dict)  #: what else a method tells of each image [N, ...]

@@ -84,7 +84,7 @@ def fold_batch_norm(module: nn.Module, run: Run, images: Tensor) -> nn.Module | 
     if not _has_batch_norm(module) or any(map(_is_opaque, module.modules())):
         return None
     try:
-        twin = _copy(module)
+        twin = copy_module(module)
         pairs = _pairs(twin, run, images)
         if not pairs:
             return None
@@ -244,13 +244,18 @@ def _folded(layer: Any, norm: Any) -> Any:
         weight = (weight.unflatten(0, (groups, -1)) * factors).flatten(0, 1)
     else:
         weight = weight * scale.view(-1, *(1,) * (weight.dim() - 1))
-    folded = _copy(layer)
+    folded = copy_module(layer)
     folded._parameters["weight"] = nn.Parameter(weight.to(layer.weight.dtype), requires_grad=False)
     folded._parameters["bias"] = nn.Parameter(shift.to(layer.weight.dtype), requires_grad=False)
     return folded
 
 
-def _copy(module: nn.Module) -> nn.Module:
+def is_folded(part: nn.Module) -> bool:
+    """Whether a part of a folded copy is a batch normalisation that has become part of the layer before it."""
+    return isinstance(part, _BatchNorm) and "forward" in vars(part)
+
+
+def copy_module(module: nn.Module) -> nn.Module:
     """New modules throughout that share parameters, buffers and all other attributes with the old ones."""
     copies = {id(part): type(part).__new__(type(part)) for part in module.modules()}
 

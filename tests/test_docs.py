@@ -89,6 +89,11 @@ def test_the_page_of_sufficient_regions_has_its_settings() -> None:
     assert first_column("methods/regions.md", "Settings") == fields
 
 
+def test_the_page_of_relevance_has_its_settings() -> None:
+    fields = {field.name: str(field.default) for field in dataclasses.fields(sdfido.Relevance.settings_type)}
+    assert first_column("methods/relevance.md", "Settings") == fields
+
+
 def test_the_guide_to_enhancement_has_its_arguments() -> None:
     arguments = inspect.signature(sdfido.enhance).parameters
     assert first_column("guides/enhance.md", "Settings").keys() <= arguments.keys()

@@ -1,5 +1,6 @@
 """The examples run, and print and draw what they say."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -65,6 +66,15 @@ def test_a_loop_of_ones_own_learns_a_mask(tmp_path: Path) -> None:
     printed = run("training_loop.py", "--steps", "10", cwd=tmp_path)
     assert "step 10: loss" in printed
     assert "“espresso”: 95% for the photo" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("zennit") is None, reason="zennit is not installed")
+def test_relevance_is_passed_back(tmp_path: Path) -> None:
+    printed = run("relevance.py", cwd=tmp_path)
+    assert printed.count("the logit of “espresso”") == 2
+    assert "probability, 10% kept  lite0" in printed
+    assert (tmp_path / "out/epsilon-plus-flat.png").stat().st_size > 10_000
 
 
 def test_masks_from_cpp_have_the_bits_of_the_operator(tmp_path: Path) -> None:

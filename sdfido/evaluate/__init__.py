@@ -11,15 +11,19 @@ from .curves import deletion, insertion, necessity, sufficiency
 from .measure import AREAS, AT, TOP, Measures, measure
 from .order import ranks, top
 from .probe import Curve, Probe
+from .transfer import CONTROLS, Masked, Transfer, transfer
 from .truth import energy_outside, false_positive_rate, intersection_over_union, outside, pointing_game
 
 __all__ = [
     "AREAS",
     "AT",
+    "CONTROLS",
     "TOP",
     "Curve",
+    "Masked",
     "Measures",
     "Probe",
+    "Transfer",
     "components",
     "deletion",
     "energy_outside",
@@ -36,4 +40,5 @@ __all__ = [
     "sufficiency",
     "top",
     "total_variation",
+    "transfer",
 ]

@@ -16,6 +16,8 @@ METHODS = {
     "igos": "sdfido.methods.igos:IGOS",
     "igos++": "sdfido.methods.igos:IGOSPlusPlus",
     "regions": "sdfido.methods.several:SufficientRegions",
+    "lrp": "sdfido.methods.relevance:Relevance",
+    "attribution": "sdfido.methods.attribution:Attribution",
 }
 """Where the class of each method is, by the name that the command line and explanations give it."""
 

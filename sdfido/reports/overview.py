@@ -35,6 +35,7 @@ class Panel:
     title: str
     subtitle: str = ""
     colour: str = INK  #: of the title
+    signed: bool = False  #: whether the map is in -1..1
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def overview(
     legend, missing = one.legend, set(one.missing[0])
     colour = dict(zip((name for name in legend if name not in OWN), OTHERS * len(legend), strict=False)) | OWN
     maps = [
-        Panel(one[name][0], info.title, info.note, INK if info.of else colour[name])
+        Panel(one[name][0], info.title, info.note, INK if info.of else colour[name], info.signed)
         for name, info in legend.items()
         if name not in missing or one[name].any()
     ]
@@ -153,10 +154,13 @@ def draw(
     last = max((i for i, panel in enumerate(top) if _is_map(panel)), default=None)
     for line, panels in enumerate((top, bottom)):
         for position, panel in enumerate(panels):
-            picture = heatmap(panel.image, top[0].image) if _is_map(panel) else style.colours(panel.image)
+            if _is_map(panel):
+                picture = heatmap(panel.image, top[0].image, signed=panel.signed)
+            else:
+                picture = style.colours(panel.image)
             _picture(place(line, position), picture, panel)
         if line == 0 and last is not None:
-            _colour_scale(place(0, last, _SCALE_WIDTH, _COLUMN + _SCALE_SHIFT))
+            _colour_scale(place(0, last, _SCALE_WIDTH, _COLUMN + _SCALE_SHIFT), top[last].signed)
     _bars(place(1, len(bottom)), label, bars, min(1.0, row / 2))
     return figure
 
@@ -211,12 +215,13 @@ def _bars(axes: Axes, label: str, bars: Sequence[Bar], scale: float) -> None:
     style.header(axes, "Probability", f"of {style.short(label)}")
 
 
-def _colour_scale(axes: Axes) -> None:
+def _colour_scale(axes: Axes, signed: bool) -> None:
     """The maps' scale, drawn as they are drawn, over a mid-grey photo."""
-    scale = np.linspace(0, 1, 256)[:, None]
-    axes.imshow(heatmap(scale, np.full((1, 256, 1), 0.5)), origin="lower", aspect="auto", extent=(0, 1, 0, 1))
+    scale = np.linspace(-1 if signed else 0, 1, 256)[:, None]
+    drawn = heatmap(scale, np.full((1, 256, 1), 0.5), signed=signed)
+    axes.imshow(drawn, origin="lower", aspect="auto", extent=(0, 1, 0, 1))
     axes.set(xticks=[], yticks=[0, 0.5, 1])
-    axes.set_yticklabels(["0", "½", "1"])
+    axes.set_yticklabels(["−", "0", "+"] if signed else ["0", "½", "1"])
     axes.yaxis.tick_right()
     axes.tick_params(length=0, labelsize=11, labelcolor=MUTED, pad=3)
     for spine in axes.spines.values():

@@ -29,12 +29,15 @@ _TITLE_LETTERS = 24  # of a title at full size over a panel
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
-def heatmap(importance: Tensor | NDArray[Any], pixels: Tensor | NDArray[Any]) -> NDArray[np.float64]:
-    """A map drawn over its photo: ``(1 - a) * grey + a * colour(m)`` with ``a = 0.85 * m ** 0.7``.
+def heatmap(
+    importance: Tensor | NDArray[Any], pixels: Tensor | NDArray[Any], *, signed: bool = False
+) -> NDArray[np.float64]:
+    """A map drawn over its photo: ``(1 - a) * grey + a * colour(m)`` with ``a = 0.85 * |m| ** 0.7``.
 
     Args:
-        importance: the map m [H, W], 0..1.
+        importance: the map m [H, W], 0..1; -1..1 where it is signed.
         pixels: the photo [C, H, W], 0..1, with 1 or 3 channels; it is shown in dark grey.
+        signed: whether the map may have values below 0; they are drawn in cold colours.
 
     Returns:
         Colours [H, W, 3], 0..1.
@@ -46,12 +49,14 @@ def heatmap(importance: Tensor | NDArray[Any], pixels: Tensor | NDArray[Any]) ->
     photo = colours(pixels)
     if values.shape != photo.shape[:2]:
         raise ValueError(f"importance must be [H, W] like the pixels {photo.shape[:2]}, got shape {values.shape}")
-    if not (np.isfinite(values).all() and values.min() >= -1e-6 and values.max() <= 1 + 1e-6):
-        raise ValueError(f"importance must be in 0..1 everywhere, got {values.min():g}..{values.max():g}")
-    values = values.clip(0, 1)[..., None]
+    least = -1 if signed else 0
+    if not (np.isfinite(values).all() and values.min() >= least - 1e-6 and values.max() <= 1 + 1e-6):
+        raise ValueError(f"importance must be in {least}..1 everywhere, got {values.min():g}..{values.max():g}")
+    cold, values = values < 0, abs(values).clip(0, 1)[..., None]
     grey = _GREY_FLOOR + _GREY_RANGE * (photo @ _LUMA)[..., None]
-    hot = colormaps["inferno"](_COLOUR_FLOOR + _COLOUR_RANGE * values[..., 0])
-    picture: NDArray[np.float64] = grey + _OPACITY * values**_GAMMA * (np.asarray(hot, np.float64)[..., :3] - grey)
+    hot = np.asarray(colormaps["inferno"](_COLOUR_FLOOR + _COLOUR_RANGE * values[..., 0]), np.float64)[..., :3]
+    hot = np.where(cold[..., None], hot[..., ::-1], hot)  # red and blue exchanged
+    picture: NDArray[np.float64] = grey + _OPACITY * values**_GAMMA * (hot - grey)
     return picture
 
 

@@ -1,0 +1,85 @@
+"""Attributions of captum, and functions, as explainers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import sdfido
+from sdfido import Explanation
+
+
+def model() -> nn.Sequential:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+            nn.Linear(4, 3),
+        )  # fmt: skip
+
+
+def images(count: int = 3) -> Tensor:
+    return torch.rand(count, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+
+
+def brightness(asked: nn.Module, given: Tensor, targets: Tensor, *, times: float = 1.0) -> dict[str, Tensor]:
+    assert not asked.training
+    return {"bright": times * given.mean(1), "dark": -given}
+
+
+def test_a_function_is_an_explainer(tmp_path: Path) -> None:
+    explanation = sdfido.Attribution(model(), attribution=brightness, options={"times": 2.0}).explain(images())
+    bright = images().mean(1)
+    torch.testing.assert_close(explanation["bright"], bright / bright.amax((1, 2), keepdim=True))
+    torch.testing.assert_close(explanation.scale_bright, 2 * bright.amax((1, 2)))
+    torch.testing.assert_close(explanation["dark"], -explanation["bright"])
+    assert [info.signed for info in explanation.legend.values()] == [False, True]
+    assert explanation.settings["attribution"] == "brightness"
+    explanation.save(tmp_path / "file.npz")
+    assert torch.equal(Explanation.load(tmp_path / "file.npz")["dark"], explanation["dark"])
+
+
+def test_captum_is_an_explainer_by_class_by_name_and_by_instance() -> None:
+    attr = pytest.importorskip("captum.attr")
+    asked, given = model().eval(), images()
+    expected = attr.InputXGradient(asked).attribute(given.clone().requires_grad_(), target=1).sum(1).detach()
+    for spec in (attr.InputXGradient, "captum.attr:InputXGradient", attr.InputXGradient(asked)):
+        explanation = sdfido.Attribution(asked, attribution=spec).explain(given, 1)
+        found = explanation["attribution"] * explanation.scale_attribution[:, None, None]
+        torch.testing.assert_close(found, expected)
+    assert explanation.settings["attribution"] == "InputXGradient"
+
+
+def test_maps_of_a_layer_are_resized() -> None:
+    attr = pytest.importorskip("captum.attr")
+    asked = model()
+    explainer = sdfido.Attribution(asked, attribution=attr.LayerGradCam(asked, asked[2]), positive=True)
+    explanation = explainer.explain(images())
+    assert explanation["attribution"].shape == (3, 12, 12)
+    assert not explanation.legend["attribution"].signed
+
+
+@pytest.mark.parametrize(("colours", "expected"), [("sum", -1.0), ("size", 5.0), ("largest", 3.0)])
+def test_colours_become_one_number(colours: str, expected: float) -> None:
+    values = torch.tensor([1.0, -3.0, 1.0]).view(1, 3, 1, 1).expand(3, 3, 12, 12)
+    explainer = sdfido.Attribution(model(), attribution=lambda *_: values[:1], colours=colours)
+    explanation = explainer.explain(images(2))
+    assert (explanation["attribution"] * explanation.scale_attribution[:, None, None]).unique().tolist() == [expected]
+
+
+def test_what_is_wrong_is_named() -> None:
+    with pytest.raises(TypeError, match="attribution must be a callable"):
+        sdfido.Attribution(model(), attribution=3)
+    with pytest.raises(ValueError, match=r"such as 'captum\.attr:Saliency'"):
+        sdfido.Attribution(model(), attribution="Saliency")
+    with pytest.raises(ImportError, match="needs the package nowhere"):
+        sdfido.Attribution(model(), attribution="nowhere:Method")
+    with pytest.raises(ValueError, match="colours must be one of"):
+        sdfido.Attribution(model(), colours="red")
+    with pytest.raises(ValueError, match=r"\[1, H, W\] or \[1, C, H, W\] for map 'attribution', got \[4\]"):
+        sdfido.Attribution(model(), attribution=lambda *_: torch.zeros(4)).explain(images())
+    with pytest.raises(RuntimeError, match="finite"):
+        sdfido.Attribution(model(), attribution=lambda m, x, t: x / 0).explain(images())
