@@ -10,6 +10,7 @@ from .explanation import Explanation, MapInfo
 from .graph import PatchGraph
 from .methods.attention_graph import AttentionGraph
 from .methods.base import Explainer, Progress, Scene
+from .methods.concepts import Concepts
 from .methods.extremal import ExtremalPerturbation
 from .methods.fido import FIDO
 from .methods.igos import IGOS, IGOSPlusPlus
@@ -36,6 +37,7 @@ __all__ = [
     "AttentionGraph",
     "ClassScore",
     "CompositeSamples",
+    "Concepts",
     "Enhancement",
     "Execution",
     "Explainer",
