@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..checks import describe
 from ..scores import Model
-from . import concept_training as training
-from .concept_training import Weights
+from . import concept_network as network
+from .concept_network import Weights
 from .layers import Layer, activations_of
 
 __all__ = ["ConceptScore"]
@@ -44,12 +44,12 @@ class ConceptScore:
         """Scores [B] of images [B, C, H, W] for their pairs of class and feature [B, 2]."""
         activations, _ = activations_of(self.model, self._layer, self._pooling, images)
         tensors = self._tensors
-        activations = (activations - tensors["activation_mean"]) / tensors["activation_scale"]
+        activations = network.scaled(tensors, activations)
         scores = activations.new_zeros(len(activations))
         for label in sorted(set(targets[:, 0].tolist())):
             row, here = self._classes.index(label), targets[:, 0] == label
-            one = {name: tensors[name][row : row + 1] for name in training.names(tensors)}
-            values = training.encode(one, activations[here])[0] * (one["head"] * tensors["logit_scale"][row]).abs()
+            one = {name: tensors[name][row : row + 1] for name in network.names(tensors)}
+            values = network.encode(one, activations[here])[0] * (one["head"] * tensors["logit_scale"][row]).abs()
             scores = scores.masked_scatter(here, values.gather(1, targets[here, 1:])[:, 0])
         return scores
 
@@ -95,9 +95,7 @@ class ConceptScore:
     def _strongest(self, images: Tensor) -> Tensor:
         activations, logits = activations_of(self.model, self._layer, self._pooling, images)
         tensors = self._tensors
-        features = training.encode(
-            tensors, (activations - tensors["activation_mean"]) / tensors["activation_scale"]
-        ).relu()
+        features = network.encode(tensors, network.scaled(tensors, activations)).relu()
         rows = logits[:, self._classes].argmax(1)
-        added = training.contributions(tensors, features)[rows, torch.arange(len(rows), device=rows.device)]
+        added = network.contributions(tensors, features)[rows, torch.arange(len(rows), device=rows.device)]
         return torch.stack([torch.tensor(self._classes, device=rows.device)[rows], added.argmax(1)], 1)

@@ -1,24 +1,21 @@
-"""Training of the small networks behind concepts: one for each class, all classes side by side."""
+"""Training of the networks behind concepts, all classes side by side, in rounds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..checks import check_choice, check_flag, check_number, set_number, set_seed
 from ..execution import chunks
+from .concept_network import Weights, contributions, decode, encode, faithfulness, pull_away, sparse_reconstruction
 
 __all__ = ["PUBLISHED", "ConceptSettings", "LossTerms", "Round"]
-
-Weights = dict[str, Tensor]
-"""Parameters of the networks of C classes by name, the class first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +81,8 @@ class Round:
     reconstruction_weight: float
     pull_away_weight: float
     contributions: tuple[float, ...]  #: of each feature to the logit, mean over the images, highest first
-    accepted: bool  #: whether two features or more contribute: the second at least 0.3 times as much as the first
+    #: whether two features or more contribute, the second at least 0.3 times as much as the first; a single one always
+    accepted: bool
 
 
 class LossTerms(NamedTuple):
@@ -93,74 +91,6 @@ class LossTerms(NamedTuple):
     faithfulness: Tensor
     reconstruction: Tensor
     pull_away: Tensor
-
-
-def faithfulness(predicted: Tensor, logits: Tensor) -> Tensor:
-    """``mean over images of (predicted - logit)^2`` [C], of predicted and true logits [C, B]."""
-    return (predicted - logits).square().mean(1)
-
-
-def sparse_reconstruction(rebuilt: Tensor, activations: Tensor, sharpness: float) -> Tensor:
-    """``mean over units j of log(1 + q * mean over images i of (rebuilt_ij - activation_ij)^2)`` [C].
-
-    The logarithm flattens large errors: some activations are rebuilt well, and the others are left alone.
-
-    Args:
-        rebuilt: by the decoder [C, B, D].
-        activations: [B, D] or [C, B, D].
-        sharpness: q.
-    """
-    return torch.log1p(sharpness * (rebuilt - activations).square().mean(1)).mean(1)
-
-
-def pull_away(vectors: Tensor) -> Tensor:
-    """Mean of ``cos^2`` over all pairs of vectors [C, V, n]: [C], 0..1; 0 where there is one vector alone.
-
-    A vector of zeros has the cosine 0 with every other.
-    """
-    count = vectors.shape[1]
-    if count < 2:
-        return vectors.new_zeros(len(vectors))
-    return cosines(vectors).square().mean(1)
-
-
-def cosines(vectors: Tensor) -> Tensor:
-    """Cosines of all pairs of vectors [C, V, n]: [C, V * (V - 1) / 2], in the order of ``itertools.combinations``."""
-    units = F.normalize(vectors, dim=2, eps=1e-8)
-    first, second = zip(*combinations(range(vectors.shape[1]), 2), strict=True)
-    return (units @ units.transpose(1, 2))[:, first, second]
-
-
-def names(weights: Weights) -> list[str]:
-    """Those of the encoder and the head, which features and their contributions are made of."""
-    return [name for name in weights if name.startswith("encoder") or name == "head"]
-
-
-def encode(weights: Weights, activations: Tensor, drop: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-    """Features [C, B, K] before their last rectifier, of activations [B, D] or [C, B, D]."""
-    return _layers(weights, "encoder", activations, drop)
-
-
-def decode(weights: Weights, features: Tensor) -> Tensor:
-    """Rebuilt activations [C, B, D] of rectified features [C, B, K]."""
-    return _layers(weights, "decoder", features)
-
-
-def contributions(weights: Weights, features: Tensor) -> Tensor:
-    """What each rectified feature adds to the logit, ``E_k * w_k``: [C, B, K], of features [C, B, K]."""
-    return features * weights["head"][:, None]
-
-
-def _layers(weights: Weights, part: str, x: Tensor, drop: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-    """Linear layers with rectifiers between them; ``drop`` takes the output of the first of several."""
-    depth = sum(name.startswith(f"{part}_weight") for name in weights)
-    for layer in range(depth):
-        weight = weights[f"{part}_weight_{layer}"]
-        x = torch.baddbmm(weights[f"{part}_bias_{layer}"], x.expand(len(weight), *x.shape[-2:]), weight)
-        if layer + 1 < depth:
-            x = x.relu()
-            x = drop(x) if drop is not None and layer == 0 else x
-    return x
 
 
 def start(units: int, settings: ConceptSettings, labels: Sequence[int], number: int) -> Weights:
@@ -236,7 +166,7 @@ def train(
         for row, place in enumerate(left):
             values = mean[row].tolist()
             share = values[1] / values[0] if len(values) > 1 and values[0] > 0 else -1.0
-            accepted = share >= 0.3
+            accepted = len(values) < 2 or share >= 0.3
             if share > best[place] or number == 1:
                 best[place] = share
                 for name, value in trained.items():

@@ -19,10 +19,10 @@ from ..execution import chunks
 from ..explanation import Explanation
 from ..files import replacing
 from ..scores import Model, eval_mode, module_of
-from . import concept_training as training
+from . import concept_network as network
 from .base import Explainer
 from .concept_score import ConceptScore
-from .concept_training import ConceptSettings, Round
+from .concept_training import ConceptSettings, Round, train
 from .fido import FIDO
 from .layers import POOLINGS, Layer, activations_of, check_layer
 
@@ -114,6 +114,11 @@ class Concepts:
         return tuple(self._tensors["classes"].tolist())
 
     @property
+    def units(self) -> int:
+        """How many activations D there are, after pooling."""
+        return len(self._fitted()["activation_mean"])
+
+    @property
     def head(self) -> Tensor:
         """The weights w of the features [C, K], in units of the logit: above 0 for the class, below 0 against it."""
         return self._fitted()["head"] * self._tensors["logit_scale"][:, None]
@@ -138,21 +143,11 @@ class Concepts:
         labels = list(range(logits.shape[1])) if self._asked is None else self._asked
         if max(labels) >= logits.shape[1]:
             raise ValueError(f"classes must be in 0..{logits.shape[1] - 1}, got {max(labels)}")
-        chosen = logits[:, labels].T.contiguous()
-        units = {
-            "activation_mean": activations.new_zeros(activations.shape[1]),
-            "activation_scale": activations.new_ones(()),
-            "logit_mean": chosen.new_zeros(len(labels)),
-            "logit_scale": chosen.new_ones(len(labels)),
-        }
-        if self.settings.normalized:
-            units["activation_mean"], units["logit_mean"] = activations.mean(0), chosen.mean(1)
-            units["activation_scale"] = (activations - activations.mean(0)).square().mean().sqrt().clamp(min=1e-12)
-            units["logit_scale"] = chosen.std(1, correction=0).clamp(min=1e-12)
-        self._tensors = units
-        goals = (chosen - units["logit_mean"][:, None]) / units["logit_scale"][:, None]
         with torch.inference_mode(False), torch.enable_grad():
-            weights, rounds = training.train(self._scaled(activations), goals, labels, self.settings, on_round)
+            chosen = logits[:, labels].T.clone()
+            units = network.units(activations, chosen, self.settings.normalized)
+            goals = (chosen - units["logit_mean"][:, None]) / units["logit_scale"][:, None]
+            weights, rounds = train(network.scaled(units, activations), goals, labels, self.settings, on_round)
         self._tensors = units | weights | {"classes": torch.tensor(labels, device=goals.device)}
         self.rounds = tuple(rounds)
         return self
@@ -182,9 +177,9 @@ class Concepts:
             alone[:, label] = every[:, label] = predicted[row]
             one.append(((alone.argmax(1) == label) == (model == label)).double().mean())
         live = (features > 0).double().mean(1) >= _LIVE
-        added = training.contributions(self._tensors, features)
+        added = network.contributions(self._tensors, features)
         cosine = [
-            training.cosines(each[:, alive].T[None]).abs().mean() if alive.sum() > 1 else each.new_zeros(())
+            network.cosines(each[:, alive].T[None]).abs().mean() if alive.sum() > 1 else each.new_zeros(())
             for each, alive in zip(added, live, strict=True)
         ]
         return ConceptMeasures(
@@ -222,12 +217,14 @@ class Concepts:
         """
         images = images[None] if isinstance(images, Tensor) and images.dim() == 3 else images
         score, count = self.score(), self.settings.count
-        if not isinstance(classes, int) and classes is not None and len(classes) != len(images):
-            raise ValueError(f"classes must be one, or one for each of {len(images)} images, got {len(classes)}")
         if classes is None:
-            labels = score.resolve(images)[:, 0]
+            with eval_mode(self.model), torch.no_grad():
+                labels = score.resolve(images)[:, 0]
         else:
-            labels = torch.as_tensor(classes, device=images.device).expand(len(images))
+            labels = torch.as_tensor(classes, device=images.device)
+            if labels.dim() > 1 or (labels.dim() and len(labels) != len(images)):
+                raise ValueError(f"classes must be one, or one for each of {len(images)} images, got {classes!r}")
+            labels = labels.expand(len(images))
         features = torch.arange(count, device=images.device).repeat(len(images))
         targets = torch.stack([labels.repeat_interleave(count), features], 1)
         streams = torch.arange(len(images)).repeat_interleave(count).tolist()
@@ -286,17 +283,14 @@ class Concepts:
             raise ValueError("concepts have no features yet: call fit(images) first")
         return self._tensors
 
-    def _scaled(self, activations: Tensor) -> Tensor:
-        return (activations - self._tensors["activation_mean"]) / self._tensors["activation_scale"]
-
     def _features(self, activations: Tensor) -> Tensor:
         """[C, N, K] of activations [N, D]."""
-        return training.encode(self._fitted(), self._scaled(activations)).relu()
+        return network.encode(self._fitted(), network.scaled(self._tensors, activations)).relu()
 
     def _predicted(self, features: Tensor) -> Tensor:
         """Logits [C, N] of features [C, N, K]."""
         tensors = self._tensors
-        units = training.contributions(tensors, features).sum(2) + tensors["offset"][:, None]
+        units = network.contributions(tensors, features).sum(2) + tensors["offset"][:, None]
         return units * tensors["logit_scale"][:, None] + tensors["logit_mean"][:, None]
 
     @torch.no_grad()
