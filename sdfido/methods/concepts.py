@@ -22,11 +22,11 @@ from ..scores import Model, eval_mode, module_of
 from . import concept_network as network
 from .base import Explainer
 from .concept_score import ConceptScore
-from .concept_training import ConceptSettings, Round, train
+from .concept_training import PUBLISHED, ConceptSettings, Round, train
 from .fido import FIDO
 from .layers import POOLINGS, Layer, activations_of, check_layer
 
-__all__ = ["ConceptMeasures", "ConceptScore", "Concepts"]
+__all__ = ["PUBLISHED", "ConceptMeasures", "ConceptScore", "ConceptSettings", "Concepts", "Round"]
 
 Images = Tensor | Iterable[Any]
 

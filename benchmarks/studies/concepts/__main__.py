@@ -1,6 +1,6 @@
 """Asks whether few features reproduce the logits of drawn birds' species, and which feature answers which part.
 
-    python -m benchmarks.studies.concepts [--images 20] [--fitted 2800] [--seed 0] [--out FOLDER]
+    python -m benchmarks.studies.concepts [--images 8] [--fitted 2800] [--seed 0] [--out FOLDER]
 
 writes benchmarks/results/concepts.json and docs/img/concepts.webp. A trial with other numbers goes elsewhere (--out).
 ``python -m benchmarks.pages`` puts the tables into docs/studies/concepts.md.
@@ -81,8 +81,8 @@ def answers(found: Found) -> Results:
     }
 
 
-def run(count: int, fitted: int, seed: int) -> tuple[Results, dict[tuple[int, int], Found]]:
-    """Results, and the maps of each live feature by class and feature."""
+def run(count: int, fitted: int, seed: int) -> tuple[Results, dict[tuple[int, int], Found], Tensor]:
+    """Results, the maps of each live feature by class and feature, and the pixels of the held-out birds."""
     began = time.process_time()
     model = classifiers.strong()
     pixels = drawn(fitted, FIT_SEED)
@@ -120,12 +120,12 @@ def run(count: int, fitted: int, seed: int) -> tuple[Results, dict[tuple[int, in
         "layers": layers,
         "answers": rows,
     }
-    return results, found
+    return results, found, held_out.pixels
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=20, help="how many are explained for each feature")
+    parser.add_argument("--images", type=int, default=8, help="how many are explained for each feature")
     parser.add_argument("--fitted", type=int, default=2800, help="how many the features are trained on")
     parser.add_argument("--seed", type=int, default=classifiers.TEST_SEED, help="of the held-out drawings")
     parser.add_argument("--out", type=Path, help="folder of both files; by default each goes to its place")
@@ -133,9 +133,9 @@ def main() -> None:
     file, shown = report.RESULTS, report.PICTURE
     if arguments.out:
         file, shown = arguments.out / file.name, arguments.out / shown.name
-    results, found = run(arguments.images, arguments.fitted, arguments.seed)
+    results, found, pixels = run(arguments.images, arguments.fitted, arguments.seed)
     results = records.write(file, results)
-    picture.draw(found, results, shown)
+    picture.draw(found, results, pixels, shown)
     print(report.summary(results))
     print(f"wrote {file} and {shown}")
 

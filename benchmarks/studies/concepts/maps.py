@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ QUICK: dict[str, Any] = {"path_points": 5, "sparsity_weight": 3.0}
 class Found(NamedTuple):
     """Maps of one feature of N images."""
 
-    pixels: Tensor  #: [N, 3, H, W], 0..1
+    indices: Sequence[int]  #: of the birds
     maps: Tensor  #: [N, H, W], 0 outside of their final regions
     regions: Tensor  #: final regions [N, H, W], bool
     outlines: Tensor  #: the place of the class's own part [N, H, W], bool; empty for the common bird
@@ -31,6 +32,7 @@ class Found(NamedTuple):
     whole: Tensor  #: of the map before it is cut to its region, the part in the class's own place [N]
 
 
+@functools.cache
 def places(index: int, seed: int) -> Tensor:
     """Where the parts of all six species would be on bird i of a seed: hulls of what they change, bool [6, H, W]."""
     common, *others = drawing.render(index, seed=seed, kind="birds", species=range(len(drawing.SPECIES)))
@@ -50,9 +52,8 @@ def of(model: nn.Module | Score, images: Tensor, target: Any, indices: Sequence[
     nowhere = ~where.any(1, keepdim=True)
     own = where[:, label - 1] if label else torch.zeros_like(where[:, 0])
     cut = explanation["igos"] * regions
-    pixels = torch.cat([drawing.birds([index], seed=seed).pixels for index in indices])
     return Found(
-        pixels,
+        indices,
         cut,
         regions,
         own,

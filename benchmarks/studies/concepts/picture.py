@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from benchmarks.common.drawing import SPECIES
 from benchmarks.common.pictures import INK, MUTED, OURS, OUTLINE, save
@@ -16,10 +17,11 @@ from sdfido.reports import heatmap
 _SIDE, _GAP, _HEAD, _LEFT = 0.86, 0.06, 0.2, 0.26  # in inches
 
 
-def draw(found: Mapping[tuple[int, int], Found], results: Results, path: Path) -> None:
+def draw(found: Mapping[tuple[int, int], Found], results: Results, pixels: Tensor, path: Path) -> None:
     """A row for each species with a part of its own; a column for each feature, empty where it is dead.
 
-    The features of a species are in the order of what they add to its logit on average over its birds.
+    ``pixels`` [N, 3, H, W] are those of all held-out birds. The features of a species are in the order of what they
+    add to its logit on average over its birds.
     """
     species = results["measures"]["species"]
     count = len(species[SPECIES[1]]["head"])
@@ -43,7 +45,7 @@ def draw(found: Mapping[tuple[int, int], Found], results: Results, path: Path) -
             title = f"{added[k]:+.1f}".replace("-", "−")
             axes.set_title(title, size=8, pad=2, color=OURS if positive else MUTED)
             values = each.maps[0]
-            shown = heatmap(values / values.max().clamp(min=1e-12), each.pixels[0])
+            shown = heatmap(values / values.max().clamp(min=1e-12), pixels[each.indices[0]])
             axes.imshow(shown, interpolation="lanczos", interpolation_stage="rgba")
             axes.contour(each.outlines[0].float().numpy(), [0.5], colors=[OUTLINE], linewidths=0.8)
     save(figure, path)
