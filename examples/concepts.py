@@ -15,23 +15,23 @@ import sdfido
 from sdfido import reports
 
 SIZE = 32
-CLASSES = ("left", "right")
+CLASSES = ("disc or square", "neither")
 
 
 def draw(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Noisy pictures [N, 3, 32, 32] of a red disc and a blue square, and which of both is further to the left [N]."""
+    """Noisy pictures [N, 3, 32, 32] and their classes [N].
+
+    The first class shows a red disc or a blue square, the other a green disc or nothing.
+    """
     y, x = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
-    left = torch.randint(6, 11, (count, 1, 1), generator=generator)
-    right = torch.randint(21, 26, (count, 1, 1), generator=generator)
-    rows = torch.randint(6, SIZE - 6, (2, count, 1, 1), generator=generator)
-    classes = torch.randint(2, (count,), generator=generator)
-    first = classes.view(-1, 1, 1) == 0
-    disc = (y - rows[0]) ** 2 + (x - torch.where(first, left, right)) ** 2 <= 16
-    square = torch.maximum((y - rows[1]).abs(), (x - torch.where(first, right, left)).abs()) <= 3
+    centres = torch.randint(6, SIZE - 6, (2, count, 1, 1), generator=generator)
+    disc = (y - centres[0]) ** 2 + (x - centres[1]) ** 2 <= 20
+    square = torch.maximum((y - centres[0]).abs(), (x - centres[1]).abs()) <= 4
+    kinds = torch.randint(4, (count, 1, 1), generator=generator)
     images = 0.3 * torch.rand(count, 3, SIZE, SIZE, generator=generator)
-    images[:, 0] += 0.7 * disc
-    images[:, 2] += 0.7 * square
-    return images, classes
+    for channel, kind, shape in ((0, 0, disc), (2, 1, square), (1, 2, disc)):
+        images[:, channel] += 0.7 * (shape & (kinds == kind))
+    return images, kinds.flatten() // 2
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -43,20 +43,22 @@ torch.manual_seed(0)
 generator = torch.Generator().manual_seed(0)
 model = nn.Sequential(
     *(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU()),
-    *(nn.Flatten(), nn.Linear(16 * 64, 32), nn.ReLU(), nn.Linear(32, len(CLASSES))),
+    *(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(16, len(CLASSES))),
 )
 optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-for _ in range(150):
+for _ in range(250):
     images, classes = draw(64, generator)
     optimizer.zero_grad()
     F.cross_entropy(model(images), classes).backward()
     optimizer.step()
 
-concepts = sdfido.Concepts(model, "6", count=3, rounds=2).fit(draw(1000, generator)[0])
+concepts = sdfido.Concepts(model, "3", pooling="max", count=4, rounds=2).fit(draw(1000, generator)[0])
 held_out = draw(500, generator)[0]
 measures = concepts.measure(held_out)
 for c, name in enumerate(CLASSES):
-    print(f"{name:5}  R² {measures.r2[c]:.2f}, mean |cos| {measures.cosine[c]:.2f}, {int(measures.live[c].sum())} live")
+    print(
+        f"{name:14}  R² {measures.r2[c]:.2f}, mean |cos| {measures.cosine[c]:.2f}, {int(measures.live[c].sum())} live"
+    )
 for number, each in enumerate(concepts.rounds):
     print(f"round {number + 1}: class {each.label}, {'accepted' if each.accepted else 'not accepted'}")
 
@@ -67,7 +69,7 @@ explanation = concepts.explain(
 )
 maps = explanation.igos.unflatten(0, (len(most), -1))  # of each image and feature
 
-figure = Figure(figsize=(6, 2.4))
+figure = Figure(figsize=(8, 2.4))
 for k, index in enumerate(most.tolist()):
     axes = figure.add_subplot(1, len(most), k + 1)
     shown = maps[k, k] / maps[k, k].max().clamp(min=1e-12)

@@ -63,7 +63,7 @@ def test_maps_are_compared(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_logits_are_made_of_features(tmp_path: Path) -> None:
     printed = run("concepts.py", "--steps", "3", cwd=tmp_path)
-    found = [float(line.split()[2].rstrip(",")) for line in printed.splitlines() if "R²" in line]
+    found = [float(line.split("R² ")[1].split(",")[0]) for line in printed.splitlines() if "R²" in line]
     assert len(found) == 2
     assert min(found) > 0.9
     assert "round 1: class 0" in printed
