@@ -69,13 +69,15 @@ explanation = concepts.explain(
 )
 maps = explanation.igos.unflatten(0, (len(most), -1))  # of each image and feature
 
-figure = Figure(figsize=(8, 2.4))
+figure = Figure(figsize=(8, 4.4))
 for k, index in enumerate(most.tolist()):
-    axes = figure.add_subplot(1, len(most), k + 1)
-    shown = maps[k, k] / maps[k, k].max().clamp(min=1e-12)
-    axes.imshow(reports.heatmap(shown, held_out[index].clamp(0, 1)))
-    axes.set_title(f"feature {k + 1}: {added[index, k]:+.1f}")
-    axes.set_axis_off()
+    image, shown = held_out[index].clamp(0, 1), maps[k, k] / maps[k, k].max().clamp(min=1e-12)
+    for row, picture in enumerate((image.permute(1, 2, 0), reports.heatmap(shown, image))):
+        axes = figure.add_subplot(2, len(most), row * len(most) + k + 1)
+        axes.imshow(picture)
+        axes.set_axis_off()
+        if row == 0:
+            axes.set_title(f"feature {k + 1}: {added[index, k]:+.1f}")
 arguments.out.mkdir(parents=True, exist_ok=True)
 figure.savefig(arguments.out / "concepts.png")
 concepts.save(arguments.out / "concepts.npz")

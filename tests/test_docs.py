@@ -11,6 +11,7 @@ import pytest
 
 import sdfido
 from sdfido import evaluate, infills, methods, models, reports, runs, scores
+from sdfido.methods.concepts import ConceptSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -87,6 +88,11 @@ def test_the_page_of_sufficient_regions_has_its_settings() -> None:
     fields = {field.name: str(field.default) for field in dataclasses.fields(sdfido.SufficientRegions.settings_type)}
     del fields["left_share"]  # of regions that are removed
     assert first_column("methods/regions.md", "Settings") == fields
+
+
+def test_the_page_of_concepts_has_its_settings() -> None:
+    fields = {field.name: str(field.default) for field in dataclasses.fields(ConceptSettings)}
+    assert first_column("methods/concepts.md", "Settings") == fields
 
 
 def test_the_guide_to_enhancement_has_its_arguments() -> None:
