@@ -319,6 +319,20 @@ def test_all_features_of_a_class_are_mapped_in_one_batch():
     assert fido.ssr.shape == (2, 16, 16)
 
 
+def test_maps_of_a_model_that_is_folded_are_the_same():
+    """With its batch normalisation in the layer before it, in a copy that the score is asked about."""
+    torch.manual_seed(0)
+    layers = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    model = nn.Sequential(*layers, nn.Linear(4, 2))
+    images = torch.randn(40, 1, 16, 16)
+    model(3 * images + 1)  # sets the statistics
+    concepts = sdfido.Concepts(model.eval(), "2", count=2, epochs=2, rounds=1).fit(images)
+    options = {"infill": torch.zeros(1, 1, 1, 1), "mask_size": 8, "path_points": 3, "method": sdfido.IGOS}
+    folded, plain = (concepts.explain(images[:2], 1, fold_batch_norm=fold, **options) for fold in (True, False))
+    assert (folded.execution["fold_batch_norm"], plain.execution["fold_batch_norm"]) == (True, False)
+    torch.testing.assert_close(folded.igos, plain.igos, atol=1e-3, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
