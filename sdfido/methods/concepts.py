@@ -44,7 +44,7 @@ class ConceptMeasures:
     #: decision for or against the class as it is [C]
     agreement: Tensor
     decisions: float  #: part of the images whose class stays the same when all predicted logits take their places
-    cosine: Tensor  #: mean |cos| between the contributions of a class's live features [C]; 0 where fewer than two live
+    cosine: Tensor  #: mean ``|cos|`` between the contributions of live features [C]; 0 where fewer than two live
     live: Tensor  #: which features are above 0 on at least 1% of the images, bool [C, K]
 
 
