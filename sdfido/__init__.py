@@ -11,6 +11,7 @@ from .graph import PatchGraph
 from .methods.attention_graph import AttentionGraph
 from .methods.attribution import Attribution
 from .methods.base import Explainer, Progress, Scene
+from .methods.concepts import Concepts
 from .methods.extremal import ExtremalPerturbation
 from .methods.fido import FIDO
 from .methods.igos import IGOS, IGOSPlusPlus
@@ -39,6 +40,7 @@ __all__ = [
     "Attribution",
     "ClassScore",
     "CompositeSamples",
+    "Concepts",
     "Enhancement",
     "Execution",
     "Explainer",

@@ -62,6 +62,17 @@ def test_maps_are_compared(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_logits_are_made_of_features(tmp_path: Path) -> None:
+    printed = run("concepts.py", "--steps", "3", cwd=tmp_path)
+    found = [float(line.split("R² ")[1].split(",")[0]) for line in printed.splitlines() if "R²" in line]
+    assert len(found) == 2
+    assert min(found) > 0.9
+    assert "round 1: class 0" in printed
+    assert (tmp_path / "out/concepts.png").stat().st_size > 10_000
+    assert (tmp_path / "out/concepts.npz").exists()
+
+
+@pytest.mark.slow
 def test_a_loop_of_ones_own_learns_a_mask(tmp_path: Path) -> None:
     printed = run("training_loop.py", "--steps", "10", cwd=tmp_path)
     assert "step 10: loss" in printed
