@@ -10,6 +10,7 @@ from .explanation import Explanation, MapInfo
 from .graph import PatchGraph
 from .methods.attention_graph import AttentionGraph
 from .methods.base import Explainer, Progress, Scene
+from .methods.calm import CALM
 from .methods.extremal import ExtremalPerturbation
 from .methods.fido import FIDO
 from .methods.igos import IGOS, IGOSPlusPlus
@@ -31,6 +32,7 @@ from .ops import (
 from .scores import ClassScore, Score
 
 __all__ = [
+    "CALM",
     "FIDO",
     "IGOS",
     "AttentionGraph",

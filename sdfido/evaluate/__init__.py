@@ -7,6 +7,7 @@ method can be compared.
 
 from .agreement import rank_correlation, stability
 from .coherence import components, total_variation
+from .cues import CueLocalisation, average_precision, cue_localisation
 from .curves import deletion, insertion, necessity, sufficiency
 from .measure import AREAS, AT, TOP, Measures, measure
 from .order import ranks, top
@@ -17,10 +18,13 @@ __all__ = [
     "AREAS",
     "AT",
     "TOP",
+    "CueLocalisation",
     "Curve",
     "Measures",
     "Probe",
+    "average_precision",
     "components",
+    "cue_localisation",
     "deletion",
     "energy_outside",
     "false_positive_rate",

@@ -16,6 +16,7 @@ METHODS = {
     "igos": "sdfido.methods.igos:IGOS",
     "igos++": "sdfido.methods.igos:IGOSPlusPlus",
     "regions": "sdfido.methods.several:SufficientRegions",
+    "calm": "sdfido.methods.calm:CALM",
 }
 """Where the class of each method is, by the name that the command line and explanations give it."""
 
