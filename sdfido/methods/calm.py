@@ -53,7 +53,9 @@ class CALM(Explainer):
         posterior  p(z | x, y) = p(y, z | x) / p(y | x)   where the class is, if it is there
         prior      p(z | x)                               where the model looks, whatever the class
 
-    They are probabilities, 0..1, of cells, upsampled bilinearly and not rescaled.
+    These are probabilities of cells: the parts ``joint_cells``, ``posterior_cells`` and ``prior_cells`` [N, h, w]. Many
+    cells share them, so the maps show them in terms of the highest: joint and prior of the image's highest p(z | x), so
+    that the joint map is dark where the class has little probability, and the posterior of its own.
 
     CALM explains the classifier that it trains, ``calm.model``, which is another one than the network that it began
     with. The network is copied and stays as it is.
@@ -195,9 +197,12 @@ class CALM(Explainer):
         start = time.perf_counter()
         self._check_trained()
         with self.scene(images, targets, streams) as scene:
-            maps = _upsampled(scene, _three_maps, scene.targets)
-            found = {name: maps[:, place].clone() for place, name in enumerate(self.legend)}
-            explanation = self.conclude(scene, found, seconds=time.perf_counter() - start)
+            cells = _cells(scene, _probabilities, scene.targets)
+            highest = cells.amax((2, 3), keepdim=True)[:, [2, 1, 2]] if len(scene) else 1
+            shown = functional.upsample(cells / highest, scene.size).clamp(0, 1)
+            maps = dict(zip(self.legend, shown.unbind(1), strict=True))
+            parts = {f"{name}_cells": cells[:, place] for place, name in enumerate(self.legend)}
+            explanation = self.conclude(scene, maps, parts, seconds=time.perf_counter() - start)
         if on_image is not None:
             for index in range(len(explanation)):
                 on_image(index, explanation[index])
@@ -217,7 +222,7 @@ class CALM(Explainer):
         with self.scene(images, first, None) as scene:
             chunk = scene.images_at_once
             other = scene.execution.resolve(scene.score, scene.images, second, chunk=chunk)
-            return _upsampled(scene, _difference, scene.targets, other)[:, 0]
+            return functional.upsample(_cells(scene, _difference, scene.targets, other), scene.size)[:, 0]
 
     def superclass(self, images: Tensor, classes: Sequence[int]) -> Tensor:
         """Where any of some classes is: ``sum over y in classes of p(y, z | x)`` [N, H, W], 0..1, upsampled.
@@ -235,15 +240,15 @@ class CALM(Explainer):
             raise ValueError(f"classes must be at least one, each once, got {classes!r}")
         with self.scene(images, group[0], None) as scene:
             of_all = torch.tensor(group, device=scene.images.device).expand(len(scene), -1)
-            return _upsampled(scene, _sum, of_all)[:, 0].clamp(max=1)
+            return functional.upsample(_cells(scene, _sum, of_all), scene.size)[:, 0].clamp(max=1)
 
     def _check_trained(self) -> None:
         if not self._trained:
             raise ValueError("model must be trained, as both heads are new: call fit(loader), or load(path), first")
 
 
-def _upsampled(scene: Scene, function: Callable[..., Tensor], *others: Tensor) -> Tensor:
-    """Maps [N, K, H, W] by a function of the log-joint [B, classes, h, w] and others [B, ...]."""
+def _cells(scene: Scene, function: Callable[..., Tensor], *others: Tensor) -> Tensor:
+    """Maps [N, K, h, w] by a function of the log-joint [B, classes, h, w] and others [B, ...]."""
     latent = scene.score.model  # type: ignore[attr-defined]  # the explainer's, or a copy of it
 
     def cells(images: Tensor, *others: Tensor) -> Tensor:
@@ -251,10 +256,10 @@ def _upsampled(scene: Scene, function: Callable[..., Tensor], *others: Tensor) -
             return function(latent.log_joint(images), *others)
 
     maps = scene.execution.map(cells, scene.images, *others, chunk=scene.images_at_once)
-    return functional.upsample(maps, scene.size) if len(scene) else scene.images.new_zeros(0, 3, *scene.size)
+    return maps if len(scene) else scene.images.new_zeros(0, 3, 1, 1)
 
 
-def _three_maps(log_joint: Tensor, targets: Tensor) -> Tensor:
+def _probabilities(log_joint: Tensor, targets: Tensor) -> Tensor:
     """Joint, posterior and prior [B, 3, h, w]."""
     joint, prior = log_joint.exp(), log_joint.logsumexp(1).exp()
     chosen = joint[torch.arange(len(targets), device=targets.device), targets]

@@ -392,7 +392,7 @@ def test_files_of_others_are_refused(tmp_path: Path):
 # ---------------------------------------------------------------------------------------------------------- explaining
 
 
-def test_maps_are_probabilities_that_are_not_rescaled():
+def test_maps_are_probabilities_in_terms_of_the_highest():
     calm, (images, classes, _) = sdfido.CALM(latent(), fold_batch_norm=False), cues(3, 9)
     explanation = calm.explain(images, classes)
     with torch.no_grad():
@@ -402,7 +402,9 @@ def test_maps_are_probabilities_that_are_not_rescaled():
     expected = {"joint": chosen, "posterior": posterior(log_joint, classes), "prior": joint.sum(1)}
     assert list(explanation.maps) == list(expected)
     for name, cells in expected.items():
-        shown = nn.functional.interpolate(cells[:, None], (SIZE, SIZE), mode="bilinear")[:, 0]
+        torch.testing.assert_close(explanation.parts[f"{name}_cells"], cells, rtol=1e-4, atol=1e-7)
+        highest = (cells if name == "posterior" else expected["prior"]).amax((1, 2))[:, None, None]
+        shown = nn.functional.interpolate((cells / highest)[:, None], (SIZE, SIZE), mode="bilinear")[:, 0]
         torch.testing.assert_close(explanation[name], shown, rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(explanation.prob_image, chosen.sum((1, 2)))
     assert (explanation.method, explanation.regions) == ("calm", ())
@@ -423,7 +425,7 @@ def test_difference_and_superclass():
     torch.testing.assert_close(calm.difference(images, other, classes), expected, rtol=1e-4, atol=1e-7)
     assert not calm.difference(images, 1, 1).any()
     torch.testing.assert_close(calm.superclass(images, [0, 2]), shown(joint[:, [0, 2]].sum(1)), rtol=1e-4, atol=1e-7)
-    torch.testing.assert_close(calm.superclass(images, range(3)), calm.explain(images)["prior"], rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(calm.superclass(images, range(3)), shown(joint.sum(1)), rtol=1e-4, atol=1e-7)
     for classes, message in (([], "at least one"), ([1, 1], "each once"), ([3], "in 0..2")):
         with pytest.raises(ValueError, match=message):
             calm.superclass(images, classes)
