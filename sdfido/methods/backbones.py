@@ -58,7 +58,7 @@ def feature_map(network: nn.Module, example: Tensor | None = None) -> tuple[nn.M
     try:
         with torch.no_grad(), eval_mode(own):
             cut = _cut(own, example[:1])
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
         size = " x ".join(map(str, example.shape[2:]))
         raise ValueError(
             f"network must run an image of {size} pixels, which failed with: {error}; give an example of another size"
@@ -138,7 +138,7 @@ class _Steps:
             return
         if isinstance(part, _ENDS) or not (inputs and _is_map(inputs[0])):
             self._ended = True
-        elif len(inputs) == 1 and inputs[0] is self._last and part not in self.chain:
+        elif len(inputs) == 1 and inputs[0] is self._last and (part not in self.chain or not part.state_dict()):
             self.chain.append(part)
             self._last, self._ended = output, not _is_map(output)
         else:
