@@ -22,7 +22,7 @@ COLUMNS = {
 }
 """The methods that are shown, by what they are called."""
 PAIRS = ((1, 0), (4, 0), (2, 6))  # species that is shown, and the other one
-_SIDE, _GAP, _HEAD = 1.25, 0.06, 0.32  # in inches
+_SIDE, _GAP, _HEAD = 1.12, 0.06, 0.32  # in inches
 
 
 def draw(cues: Cues, maps: Mapping[str, Tensor], path: Path) -> None:
