@@ -94,6 +94,11 @@ def test_all_heads_have_the_same_body_and_weights_belong_to_the_code(monkeypatch
         (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
     ]
     assert [type(part) for part in models.latent_network().features] == ordinary[:-3]
+    images, network = torch.randn(1, 3, 112, 112), classifiers.network().eval()
+    coarse = network[:-3](images)
+    fine = models.finer(network)[:-3](images)
+    assert fine.shape == (1, 64, 28, 28)
+    torch.testing.assert_close(fine[:, :, ::2, ::2], coarse)  # the same cells, and others in between
     names = {models.weights_file(name) for name in ("ml", "em", models.AVERAGE)}
     assert len(names) == 3
     monkeypatch.setitem(models.TRAININGS, "em", replace(models.TRAININGS["em"], refresh=7))

@@ -7,6 +7,7 @@ trains those that are missing and prints their accuracy.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 import os
@@ -60,15 +61,28 @@ class Birds(Dataset[tuple[Tensor, Tensor]]):
         return NORMALIZATION.normalize(self.pixels[index].float() / 255), self.labels[index]
 
 
-def average_network() -> nn.Sequential:
+def finer(network: nn.Module) -> nn.Module:
+    """A copy of the network with dilation in place of its last stride: the same weights, with 28 x 28 cells.
+
+    CALM's source takes strides out of its networks, too.
+    """
+    twin = copy.deepcopy(network)
+    *_, strided, last = [part for part in twin if isinstance(part, nn.Conv2d)]  # type: ignore[attr-defined]
+    assert strided.stride == (2, 2)
+    strided.stride = (1, 1)
+    last.dilation = last.padding = (2, 2)
+    return twin
+
+
+def average_network() -> nn.Module:
     """The network with the mean of its last features in place of the highest, as class activation maps need it."""
     *layers, _, flatten, last = classifiers.network()
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), flatten, last)
+    return finer(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), flatten, last))
 
 
 def latent_network() -> LatentClassifier:
     """The network with CALM's heads in place of its own."""
-    return sdfido.CALM(classifiers.network()).model
+    return sdfido.CALM(finer(classifiers.network())).model
 
 
 def train(name: str) -> nn.Module:
@@ -80,7 +94,7 @@ def train(name: str) -> nn.Module:
         model = model.train().to(memory_format=torch.channels_last)
         classifiers.fit(model, birds.pixels, birds.labels, RECIPE)
     else:
-        calm = sdfido.CALM(ordinary, seed=RECIPE.seed)
+        calm = sdfido.CALM(finer(ordinary), seed=RECIPE.seed)
         model = calm.model.to(memory_format=torch.channels_last)
         loader = DataLoader(birds, RECIPE.batch, shuffle=True, drop_last=True, generator=torch.Generator())
         calm.fit(loader, on_epoch=lambda epoch: print(name, epoch, flush=True), **asdict(TRAININGS[name]))
@@ -114,6 +128,7 @@ def accuracy(model: nn.Module, birds: Birds) -> Tensor:
 def weights_file(name: str) -> Path:
     """Where the weights are that belong to recipe, code and torch."""
     parts: list[Callable[..., Any]] = [
+        finer,
         average_network,
         latent_network,
         train,
