@@ -32,6 +32,7 @@ def draw(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--epochs", type=int, default=8)
+parser.add_argument("--refresh", type=int, default=25, help="steps that the posterior of em is kept for")
 parser.add_argument("--objective", choices=("em", "ml"), default="em")
 parser.add_argument("--out", type=Path, default=Path("out"))
 arguments = parser.parse_args()
@@ -51,6 +52,7 @@ calm.fit(
     loader,
     validation=validation,
     objective=arguments.objective,
+    refresh=arguments.refresh,
     epochs=arguments.epochs,
     optimizer="adamw",
     learning_rate=5e-3,

@@ -37,7 +37,7 @@ class Training:
     """
 
     objective: str = "em"  #: "em": expectation-maximisation with a frozen posterior; "ml": marginal likelihood
-    refresh: int = 5  #: steps after which the posterior is that of the current parameters; 1: of every step's own
+    refresh: int = 25  #: steps after which the posterior is that of the current parameters; 1: of every step's own
     epochs: int = 40  #: passes over the batches
     optimizer: str = "sgd"  #: "sgd", with Nesterov's momentum of 0.9, or "adamw"
     learning_rate: float = 0.01  #: highest, of the features

@@ -35,6 +35,7 @@ RECIPE = replace(RECIPES["strong"], epochs=3)
 TRAININGS = {
     name: Training(
         objective=name,
+        refresh=5,  # with 25, three epochs are too few
         epochs=RECIPE.epochs,
         optimizer="adamw",
         learning_rate=1e-3,
