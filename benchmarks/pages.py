@@ -16,6 +16,7 @@ from benchmarks.speed import cuda_report, migration
 from benchmarks.speed import report as speed
 from benchmarks.studies.ablation import report as ablation
 from benchmarks.studies.birds import report as birds
+from benchmarks.studies.calm import report as calm
 from benchmarks.studies.concepts import report as concepts
 from benchmarks.studies.enhance import report as enhance
 from benchmarks.studies.paper import report as paper
@@ -39,6 +40,7 @@ PAGES = {
     "docs/cuda.md": Page(cuda_report.blocks, ("cuda_kernels",)),
     "docs/guides/migration.md": Page(migration.blocks, ("migration",)),
     "docs/studies/birds.md": Page(birds.blocks, ("birds",)),
+    "docs/studies/calm.md": Page(calm.blocks, ("calm",)),
     "docs/studies/photos.md": Page(photos.blocks, ("photos", "birds")),
     "docs/studies/redundancy.md": Page(redundancy.blocks, ("redundancy",)),
     "docs/studies/concepts.md": Page(concepts.blocks, ("concepts",)),

@@ -11,6 +11,7 @@ from .graph import PatchGraph
 from .methods.attention_graph import AttentionGraph
 from .methods.attribution import Attribution
 from .methods.base import Explainer, Progress, Scene
+from .methods.calm import CALM
 from .methods.concepts import Concepts
 from .methods.extremal import ExtremalPerturbation
 from .methods.fido import FIDO
@@ -34,6 +35,7 @@ from .ops import (
 from .scores import ClassScore, Score
 
 __all__ = [
+    "CALM",
     "FIDO",
     "IGOS",
     "AttentionGraph",

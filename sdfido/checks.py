@@ -159,9 +159,7 @@ def check_tensor(
 def check_dense(name: str, tensor: Tensor) -> None:
     """Raise TypeError for tensors whose values do not lie in strided memory: no operator here takes them."""
     if tensor.is_nested:
-        raise TypeError(
-            f"{name} must be a dense tensor, got a nested one; use torch.nested.to_padded_tensor"
-        )
+        raise TypeError(f"{name} must be a dense tensor, got a nested one; use torch.nested.to_padded_tensor")
     if tensor.layout != torch.strided:
         layout = str(tensor.layout).removeprefix("torch.")
         raise TypeError(f"{name} must be a dense tensor, got one of layout {layout}; use {name}.to_dense()")

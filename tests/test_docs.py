@@ -93,6 +93,8 @@ def test_the_page_of_sufficient_regions_has_its_settings() -> None:
 def test_the_page_of_relevance_has_its_settings() -> None:
     fields = {field.name: str(field.default) for field in dataclasses.fields(sdfido.Relevance.settings_type)}
     assert first_column("methods/relevance.md", "Settings") == fields
+
+
 def test_the_page_of_concepts_has_its_settings() -> None:
     fields = {field.name: str(field.default) for field in dataclasses.fields(ConceptSettings)}
     assert first_column("methods/concepts.md", "Settings") == fields

@@ -45,6 +45,15 @@ def test_a_network_of_ones_own_is_explained(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_classifier_with_a_map_of_its_own_is_trained(tmp_path: Path) -> None:
+    printed = run("train_calm.py", cwd=tmp_path)
+    line = next(line for line in printed.splitlines() if line.startswith("square or cross"))
+    found, chance = float(line.split()[5]), float(line.split()[9])
+    assert found > 2.5 * chance
+    assert (tmp_path / "out/calm.png").exists()
+
+
+@pytest.mark.slow
 def test_a_folder_is_explained_and_resumed(tmp_path: Path) -> None:
     printed = run("explain_folder.py", "--steps", "3", cwd=tmp_path)
     assert "2 explained, 0 finished before, 0 failed" in printed

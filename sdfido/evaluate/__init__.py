@@ -7,6 +7,7 @@ method can be compared.
 
 from .agreement import rank_correlation, stability
 from .coherence import components, total_variation
+from .cues import CueLocalisation, average_precision, cue_localisation
 from .curves import deletion, insertion, necessity, sufficiency
 from .measure import AREAS, AT, TOP, Measures, measure
 from .order import ranks, top
@@ -19,12 +20,15 @@ __all__ = [
     "AT",
     "CONTROLS",
     "TOP",
+    "CueLocalisation",
     "Curve",
     "Masked",
     "Measures",
     "Probe",
     "Transfer",
+    "average_precision",
     "components",
+    "cue_localisation",
     "deletion",
     "energy_outside",
     "false_positive_rate",

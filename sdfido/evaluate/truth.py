@@ -57,7 +57,7 @@ def pointing_game(importance: Tensor, truth: Truth, *, tolerance: int = 0) -> Te
 
     Source: Zhang et al., "Top-down neural attention by excitation backprop", ECCV 2016, arXiv 1608.00507, section 4.1.
     """
-    importance, known = _check(importance, truth)
+    importance, known = check_truth(importance, truth)
     near = _within(known, check_number("tolerance", tolerance, int, 0))
     highest = importance == importance.amax((1, 2), keepdim=True)
     return (highest & near).sum((1, 2)) / highest.sum((1, 2))
@@ -98,7 +98,7 @@ def energy_outside(importance: Tensor, truth: Truth) -> Tensor:
 
     Source: one minus the energy-based pointing game of Wang et al., "Score-CAM", CVPR workshops 2020, arXiv 1910.01279.
     """
-    importance, known = _check(importance, truth)
+    importance, known = check_truth(importance, truth)
     if (importance < 0).any():
         raise ValueError(
             f"importance must not be negative, got {float(importance.min()):g}; clip it or take its absolute value"
@@ -109,7 +109,7 @@ def energy_outside(importance: Tensor, truth: Truth) -> Tensor:
 
 def _select(importance: Tensor, truth: Truth, threshold: Threshold) -> tuple[Tensor, Tensor]:
     """Selected pixels and truth, both bool [N, H, W]."""
-    importance, known = _check(importance, truth)
+    importance, known = check_truth(importance, truth)
     if isinstance(threshold, str) and threshold == "truth":
         return ranks(importance) < known.sum((1, 2), keepdim=True), known
     if isinstance(threshold, bool) or not isinstance(threshold, numbers.Real):
@@ -119,7 +119,7 @@ def _select(importance: Tensor, truth: Truth, threshold: Threshold) -> tuple[Ten
     return importance > float(threshold), known
 
 
-def _check(importance: Tensor, truth: Truth) -> tuple[Tensor, Tensor]:
+def check_truth(importance: Tensor, truth: Truth) -> tuple[Tensor, Tensor]:
     """The maps, and the truth as a bool mask of their shape and device."""
     importance = check_maps("importance", importance)
     if isinstance(truth, Tensor) and truth.dtype == torch.bool:

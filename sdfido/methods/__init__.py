@@ -18,6 +18,7 @@ METHODS = {
     "regions": "sdfido.methods.several:SufficientRegions",
     "lrp": "sdfido.methods.relevance:Relevance",
     "attribution": "sdfido.methods.attribution:Attribution",
+    "calm": "sdfido.methods.calm:CALM",
 }
 """Where the class of each method is, by the name that the command line and explanations give it."""
 

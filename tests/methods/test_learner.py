@@ -162,9 +162,7 @@ def test_a_step_waits_for_nothing(repeats):
 
 def test_parameters_that_overflow_are_no_result():
     explainer = sdfido.FIDO(TinyNet(), learning_rate=3e38, steps=12, mask_size=4)
-    with pytest.raises(
-        ValueError, match=r"NaN by step \d+; learning_rate must be smaller, got 3e\+38"
-    ):
+    with pytest.raises(ValueError, match=r"NaN by step \d+; learning_rate must be smaller, got 3e\+38"):
         explainer.explain(_images(1), 0)
 
 
