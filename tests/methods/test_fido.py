@@ -426,7 +426,7 @@ def test_wrong_model_outputs(model, error, message):
 
 
 def test_wrong_model_streams_mask_and_infill():
-    with pytest.raises(TypeError, match="model must be a module or a callable, got str"):
+    with pytest.raises(TypeError, match=r"model must be a module or a callable, got 'resnet50'; load it with .*load"):
         sdfido.FIDO("resnet50")
     with pytest.raises(ValueError, match="streams must be one integer for each of 3 images"):
         sdfido.FIDO(TinyNet(), **QUICK).explain(_images(), streams=[0, 1])
