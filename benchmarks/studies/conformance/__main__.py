@@ -2,8 +2,8 @@
 
     python -m benchmarks.studies.conformance [--workers 2] [--only timm] [--out FOLDER]
 
-writes benchmarks/results/conformance.json; interrupted, it goes on where it stopped. ``python -m benchmarks.pages`` puts the tables into
-docs/studies/conformance.md. It needs timm, torchvision, transformers and open_clip:
+writes benchmarks/results/conformance.json; interrupted, it goes on where it stopped. ``python -m benchmarks.pages`` puts
+the tables into docs/studies/conformance.md. It needs timm, torchvision, transformers and open_clip:
 
     python -m benchmarks.studies.conformance.environment
 

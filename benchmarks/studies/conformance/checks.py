@@ -45,7 +45,10 @@ def check(entry: Entry) -> Results:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     row: Results = dict(entry._asdict())
-    model, sizes = catalogue.build(entry)
+    try:
+        model, sizes = catalogue.build(entry)
+    except Exception as error:  # of the library: the study, not the model, is at fault
+        return row | {"size": 0, "error": f"not built: {error}".splitlines()[0][:400], "kind": type(error).__name__}
     network = network_of(model)
     if isinstance(network, nn.Module):
         row["parameters"] = sum(parameter.numel() for parameter in network.parameters())
