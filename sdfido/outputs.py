@@ -111,7 +111,8 @@ def ask(model: Callable[[Tensor], Any], images: Tensor) -> Any:
         if advice is None:
             raise
         kind = next((kind for kind in (RuntimeError, TypeError) if isinstance(error, kind)), ValueError)
-        raise kind(f"model cannot take images {list(images.shape)} of {images.dtype}: {error}; {advice}") from error
+        said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise kind(f"model cannot take images {list(images.shape)} of {images.dtype}: {said}; {advice}") from error
 
 
 _TEXTS = "it reads texts, too: load it with the texts of classes, sdfido.models.load('hf:NAME', texts=[...])"

@@ -1,9 +1,9 @@
 """Builds small models of every family with random weights, and explains two images by each, with nothing but the model.
 
-    python -m benchmarks.studies.conformance [--workers 2] [--only timm] [--out FOLDER]
+    python -m benchmarks.studies.conformance [--workers 2] [--only 'timm [a-d]'] [--out FOLDER]
 
-writes benchmarks/results/conformance.json; interrupted, it goes on where it stopped. ``python -m benchmarks.pages`` puts
-the tables into docs/studies/conformance.md. It needs timm, torchvision, transformers and open_clip:
+writes benchmarks/results/conformance.json; interrupted, it goes on where it stopped. The tables of
+docs/studies/conformance.md are made from it. It needs timm, torchvision, transformers and open_clip:
 
     python -m benchmarks.studies.conformance.environment
 
@@ -17,6 +17,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -37,7 +38,7 @@ def study(entries: list[Entry], workers: int, done: Path) -> Results:
     """Results; each row is appended to a file at once, and those that it has are not made again."""
     load, start = os.getloadavg()[0], time.monotonic()
     before = [json.loads(line) for line in done.read_text().splitlines()] if done.exists() else []
-    rows: Results = {row["library"] + row["name"]: row for row in before}
+    rows: Results = {row["library"] + row["name"]: row for row in before if row["size"]}
     waiting = [entry for entry in entries if entry.library + entry.name not in rows]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=60) as pool:
         futures = {pool.submit(check, entry): entry for entry in waiting}
@@ -63,14 +64,14 @@ def study(entries: list[Entry], workers: int, done: Path) -> Results:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2, help="models at once")
-    parser.add_argument("--only", default="", help="a part of the names of libraries or models")
+    parser.add_argument("--only", default="", help="a regular expression of libraries and names, such as 'timm [a-d]'")
     parser.add_argument("--out", type=Path, help="folder of the file; by default it goes to its place")
     arguments = parser.parse_args()
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         parser.error(f"{', '.join(missing)} must be installed; see the first lines of --help")
     if arguments.only and not arguments.out:
         parser.error("--only must go elsewhere: give --out")
-    entries = [entry for entry in catalogue.entries() if arguments.only in f"{entry.library} {entry.name}"]
+    entries = [entry for entry in catalogue.entries() if re.search(arguments.only, f"{entry.library} {entry.name}")]
     file = arguments.out / report.RESULTS.name if arguments.out else report.RESULTS
     done = file.with_suffix(".rows")
     done.parent.mkdir(parents=True, exist_ok=True)

@@ -15,11 +15,14 @@ _STAGES: dict[str, Any] = {"hidden_sizes": [16, 32, 48, 64], "depths": [1, 1, 1,
 # By class: options of its configuration, and sides of inputs that are tried.
 ALL: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "BeitForImageClassification": (_VIT, (64,)),
-    "BitForImageClassification": (_STAGES | {"embedding_size": 16}, (64,)),
+    "BitForImageClassification": (
+        {"embedding_size": 32, "hidden_sizes": [32, 64, 96, 128], "depths": [1, 1, 1, 1]},
+        (64,),
+    ),
     "CLIPForImageClassification": (_TOWER, (64,)),
     "ConvNextForImageClassification": (_STAGES, (64,)),
     "ConvNextV2ForImageClassification": (_STAGES, (64,)),
-    "CvtForImageClassification": ({"depth": [1, 1, 2], "embed_dim": [16, 32, 64], "num_heads": [1, 2, 4]}, (64,)),
+    "CvtForImageClassification": ({"depth": [1, 2, 3], "embed_dim": [32, 64, 96], "num_heads": [1, 2, 4]}, (64,)),
     "Data2VecVisionForImageClassification": (_VIT, (64,)),
     "DeiTForImageClassification": (_VIT, (64,)),
     "DeiTForImageClassificationWithTeacher": (_VIT, (64,)),
