@@ -118,6 +118,7 @@ def ask(model: Callable[[Tensor], Any], images: Tensor) -> Any:
 _TEXTS = "it reads texts, too: load it with the texts of classes, sdfido.models.load('hf:NAME', texts=[...])"
 _ADVICE = (  # what errors say, and what helps
     (("exported", "Guard failed", "specialized"), "export it with a dynamic batch, or explain with max_batch=1"),
+    (("'indices'", "embedding"), "it takes whole numbers, such as tokens; explain a model that takes pixels"),
     (("numpy", "NumPy"), "it must stay in PyTorch, since its gradient is needed"),
     (("same device", "torch.cuda", "cuda:"), "move the images and the model to the same device"),
     (

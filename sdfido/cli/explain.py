@@ -49,8 +49,8 @@ In a folder, photos are the files that end in {", ".join(SUFFIXES)}. Hidden name
 and pictures that sdfido has drawn are left out; links to folders are not followed.
 
 Models come with their own weights and preprocessing. NAME of hf may be a local folder, and of timm and open_clip
-local-dir:FOLDER; these work offline. Files of torch.export (.pt2) and TorchScript (.pt) are programs, which run when they
-are loaded: take them only from those whom you would take code from. Options follow the model after ?, separated by &:
+local-dir:FOLDER; these work offline. Files of torch.export (.pt2) and TorchScript (.pt) are programs, which run when
+they are loaded: take them only from those whom you would take code from. Options follow after ?, separated by &:
 
 * texts=a heron|a stork, template=a photo of a {{}}.: classes that are texts, of hf and open_clip
 

@@ -116,7 +116,7 @@ def test_heads_of_transformers(transformers: Any, tmp_path: Path) -> None:
     assert (several.labels, several.multi_label) == (None, True)
     one = models.load(saved_vit(transformers, tmp_path / "b", id2label={0: "cat"}, label2id={"cat": 0}))
     assert one.labels == ("not cat", "cat")
-    with pytest.raises(ValueError, match="predicts a value, not a class.*RegressionScore"):
+    with pytest.raises(ValueError, match=r"predicts a value, not a class.*RegressionScore"):
         models.load(saved_vit(transformers, tmp_path / "c", num_labels=1, problem_type="regression"))
     transformers.ViTModel(transformers.ViTConfig(**VISION)).save_pretrained(tmp_path / "a")
     with pytest.raises(ValueError, match="must have the weights of an image classifier, got architecture ViTModel"):
@@ -178,5 +178,5 @@ def test_open_clip_from_a_file(tmp_path: Path) -> None:
         torch.testing.assert_close(made.model(images), expected, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match=r"must have weights: 'open_clip:RN50-quickgelu\?pretrained=TAG'"):
         models.load("open_clip:RN50-quickgelu", texts=texts)
-    with pytest.raises(ValueError, match="unknown to open_clip .*close to it: .*ViT-B-32"):
+    with pytest.raises(ValueError, match=r"unknown to open_clip .*close to it: .*ViT-B-32"):
         models.load("open_clip:ViT-B-3", texts=texts)

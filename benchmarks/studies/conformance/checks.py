@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,9 +16,11 @@ from benchmarks.studies.conformance.catalogue import Entry
 from sdfido.models.adapters import network_of
 
 SETTINGS: dict[str, Any] = {"steps": 2, "mask_size": 4}
-REMEDIES: dict[str, dict[str, Any]] = {  # what is passed once the error has said so
-    "dict of two heads": {"output": "species"},
-    "graph as of SpeciesNet, bare": {"channels_last": True},
+# What is passed once the error has said so: a model made of the model, and settings.
+REMEDIES: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
+    "dict of two heads": (lambda model: sdfido.ClassScore(model, output="species"), {}),
+    "graph as of SpeciesNet, bare": (sdfido.models.ChannelsLast, {}),
+    "exported, batches of 1": (lambda model: model, {"max_batch": 1}),
 }
 
 
@@ -30,14 +33,6 @@ def images_of(side: int) -> Tensor:
     generator = torch.Generator().manual_seed(side)
     coarse = torch.randn(2, 3, 8, 8, generator=generator)
     return nn.functional.interpolate(coarse, (side, side), mode="bilinear")
-
-
-def remedied(entry: Entry, model: Any) -> Any:
-    """The model with what the error told to pass; None where there is no such thing."""
-    remedy = REMEDIES.get(entry.family)
-    if remedy is None:
-        return None
-    return sdfido.models.ChannelsLast(model) if "channels_last" in remedy else sdfido.ClassScore(model, **remedy)
 
 
 def check(entry: Entry) -> Results:
@@ -59,22 +54,22 @@ def check(entry: Entry) -> Results:
             return row
         except Exception as error:  # whatever a model raises
             row["error"], row["kind"] = str(error).splitlines()[0][:400], type(error).__name__
-    other = remedied(entry, model)
-    if other is not None:
-        row |= {"remedied": True} | compare(other, images_of(sizes[-1]))
+    if entry.family in REMEDIES:
+        remedied, settings = REMEDIES[entry.family]
+        row |= {"remedied": True} | compare(remedied(model), images_of(sizes[-1]), **settings)
     return row
 
 
-def compare(model: Any, images: Tensor) -> Results:
+def compare(model: Any, images: Tensor, **settings: Any) -> Results:
     """What is found by explaining two images together, and each alone."""
-    both = explain(model, images, [0, 1])
-    alone = [explain(model, images[n : n + 1], [n]) for n in range(2)]
+    both = explain(model, images, [0, 1], **settings)
+    alone = [explain(model, images[n : n + 1], [n], **settings) for n in range(2)]
     maps = torch.stack([both.ssr, both.sdr], 1)
     others = torch.cat([torch.stack([each.ssr, each.sdr], 1) for each in alone])
     apart = float((maps - others).abs().max())
     again = maps[:1] if torch.equal(maps[:1], others[:1]) else None
     if again is None:  # equal bits in another batch say that it repeats itself
-        repeated = explain(model, images[:1], [0])
+        repeated = explain(model, images[:1], [0], **settings)
         again = torch.stack([repeated.ssr, repeated.sdr], 1)
     return {
         "finite": bool(maps.isfinite().all() and both.prob_image.isfinite().all()),

@@ -95,7 +95,7 @@ def _saved(suffix: str, save: Callable[[nn.Module, str], Any]) -> Made:
 
 def _export(network: nn.Module, path: str, dynamic: bool) -> None:
     shapes = ({0: torch.export.Dim.DYNAMIC},) if dynamic else None
-    torch.export.save(torch.export.export(network, (torch.rand(2, 3, 64, 64),), dynamic_shapes=shapes), path)
+    torch.export.save(torch.export.export(network, (torch.rand(1 + dynamic, 3, 64, 64),), dynamic_shapes=shapes), path)
 
 
 def _pipeline() -> Made:
@@ -120,6 +120,6 @@ ALL: dict[tuple[str, str], Callable[[], Made]] = {
     ("others", "dict of two heads"): lambda: (_Dict(), (64,)),
     ("others", "TorchScript file"): lambda: _saved(".pt", lambda net, path: torch.jit.script(net).save(path)),
     ("others", "exported, any batch"): lambda: _saved(".pt2", lambda net, path: _export(net, path, True)),
-    ("others", "exported, batches of 2"): lambda: _saved(".pt2", lambda net, path: _export(net, path, False)),
+    ("others", "exported, batches of 1"): lambda: _saved(".pt2", lambda net, path: _export(net, path, False)),
     ("others", "compiled"): lambda: (torch.compile(_network(), backend="eager"), (64,)),
 }

@@ -46,7 +46,13 @@ ALL: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "MobileViTForImageClassification": ({"image_size": 64, "hidden_sizes": [32, 40, 48]}, (64,)),
     "MobileViTV2ForImageClassification": ({"image_size": 64, "width_multiplier": 0.5}, (64,)),
     "PerceiverForImageClassificationConvProcessing": (
-        {"num_latents": 16, "d_latents": 32, "num_self_attends_per_block": 1, "num_self_attention_heads": 2},
+        {
+            "num_latents": 16,
+            "d_latents": 32,
+            "num_self_attends_per_block": 1,
+            "num_self_attention_heads": 2,
+            "num_cross_attention_heads": 1,
+        },
         (224,),
     ),
     "PerceiverForImageClassificationLearned": (
@@ -56,6 +62,7 @@ ALL: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
             "d_latents": 32,
             "num_self_attends_per_block": 1,
             "num_self_attention_heads": 2,
+            "num_cross_attention_heads": 1,
         },
         (32,),
     ),
