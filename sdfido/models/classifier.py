@@ -36,8 +36,8 @@ class Classifier:
         crop_mode: what becomes of photos of other proportions than ``size``: "center" cuts them off, "squash" distorts
             them, "border" puts a border around them.
         border: colour of that border, one value in 0..1 for each channel; None: the normalisation's mean.
-        multi_label: whether each class has a probability of its own, the sigmoid of its logit, instead of one out of
-            all classes.
+        multi_label: whether each class has a probability of its own, the sigmoid of its logit. ``sdfido.ClassScore``
+            compares the classes even so; ``sdfido.scores.LabelScore`` explains one label by itself.
 
     Raises:
         TypeError, ValueError: an argument has a wrong type or value; the message says which.
