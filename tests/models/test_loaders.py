@@ -125,8 +125,8 @@ def test_heads_of_transformers(transformers: Any, tmp_path: Path) -> None:
 
 PROCESSORS: dict[str, dict[str, Any]] = {
     "ViTImageProcessor": {},
-    "ConvNextImageProcessor": {"size": {"shortest_edge": 64}},
-    "LevitImageProcessor": {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}},
+    "ConvNextImageProcessor": {"size": {"shortest_edge": 56}},  # enlarged to 64, as 224 to 256
+    "LevitImageProcessor": {"size": {"shortest_edge": 56}, "crop_size": {"height": 56, "width": 56}},
     "MobileViTImageProcessor": {"size": {"shortest_edge": 72}, "crop_size": {"height": 64, "width": 64}},
     "EfficientNetImageProcessor": {"size": {"height": 64, "width": 64}},
     "CLIPImageProcessor": {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}},

@@ -15,7 +15,7 @@ from benchmarks.studies.conformance import catalogue
 from benchmarks.studies.conformance.catalogue import Entry
 from sdfido.models.adapters import network_of
 
-SETTINGS: dict[str, Any] = {"steps": 2, "mask_size": 4}
+SETTINGS: dict[str, Any] = {"steps": 2, "mask_size": 4, "repeats": 1, "num_samples": 1, "pruning": False}
 # What is passed once the error has said so: a model made of the model, and settings.
 REMEDIES: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
     "dict of two heads": (lambda model: sdfido.ClassScore(model, output="species"), {}),
