@@ -50,7 +50,7 @@ def test_every_family_is_there():
 
 def test_the_recorded_results_are_of_these_models():
     recorded = records.read(report.RESULTS)
-    assert [(row["library"], row["name"]) for row in recorded["rows"]] == [
-        (entry.library, entry.name) for entry in catalogue.entries()
-    ]
+    known = [(entry.library, entry.name) for entry in catalogue.entries()]
+    rows = [(row["library"], row["name"]) for row in recorded["rows"]]
+    assert rows == [each for each in known if each in rows]
     assert set(report.blocks(recorded)) >= {"goals", "summary", "refused", "conditions"}

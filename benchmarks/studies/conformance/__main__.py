@@ -34,12 +34,12 @@ NEEDED = ("timm", "torchvision", "transformers", "open_clip")
 NAMES = ("timm", "torchvision", "transformers", "open_clip_torch", "torch")
 
 
-def study(entries: list[Entry], workers: int, done: Path) -> Results:
+def study(entries: list[Entry], workers: int, done: Path, finish: bool = False) -> Results:
     """Results; each row is appended to a file at once, and those that it has are not made again."""
     load, start = os.getloadavg()[0], time.monotonic()
     before = [json.loads(line) for line in done.read_text().splitlines()] if done.exists() else []
     rows: Results = {row["library"] + row["name"]: row for row in before if row["size"]}
-    waiting = [entry for entry in entries if entry.library + entry.name not in rows]
+    waiting = [] if finish else [entry for entry in entries if entry.library + entry.name not in rows]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=60) as pool:
         futures = {pool.submit(check, entry): entry for entry in waiting}
         for future in as_completed(futures):
@@ -57,7 +57,8 @@ def study(entries: list[Entry], workers: int, done: Path) -> Results:
         "seconds": round(time.monotonic() - start),
         "versions": {name: importlib.metadata.version(name) for name in NAMES},
         "settings": SETTINGS,
-        "rows": [rows[entry.library + entry.name] for entry in entries],
+        "missing": [entry.name for entry in entries if entry.library + entry.name not in rows],
+        "rows": [rows[entry.library + entry.name] for entry in entries if entry.library + entry.name in rows],
     }
 
 
@@ -65,6 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2, help="models at once")
     parser.add_argument("--only", default="", help="a regular expression of libraries and names, such as 'timm [a-d]'")
+    parser.add_argument("--finish", action="store_true", help="write what an interrupted run has found, and stop")
     parser.add_argument("--out", type=Path, help="folder of the file; by default it goes to its place")
     arguments = parser.parse_args()
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
@@ -75,8 +77,9 @@ def main() -> None:
     file = arguments.out / report.RESULTS.name if arguments.out else report.RESULTS
     done = file.with_suffix(".rows")
     done.parent.mkdir(parents=True, exist_ok=True)
-    results = records.write(file, study(entries, arguments.workers, done))
-    done.unlink()
+    results = records.write(file, study(entries, arguments.workers, done, arguments.finish))
+    if not results["missing"]:
+        done.unlink()
     print(report.summary(results))
     print(f"wrote {file}")
 
