@@ -12,7 +12,7 @@ TIMM: dict[str, tuple[str, dict[str, Any]]] = {
     "cait": ("cait_xxs24_224", _SMALL),
     "coat": ("coat_lite_tiny", {}),
     "convit": ("convit_tiny", _SMALL),
-    "convmixer": ("convmixer_1024_20_ks9_p14", {"depth": 4}),
+    "convmixer": ("convmixer_1024_20_ks9_p14", {}),
     "convnext": ("convnext_atto", {}),
     "cpubone": ("cpubone_nano", {}),
     "crossvit": ("crossvit_tiny_240", {}),

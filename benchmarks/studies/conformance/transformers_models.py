@@ -16,7 +16,7 @@ _STAGES: dict[str, Any] = {"hidden_sizes": [16, 32, 48, 64], "depths": [1, 1, 1,
 ALL: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "BeitForImageClassification": (_VIT, (64,)),
     "BitForImageClassification": (
-        {"embedding_size": 32, "hidden_sizes": [32, 64, 96, 128], "depths": [1, 1, 1, 1]},
+        {"embedding_size": 32, "hidden_sizes": [32, 64, 96, 128], "depths": [1, 1, 1, 1], "num_groups": 8},
         (64,),
     ),
     "CLIPForImageClassification": (_TOWER, (64,)),
