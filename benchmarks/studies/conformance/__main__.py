@@ -53,8 +53,8 @@ def study(entries: list[Entry], workers: int, done: Path, finish: bool = False) 
             print(f"{len(rows)}/{len(entries)} {entry.library} {entry.name}: {said}", flush=True)
     return {
         "machine": machine(),
-        "load": round(load, 2),
-        "seconds": round(time.monotonic() - start),
+        # Of a run that went on with earlier rows, these say nothing.
+        **({} if before else {"load": round(load, 2), "seconds": round(time.monotonic() - start)}),
         "versions": {name: importlib.metadata.version(name) for name in NAMES},
         "settings": SETTINGS,
         "missing": [entry.name for entry in entries if entry.library + entry.name not in rows],
