@@ -18,6 +18,7 @@ from benchmarks.studies.ablation import report as ablation
 from benchmarks.studies.birds import report as birds
 from benchmarks.studies.calm import report as calm
 from benchmarks.studies.concepts import report as concepts
+from benchmarks.studies.conformance import report as conformance
 from benchmarks.studies.enhance import report as enhance
 from benchmarks.studies.paper import report as paper
 from benchmarks.studies.photos import report as photos
@@ -44,6 +45,7 @@ PAGES = {
     "docs/studies/photos.md": Page(photos.blocks, ("photos", "birds")),
     "docs/studies/redundancy.md": Page(redundancy.blocks, ("redundancy",)),
     "docs/studies/concepts.md": Page(concepts.blocks, ("concepts",)),
+    "docs/studies/conformance.md": Page(conformance.blocks, ("conformance",)),
     "docs/studies/reliability.md": Page(reliability.blocks, ("reliability",)),
     "docs/studies/transfer.md": Page(transfer.blocks, ("transfer", "transfer_photos")),
     "docs/studies/ablation.md": Page(ablation.blocks, ("ablation", "throughput", "existing_code")),

@@ -15,6 +15,7 @@ from . import infills
 from .checks import check_flag, check_images, check_number, check_streams
 from .execution import Execution
 from .explanation import Explanation
+from .models.adapters import normalization_of
 from .normalization import Normalization
 from .ops import functional
 from .scores import ClassScore, Model, eval_mode
@@ -118,7 +119,7 @@ def enhance(
     Source: Korsch et al., GCPR 2023, arXiv 2307.14825, section 4 (classification with masks); defaults are theirs.
     """
     score = ClassScore(model)
-    filler = infills.from_spec(infill, normalization)
+    filler = infills.from_spec(infill, normalization or normalization_of(model))
     _check_settings(blend, threshold, weight, smoothing, padding, min_size, square, max_batch)
     with torch.no_grad(), eval_mode(score):
         images = check_images(images)

@@ -10,9 +10,12 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from . import outputs
+from .models.adapters import network_of
+
 __all__ = ["ClassScore", "Score", "as_score", "eval_mode", "log_odds", "log_probability", "margin", "probability"]
 
-Model = Callable[[Tensor], Tensor]
+Model = Callable[[Tensor], Any]
 Link = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -100,9 +103,12 @@ class ClassScore:
     float32 are classified under autocast.
 
     Args:
-        model: maps images [B, C, H, W] to class logits [B, classes]; a module or any callable.
+        model: maps images [B, C, H, W] to class logits [B, classes], or to a single logit [B] or [B, 1] that stands for
+            two classes: a module, any callable, a ``sdfido.models.Classifier``, or a pipeline of Hugging Face.
         link: maps class logits [B, classes] and class indices [B] to scores [B]: ``log_odds``, ``log_probability``,
             ``probability`` or a callable of your own.
+        output: which part of what the model returns are the logits, if it returns several: a name, a place, or a
+            function; see ``sdfido.outputs.tensor_of``.
 
     Raises:
         TypeError: the model or the link cannot be called.
@@ -112,13 +118,13 @@ class ClassScore:
         >>> sdfido.FIDO(score).explain(images)  # the same as sdfido.FIDO(model)
     """
 
-    def __init__(self, model: Model, link: Link = log_odds) -> None:
-        if not callable(model):
-            raise TypeError(f"model must be a module or a callable, got {type(model).__name__}")
+    def __init__(self, model: Model, link: Link = log_odds, output: outputs.Output = None) -> None:
+        model = network_of(model)
         if not callable(link):
             raise TypeError(f"link must be a callable (logits, targets) -> scores, got {type(link).__name__}")
         self.model = model
         self.link = link
+        self.output = output
 
     def __str__(self) -> str:
         return str(getattr(self.link, "__qualname__", repr(self.link)))
@@ -131,19 +137,12 @@ class ClassScore:
         """Class logits [B, classes], float32, of images [B, C, H, W]; the model may work in place on the images.
 
         Raises:
-            TypeError, ValueError: the model does not return class logits [B, classes] of at least two classes.
+            TypeError, ValueError: the model does not return class logits; the message says what it returns.
         """
         low = images.dtype in (torch.bfloat16, torch.float16)
         with torch.autocast(images.device.type, dtype=images.dtype) if low else contextlib.nullcontext():
-            logits = self.model(images)
-        if not isinstance(logits, Tensor):
-            raise TypeError(f"model must return a tensor of logits [B, classes], got {type(logits).__name__}")
-        if logits.dim() != 2 or logits.shape[0] != len(images) or logits.shape[1] < 2:
-            raise ValueError(
-                f"model must return logits [B, classes] with at least two classes, got {list(logits.shape)} for "
-                f"{len(images)} images"
-            )
-        return logits.float()
+            returned = outputs.ask(self.model, images)
+        return outputs.class_logits(returned, len(images), self.output)
 
     def resolve(self, images: Tensor, targets: int | Sequence[int] | Tensor | None = None) -> Tensor:
         """Class indices [B], int64: those given, one for all or one for each image, or else the model's predictions.

@@ -97,6 +97,21 @@ def test_relevance_is_passed_back(tmp_path: Path) -> None:
     assert (tmp_path / "out/epsilon-plus-flat.png").stat().st_size > 10_000
 
 
+def test_a_model_of_timm_is_explained(tmp_path: Path) -> None:
+    pytest.importorskip("timm", reason="timm is not installed, and needs torchvision")
+    printed = run("timm_model.py", "--random", "--steps", "3", cwd=tmp_path)
+    assert "test_vit sees 160 x 160 pixels, cropped by 'center'" in printed
+    assert (tmp_path / "out/timm_model.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_a_classifier_of_transformers_is_explained(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    printed = run("hugging_face.py", "--steps", "3", cwd=tmp_path)
+    assert "the pipeline gives the same maps: True" in printed
+    assert (tmp_path / "out/hugging_face.png").stat().st_size > 10_000
+
+
 def test_masks_from_cpp_have_the_bits_of_the_operator(tmp_path: Path) -> None:
     flags = ["-std=c++17", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", f"-I{sdfido.get_include()}"]
     compiler = os.environ.get("CXX") or "c++"

@@ -48,6 +48,20 @@ stopped: a photo with complete results, of the same content, model, method, targ
 In a folder, photos are the files that end in {", ".join(SUFFIXES)}. Hidden names, OUT,
 and pictures that sdfido has drawn are left out; links to folders are not followed.
 
+Models come with their own weights and preprocessing. NAME of hf may be a local folder, and of timm and open_clip
+local-dir:FOLDER; these work offline. Files of torch.export (.pt2) and TorchScript (.pt) are programs, which run when
+they are loaded: take them only from those whom you would take code from. Options follow after ?, separated by &:
+
+* texts=a heron|a stork, template=a photo of a {{}}.: classes that are texts, of hf and open_clip
+
+* pretrained=FILE: weights of timm, torchvision and open_clip
+
+* size=224, mean=0.5,0.5,0.5, std=0.5,0.5,0.5, crop=0.875, crop_mode=squash, interpolation=bilinear: preprocessing
+
+* labels=cat|dog or labels=@FILE: names of the classes, one a line; texts=@FILE likewise
+
+* layout=channels-last: the model takes images [N, H, W, C]; output=NAME: which of its outputs are the logits
+
 Examples:
 
     sdfido explain cat.jpg
@@ -61,6 +75,10 @@ Examples:
     sdfido explain *.jpg --target "tiger cat" --infill local-mean:31 --steps 200
 
     sdfido explain cat.jpg --method sag --set max_roots=3
+
+    sdfido explain bird.jpg --model "hf:openai/clip-vit-base-patch32?texts=a heron|a stork"
+
+    sdfido explain bird.jpg --model "net.pt2?labels=@names.txt"
 
     sdfido explain cat.jpg --model mypackage.nets:make --method mypackage.methods:Mine
 
@@ -94,7 +112,8 @@ def explain(
     model: Annotated[
         str,
         typer.Option(
-            help="efficientnet-lite0 (-lite1, -lite2), timm:NAME, torchvision:NAME, or package.module:callable."
+            help="efficientnet-lite0 (-lite1, -lite2), timm:NAME, torchvision:NAME, hf:NAME, open_clip:NAME, "
+            "speciesnet:NAME, a FILE.pt2 or FILE.pt, or package.module:callable; with options, see above."
         ),
     ] = models.DEMO,
     method: Annotated[

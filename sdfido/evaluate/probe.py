@@ -12,6 +12,7 @@ from torch import Tensor
 from .. import infills, ops
 from ..checks import check_images, check_streams
 from ..execution import Execution, chunks
+from ..models.adapters import normalization_of
 from ..normalization import Normalization
 from ..scores import Model, Score, as_score, eval_mode
 from .order import check_fractions, check_maps, count_pixels, ranks
@@ -94,7 +95,7 @@ class Probe:
         max_batch: int | None = None,
     ) -> None:
         self.score = as_score(model)
-        filling = infills.from_spec(infill, normalization)
+        filling = infills.from_spec(infill, normalization or normalization_of(model))
         self._execution = Execution(max_batch=max_batch, channels_last=False)
         with torch.no_grad(), eval_mode(self.score):
             self.images = check_images(images)

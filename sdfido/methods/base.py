@@ -18,6 +18,7 @@ from ..checks import check_images, check_streams
 from ..execution import Execution
 from ..explanation import Explanation, MapInfo
 from ..folding import folded_score
+from ..models.adapters import normalization_of
 from ..normalization import Normalization
 from ..scores import ClassScore, Model, Score, as_score, eval_mode
 from . import regions
@@ -115,11 +116,13 @@ class Explainer(ABC):
     frozen dataclass), and implements ``explain``.
 
     Args:
-        model: what is explained: a classifier, from images [B, C, H, W] to class logits [B, classes], or any ``Score``.
-            A module is put into eval mode while it explains; its parameters get no gradients.
+        model: what is explained: a classifier, from images [B, C, H, W] to class logits [B, classes], a
+            ``sdfido.models.Classifier``, a pipeline of Hugging Face, or any ``Score``. A module is put into eval mode
+            while it explains; its parameters get no gradients.
         infill: what replaces removed pixels: a name such as ``"blur"`` (see ``sdfido.infills``), a tensor that
             broadcasts against the images, or a callable from images to infill.
-        normalization: how the model's input was normalised; infills that are defined by pixel values need it.
+        normalization: how the model's input was normalised; infills that are defined by pixel values need it. By
+            default that of a ``Classifier`` or pipeline.
         settings: any field of the method's settings, and of ``Execution``.
 
     Raises:
@@ -148,6 +151,7 @@ class Explainer(ABC):
         self.score = as_score(model)
         self.execution = Execution(**settings)
         self.settings: Any = self.settings_type(**own)
+        normalization = normalization or normalization_of(model)
         self.infill = infills.from_spec(infill, normalization, seed=getattr(self.settings, "seed", 0))
 
     @classmethod

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from ..normalization import Normalization
 from . import labels as class_names
-from .photo import INTERPOLATIONS, fit
+from .photo import CROP_MODES, INTERPOLATIONS, fit
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,6 +33,11 @@ class Classifier:
             the classes have no names.
         crop: the part of the resized photo, per axis, that the network sees, in (0, 1].
         interpolation: how photos are resized: "bicubic", "bilinear", "lanczos", "box", "hamming" or "nearest".
+        crop_mode: what becomes of photos of other proportions than ``size``: "center" cuts them off, "squash" distorts
+            them, "border" puts a border around them.
+        border: colour of that border, one value in 0..1 for each channel; None: the normalisation's mean.
+        multi_label: whether each class has a probability of its own, the sigmoid of its logit. ``sdfido.ClassScore``
+            compares the classes even so; ``sdfido.scores.LabelScore`` explains one label by itself.
 
     Raises:
         TypeError, ValueError: an argument has a wrong type or value; the message says which.
@@ -49,6 +54,9 @@ class Classifier:
     labels: tuple[str, ...] | None = None
     crop: float = 1.0
     interpolation: str = "bicubic"
+    crop_mode: str = "center"
+    border: tuple[float, ...] | None = None
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, nn.Module):
@@ -61,19 +69,35 @@ class Classifier:
             raise ValueError(f"crop must be in (0, 1], got {self.crop!r}")
         if self.interpolation not in INTERPOLATIONS:
             raise ValueError(f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {self.interpolation!r}")
+        if self.crop_mode not in CROP_MODES:
+            raise ValueError(f"crop_mode must be one of {', '.join(CROP_MODES)}, got {self.crop_mode!r}")
 
     def preprocess(self, photo: Image.Image) -> Tensor:
-        """A photo as the network takes it: float32 [3, H, W].
-
-        The photo is turned upright, converted to RGB, resized to cover ``size / crop``, cropped to the centre and
-        normalised. Transparent pixels become white.
+        """A photo as the network takes it: float32 [3, H, W]; its ``pixels``, normalised.
 
         Raises:
             ValueError: the photo's pixels have no defined range.
             ImportError: Pillow is not installed.
         """
-        pixels = fit(photo, self.size, self.crop, self.interpolation)
-        return self.normalization.normalize(torch.from_numpy(pixels).permute(2, 0, 1).contiguous())
+        return self.normalization.normalize(self.pixels(photo))
+
+    def pixels(self, photo: Image.Image, border: tuple[float, ...] | None = None) -> Tensor:
+        """What the network sees of a photo: float32 [3, H, W], 0..1.
+
+        The photo is turned upright, converted to RGB, resized to cover ``size / crop`` (or as the crop mode says), and
+        cropped to the centre. Transparent pixels become white.
+
+        Args:
+            photo: the photo.
+            border: colour of a border, in place of the classifier's.
+
+        Raises:
+            ValueError: the photo's pixels have no defined range.
+            ImportError: Pillow is not installed.
+        """
+        colour = border or self.border or self.normalization.mean
+        pixels = fit(photo, self.size, self.crop, self.interpolation, self.crop_mode, colour)
+        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
     def label(self, index: int) -> str:
         """The name that class ``index`` is shown by.
@@ -108,7 +132,9 @@ class Classifier:
 
     def fingerprint(self) -> str:
         """SHA-256 of the network's weights and of how photos are preprocessed for it."""
-        about = (self.normalization, self.size, self.crop, self.interpolation)
+        about: tuple[Any, ...] = (self.normalization, self.size, self.crop, self.interpolation)
+        if self.crop_mode != "center":
+            about += (self.crop_mode, self.border)
         digest = hashlib.sha256(repr(about).encode())
         for name, value in self.model.state_dict().items():
             if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 INTERPOLATIONS = ("bicubic", "bilinear", "lanczos", "box", "hamming", "nearest")
+CROP_MODES = ("center", "squash", "border")
 
 
 def read_photo(path: str | os.PathLike[str]) -> Image.Image:
@@ -58,31 +59,53 @@ def demo_photo(name: str = "coffee") -> Image.Image:
     return photo
 
 
-def fit(photo: Image.Image, size: tuple[int, int], crop: float, interpolation: str) -> NDArray[np.float32]:
-    """The centre of a photo as pixels [H, W, 3] in 0..1.
+def fit(
+    photo: Image.Image,
+    size: tuple[int, int],
+    crop: float,
+    interpolation: str,
+    crop_mode: str = "center",
+    border: tuple[float, ...] = (0.0,),
+) -> NDArray[np.float32]:
+    """The middle of a photo as pixels [H, W, 3] in 0..1.
 
-    The photo is turned upright, resized to cover ``size / crop``, and cropped to the centre. Transparent pixels become
-    white.
+    The photo is turned upright, resized, and cropped to the centre. Transparent pixels become white. Resized, the photo
+
+    * ``center``: covers ``size / crop``;
+    * ``squash``: has the size ``size / crop``, whatever its proportions were;
+    * ``border``: fits into ``size / crop``, with a border around it where it does not fill ``size``.
 
     Args:
         photo: any photo with 8 or 16 bits per channel.
         size: (H, W) in pixels.
         crop: part of the resized photo, per axis, that is kept, in (0, 1].
         interpolation: one of ``INTERPOLATIONS``.
+        crop_mode: one of ``CROP_MODES``.
+        border: colour of the border, one value in 0..1 for each channel or for all.
 
     Raises:
         ValueError: the photo's pixels have no defined range.
     """
     image = upright_rgb(photo)
-    height, width = size
-    scale = max(height / crop / image.height, width / crop / image.width)
+    lengths = (image.height, image.width)
+    if crop_mode == "squash":
+        scales = [int(pixels / crop + 1e-6) / length for pixels, length in zip(size, lengths, strict=True)]
+    else:
+        fitting = min if crop_mode == "border" else max
+        scales = [fitting(pixels / crop / length for pixels, length in zip(size, lengths, strict=True))] * 2
     # Only the part that is kept is resized, so that memory does not grow with the photo's proportions.
-    left, right = _kept(image.width, width, scale)
-    top, bottom = _kept(image.height, height, scale)
+    height, top, bottom = _kept(image.height, size[0], scales[0], crop_mode == "border")
+    width, left, right = _kept(image.width, size[1], scales[1], crop_mode == "border")
     resampling = packages.require("PIL.Image", "photos", packages.FOR_PHOTOS).Resampling
     image = image.resize((width, height), resampling[interpolation.upper()], box=(left, top, right, bottom))
     pixels: NDArray[np.float32] = np.array(image, dtype=np.float32) / np.float32(255)
-    return pixels
+    if (height, width) == size:
+        return pixels
+    framed = np.empty((*size, 3), dtype=np.float32)
+    framed[:] = border
+    y, x = (size[0] - height) // 2, (size[1] - width) // 2
+    framed[y : y + height, x : x + width] = pixels
+    return framed
 
 
 def upright_rgb(photo: Image.Image) -> Image.Image:
@@ -104,8 +127,13 @@ def upright_rgb(photo: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _kept(length: int, pixels: int, scale: float) -> tuple[float, float]:
-    """Where the middle ``pixels`` of a side, resized by ``scale``, begin and end on the side of the given length."""
-    resized = max(pixels, round(length * scale))
-    begin = (resized - pixels) // 2
-    return begin * length / resized, (begin + pixels) * length / resized
+def _kept(length: int, pixels: int, scale: float, smaller: bool) -> tuple[int, float, float]:
+    """What of a side of the given length is kept: how many pixels that becomes, where it begins, and where it ends.
+
+    Resized by ``scale``, the middle ``pixels`` of the side are kept; a side that becomes shorter is kept whole if it
+    may be ``smaller``, and else made just as long.
+    """
+    resized = max(1 if smaller else pixels, round(length * scale))
+    kept = min(pixels, resized)
+    begin = (resized - kept) // 2
+    return kept, begin * length / resized, (begin + kept) * length / resized

@@ -6,12 +6,17 @@ from ..normalization import Normalization
 from .classifier import Classifier
 from .labels import close_to
 from .packages import require
+from .weights import load_weights
 
 _OTHER_NORMALIZATION = ("googlenet", "inception_v3")  # trained with another one, to which they can convert
 
 
-def load(name: str) -> Classifier:
+def load(name: str, pretrained: str | None = None) -> Classifier:
     """A classifier of ``torchvision.models`` with its default weights and their preprocessing.
+
+    Args:
+        name: of the model ("resnet50").
+        pretrained: a file with weights, in place of torchvision's own.
 
     Raises:
         ValueError: torchvision has no such classifier; the message lists similar names.
@@ -24,7 +29,10 @@ def load(name: str) -> Classifier:
     weights = library.get_model_weights(name).DEFAULT
     options = {"transform_input": True, "init_weights": False} if name in _OTHER_NORMALIZATION else {}
     network = library.get_model(name, **options)
-    network.load_state_dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
+    if pretrained is None:
+        network.load_state_dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
+    else:
+        load_weights(network, pretrained)
     config = weights.transforms()
     return Classifier(
         f"torchvision:{name}",

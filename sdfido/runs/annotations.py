@@ -67,7 +67,7 @@ class Annotations:
         else:
             return None
         drawn = Image.fromarray(known.astype(np.uint8) * 255).convert("RGB")
-        seen = classifier.normalization.pixels(classifier.preprocess(drawn))[0] > 0.5
+        seen = classifier.pixels(drawn, border=(0.0,))[0] > 0.5
         return seen if bool(seen.any()) else None
 
 

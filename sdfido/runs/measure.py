@@ -285,7 +285,7 @@ def agreement(runs: Sequence[Sequence[Result]], classifiers: Classifiers) -> lis
             continue
         same = [others[content] for others in by_content]
         loaded = [classifiers.get(result) for result in same]
-        seen = [(classifier.size, classifier.crop) for classifier in loaded]
+        seen = [(classifier.size, classifier.crop, classifier.crop_mode) for classifier in loaded]
         if len(set(seen)) > 1:
             raise ValueError(
                 f"out must be folders whose maps can be compared, got models that see photos at sizes and crops {seen}"

@@ -509,7 +509,7 @@ NAN = torch.full((3, 12, 12), float("nan"))
 WRONG_CURVES = [
     ({"model": 3}, TypeError, "model must be"),
     ({"model": lambda x: x}, ValueError, r"model must return logits \[B, classes\]"),
-    ({"model": lambda x: (x.mean((2, 3)),)}, TypeError, "model must return a tensor of logits"),
+    ({"model": lambda x: (x.mean((2, 3)), x)}, TypeError, "model must return a tensor of logits"),
     ({"images": torch.zeros(3, 12)}, ValueError, "images must be"),
     ({"images": torch.zeros(3, 3, 12, 12, dtype=torch.uint8)}, TypeError, "images must be"),
     ({"importance": torch.zeros(3, 12, 11)}, ValueError, r"importance must be .*like the images, \[3, 12, 12\], got"),
