@@ -1,89 +1,15 @@
-"""What is explained: scores, one number per image that is higher the more an image shows of what is asked for."""
+"""The score of a class."""
 
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-__all__ = ["ClassScore", "Score", "as_score", "eval_mode", "log_odds", "log_probability", "margin", "probability"]
-
-Model = Callable[[Tensor], Tensor]
-Link = Callable[[Tensor, Tensor], Tensor]
-
-
-@runtime_checkable
-class Score(Protocol):
-    """What an explainer asks of a model: one differentiable number per image.
-
-    Targets say, image by image, what the score is about: a tensor whose first axis is the image, such as class
-    indices [B] or embeddings [B, D].
-    """
-
-    def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Scores [B] of images [B, C, H, W] for their targets [B, ...]: differentiable, higher is more of it."""
-        ...
-
-    def resolve(self, images: Tensor, targets: Any = None) -> Tensor:
-        """The targets [B, ...] that a user means for these images; the model's own answer where none are given."""
-        ...
-
-    def confidence(self, images: Tensor, targets: Tensor) -> Tensor:
-        """The score as people read it [B]: for classifiers the probability of the target, 0..1."""
-        ...
-
-
-def log_odds(logits: Tensor, targets: Tensor) -> Tensor:
-    """Log-odds of the target class, ``z_c - log sum_{j != c} exp z_j``: [B], unbounded, 0 at probability 1/2.
-
-    Args:
-        logits: class logits [B, classes].
-        targets: class indices [B], int64.
-
-    Source: Chang et al., "Explaining image classifiers by counterfactual generation", ICLR 2019, section 3.
-    """
-    chosen = targets[:, None]
-    others = logits.scatter(1, chosen, float("-inf"))
-    return logits.gather(1, chosen)[:, 0] - others.logsumexp(1)
-
-
-def log_probability(logits: Tensor, targets: Tensor) -> Tensor:
-    """Logarithm of the target class's probability, ``z_c - log sum_j exp z_j``: [B], at most 0.
-
-    Args:
-        logits: class logits [B, classes].
-        targets: class indices [B], int64.
-    """
-    return logits.log_softmax(1).gather(1, targets[:, None])[:, 0]
-
-
-def probability(logits: Tensor, targets: Tensor) -> Tensor:
-    """Probability of the target class, ``softmax(z)_c``: [B], 0..1.
-
-    Args:
-        logits: class logits [B, classes].
-        targets: class indices [B], int64.
-    """
-    return torch.exp(log_probability(logits, targets))
-
-
-def margin(logits: Tensor, targets: Tensor) -> Tensor:
-    """Lead of the target class over the best other one, ``z_c - max_{j != c} z_j``: [B], unbounded.
-
-    Of two classes it is the log-odds.
-
-    Args:
-        logits: class logits [B, classes].
-        targets: class indices [B], int64.
-    """
-    chosen = targets[:, None]
-    others = logits.scatter(1, chosen, float("-inf"))
-    return logits.gather(1, chosen)[:, 0] - others.amax(1)
-
+from .base import Model, Score
+from .links import Link, log_odds, log_probability, probability
 
 _INVERSE: dict[Link, Callable[[Tensor], Tensor]] = {
     log_odds: torch.logit,
@@ -200,47 +126,3 @@ def as_score(model: Model | Score) -> Score:
     if isinstance(model, Score):
         return model
     return ClassScore(model)
-
-
-def module_of(score: Score | Model) -> nn.Module | None:
-    """The module behind a score or a model, if there is one."""
-    for candidate in (score, getattr(score, "model", None)):
-        if isinstance(candidate, nn.Module):
-            return candidate
-    return None
-
-
-_modules: dict[int, tuple[int, list[nn.Module]]] = {}  # in eval mode: by module, users and parts to set back
-_lock = threading.Lock()
-
-
-@contextlib.contextmanager
-def eval_mode(score: Score | Model) -> Iterator[None]:
-    """Put every part of the module behind a score into eval mode, and back when the last of several threads leaves.
-
-    Raises:
-        ValueError: the module was made under ``torch.inference_mode``.
-    """
-    module = module_of(score)
-    if module is None:
-        yield
-        return
-    if any(parameter.is_inference() for parameter in module.parameters()):
-        raise ValueError("model must not be made under torch.inference_mode: its gradient is needed")
-    with _lock:
-        users, training = _modules.get(id(module), (0, []))
-        if users == 0:
-            training = [part for part in module.modules() if getattr(part, "training", False)]
-            for part in training:
-                part.training = False
-        _modules[id(module)] = users + 1, training
-    try:
-        yield
-    finally:
-        with _lock:
-            users, training = _modules.pop(id(module))
-            if users > 1:
-                _modules[id(module)] = users - 1, training
-            else:
-                for part in training:
-                    part.training = True
