@@ -28,7 +28,7 @@ from .ops import (
     sample_masks,
     simplified_concrete,
 )
-from .scores import ClassScore, Score
+from .scores import ClassScore, ContrastScore, Score
 
 __all__ = [
     "FIDO",
@@ -36,6 +36,7 @@ __all__ = [
     "AttentionGraph",
     "ClassScore",
     "CompositeSamples",
+    "ContrastScore",
     "Enhancement",
     "Execution",
     "Explainer",

@@ -17,7 +17,7 @@ from ..files import printable
 from ..methods.settings import FAST, Settings
 from ..runs import events, layout
 from ..runs.items import SUFFIXES
-from ..runs.summary import notes, regions
+from ..runs.summary import notes, regions, scale
 from .console import Bar, complain, fail, find_own_modules, interruptible, say
 
 _DTYPE = str(Execution.dtype).removeprefix("torch.")
@@ -305,13 +305,19 @@ def _tell_resumed(event: events.Resumed) -> None:
         say(f"{count} of {event.photos} photos have older results (other {shown}), which are replaced")
 
 
+def _id(target: Any) -> str:
+    """A target's classes, as they are numbered."""
+    return ", ".join(map(str, target)) if isinstance(target, list) else str(target)
+
+
 def _line(event: events.Explained) -> str:
     """A photo's numbers in a line."""
     about = event.summary
-    parts = [f"{event.name}: {about['label']} ({about['target']}) {about['prob_image']:.1%}"]
+    write = scale(about).text
+    parts = [f"{event.name}: {about['label']} ({_id(about['target'])}) {write(about['prob_image'])}"]
     for number, region in enumerate(regions(about)):
         does, of = ("keeps", "removes")[not region.kept], " of the photo" if number == 0 else ""
         told = f"{region.title} {does} {region.size:.0%}{of}"
-        parts.append(told if region.confidence is None else f"{told}: {region.confidence:.1%}")
+        parts.append(told if region.confidence is None else f"{told}: {write(region.confidence)}")
     line = "; ".join([*parts, f"see {printable(event.folder / layout.OVERVIEW)}"])
     return "\n".join([line, *(f"  Note: {note}" for note in notes(about))])

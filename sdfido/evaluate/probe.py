@@ -13,7 +13,7 @@ from .. import infills, ops
 from ..checks import check_images, check_streams
 from ..execution import Execution, chunks
 from ..normalization import Normalization
-from ..scores import Model, Score, as_score, eval_mode
+from ..scores import Model, Score, as_score, eval_mode, scale_of
 from .order import check_fractions, check_maps, count_pixels, ranks
 
 __all__ = ["Curve", "InfillSpec", "Measure", "Probe"]
@@ -34,6 +34,7 @@ class Curve:
     values: Tensor  #: confidence of the target for each composite [N, P]; of classifiers its probability, 0..1
     prob_image: Tensor  #: … for the image itself [N]
     targets: Tensor  #: [N, ...]
+    floor: Tensor | float = 0.0  #: confidence that ``relative`` counts from [N]: the infill's where 0 is not "nothing"
 
     @property
     def direction(self) -> Literal["higher", "lower"]:
@@ -54,11 +55,14 @@ class Curve:
 
     @property
     def relative(self) -> Tensor:
-        """``values / prob_image``: [N, P], 1 where a composite is as good as the image, above 1 where it is better.
+        """``(values - floor) / (prob_image - floor)``: [N, P], 1 where a composite is as good as the image.
 
-        The area under it is ``area / prob_image``. Infinite or NaN where the image's own probability is 0.
+        The floor is 0, and the area under it ``area / prob_image``, except for scores whose confidence has no zero
+        (``sdfido.scores.Scale``), such as regressions: theirs is what the infill alone gets. Infinite or NaN where the
+        image is at the floor.
         """
-        return self.values / self.prob_image[:, None]
+        floor = torch.as_tensor(self.floor).to(self.values).expand_as(self.prob_image)
+        return (self.values - floor[:, None]) / (self.prob_image - floor)[:, None]
 
 
 class Probe:
@@ -104,6 +108,10 @@ class Probe:
             self.targets = self._execution.resolve(self.score, self.images, targets, chunk=chunk)
             #: confidence of the targets for the images [N]
             self.confidence = self._execution.map(self.score.confidence, self.images, self.targets, chunk=chunk)
+            #: confidence that shares count from [N]: 0, or the infill's where the score's scale has no zero
+            self.floor = torch.zeros_like(self.confidence)
+            if not scale_of(self.score).zero:
+                self.floor = self._execution.map(self.score.confidence, self.infill, self.targets, chunk=chunk)
 
     def keep(self, maps: Tensor, fractions: int | Sequence[float] = 33) -> Curve:
         """Confidence of the target where only the most important pixels are kept, and the others infilled.
@@ -156,7 +164,7 @@ class Probe:
                     values[some, part] = found.view(-1, kept.shape[1])
         if not values.isfinite().all():
             raise RuntimeError("model must give finite logits for composites of image and infill, got NaN or infinity")
-        return Curve(measure, counts.float() / pixels, values, self.confidence, self.targets)
+        return Curve(measure, counts.float() / pixels, values, self.confidence, self.targets, self.floor)
 
     def _at_once(self, fractions: int) -> tuple[int, int]:
         """Composites at once, and images whose composites these may be."""

@@ -85,7 +85,9 @@ class Measurements:
     def mean_curve(self, measure: str, name: str) -> Curve:
         """The curves of all photos that have the map, as one."""
         parts = self.curves[measure][name]
-        joined = (torch.cat([getattr(part, what) for part in parts]) for what in ("values", "prob_image", "targets"))
+        joined = (
+            torch.cat([getattr(part, what) for part in parts]) for what in ("values", "prob_image", "targets", "floor")
+        )
         return Curve(parts[0].measure, parts[0].fractions, *joined)
 
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..explanation import MapInfo
+from ..scores import Scale
 
-__all__ = ["Region", "differences", "is_told", "legends", "notes", "numbers", "outcome", "regions", "renamed"]
+__all__ = ["Region", "differences", "is_told", "legends", "notes", "numbers", "outcome", "regions", "renamed", "scale"]
 
 _ABOUT = (
     *("photo", "photo_path", "photo_sha256", "model", "model_spec", "model_sha256", "method", "target", "label"),
     *("target_is_predicted", "infill", "device", "seed", "steps", "steps_done", "num_samples", "seconds"),
-    *("settings", "build", "maps", "notes"),
+    *("settings", "build", "maps", "notes", "scale", "question"),
 )
 """Every key that is not one of the explanation's numbers."""
 
@@ -53,12 +54,18 @@ def legends(summary: Mapping[str, Any]) -> list[str]:
 
 def outcome(summary: Mapping[str, Any]) -> str:
     """The numbers of the regions in a line."""
-    parts = [f"{summary['label']} {summary['prob_image']:.1%}"]
+    write = scale(summary).text
+    parts = [f"{summary['label']} {write(summary['prob_image'])}"]
     for region in regions(summary):
         if region.confidence is not None:
             does = "kept" if region.kept else "gone"
-            parts.append(f"{region.title}, {region.size:.0%} {does}: {region.confidence:.1%}")
+            parts.append(f"{region.title}, {region.size:.0%} {does}: {write(region.confidence)}")
     return "; ".join(parts)
+
+
+def scale(summary: Mapping[str, Any]) -> Scale:
+    """What its confidences mean; probabilities where it does not say."""
+    return Scale.read(summary.get("scale"))
 
 
 def notes(summary: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
+
+from .scale import PROBABILITY, Scale
 
 Model = Callable[[Tensor], Tensor]
 
@@ -18,6 +21,10 @@ class Score(Protocol):
 
     Targets say, image by image, what the score is about: a tensor whose first axis is the image, such as class
     indices [B] or embeddings [B, D].
+
+    Two attributes are optional. ``scale``, a ``sdfido.scores.Scale``, says what the confidence means and how it is
+    written; without it, the confidence is read as a probability. ``at_confidence(confidence [B]) -> scores [B]`` says
+    which score means a confidence, so that the weights of FIDO's masks adapt to the share that they are to keep.
     """
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
@@ -31,6 +38,60 @@ class Score(Protocol):
     def confidence(self, images: Tensor, targets: Tensor) -> Tensor:
         """The score as people read it [B]: for classifiers the probability of the target, 0..1."""
         ...
+
+
+class ModelScore:
+    """What the scores of this package share: the model, and how it is asked.
+
+    Args:
+        model: a module or any callable, from images [B, C, H, W].
+
+    Raises:
+        TypeError: the model cannot be called.
+    """
+
+    scale: Scale = PROBABILITY  #: what the confidence means, and how it is written
+
+    def __init__(self, model: Model) -> None:
+        if not callable(model):
+            raise TypeError(f"model must be a module or a callable, got {type(model).__name__}")
+        self.model = model
+
+    def __str__(self) -> str:
+        return type(self).__name__
+
+    def output(self, images: Tensor, ask: Callable[[Tensor], Any] | None = None) -> Any:
+        """What the model, or another function, returns for images [B, C, H, W]; under autocast below float32."""
+        low = images.dtype in (torch.bfloat16, torch.float16)
+        with torch.autocast(images.device.type, dtype=images.dtype) if low else contextlib.nullcontext():
+            return (ask or self.model)(images)
+
+    def numbers(self, images: Tensor, form: str, dims: tuple[int, ...], key: str = "logits") -> Tensor:
+        """The model's output as a float32 tensor whose first axis is the image.
+
+        An output that is no tensor gives its entry ``key``: an attribute, or a key of a dict.
+
+        Args:
+            images: [B, C, H, W].
+            form: what the model must return, for the message.
+            dims: how many axes that may have.
+            key: of the entry.
+
+        Raises:
+            TypeError, ValueError: the model returns something else.
+        """
+        output = self.output(images)
+        found = output
+        if not isinstance(output, Tensor):
+            found = output.get(key) if isinstance(output, dict) else getattr(output, key, None)
+        if not isinstance(found, Tensor):
+            raise TypeError(
+                f"model must return a tensor {form}, or have it as {key!r} of its output, got "
+                f"{type(output).__name__}; wrap it: lambda images: model(images).NAME"
+            )
+        if found.dim() not in dims or len(found) != len(images):
+            raise ValueError(f"model must return {form}, got {list(found.shape)} for {len(images)} images")
+        return found.float()
 
 
 def module_of(score: Score | Model) -> nn.Module | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .base import Model, Score
+from .base import Model, ModelScore, Score
 from .links import Link, log_odds, log_probability, probability
 
 _INVERSE: dict[Link, Callable[[Tensor], Tensor]] = {
@@ -19,39 +20,8 @@ _INVERSE: dict[Link, Callable[[Tensor], Tensor]] = {
 """From a probability to the score by a link."""
 
 
-class ClassScore:
-    """How much a classifier says that an image shows a class.
-
-    ``score = link(model(images), targets)``; the confidence is the softmax probability of the target. Images below
-    float32 are classified under autocast.
-
-    Args:
-        model: maps images [B, C, H, W] to class logits [B, classes]; a module or any callable.
-        link: maps class logits [B, classes] and class indices [B] to scores [B]: ``log_odds``, ``log_probability``,
-            ``probability`` or a callable of your own.
-
-    Raises:
-        TypeError: the model or the link cannot be called.
-
-    Example:
-        >>> score = sdfido.ClassScore(model)
-        >>> sdfido.FIDO(score).explain(images)  # the same as sdfido.FIDO(model)
-    """
-
-    def __init__(self, model: Model, link: Link = log_odds) -> None:
-        if not callable(model):
-            raise TypeError(f"model must be a module or a callable, got {type(model).__name__}")
-        if not callable(link):
-            raise TypeError(f"link must be a callable (logits, targets) -> scores, got {type(link).__name__}")
-        self.model = model
-        self.link = link
-
-    def __str__(self) -> str:
-        return str(getattr(self.link, "__qualname__", repr(self.link)))
-
-    def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Scores [B] of images [B, C, H, W] for the classes ``targets`` [B]."""
-        return self.link(self.logits(images), targets)
+class OfClasses(ModelScore):
+    """What scores of class logits share."""
 
     def logits(self, images: Tensor) -> Tensor:
         """Class logits [B, classes], float32, of images [B, C, H, W]; the model may work in place on the images.
@@ -71,35 +41,87 @@ class ClassScore:
             )
         return logits.float()
 
+    def indices(self, images: Tensor, targets: Any) -> Tensor:
+        """Class indices [B], int64, of those that a user gave: one for all images or one for each.
+
+        Raises:
+            TypeError, ValueError: they are not class indices that the model has.
+        """
+        if len(images) == 0:
+            return images.new_zeros(0, dtype=torch.int64)
+        return checked_indices(targets, len(images), self.logits(images[:1]).shape[1], images.device)
+
+
+def checked_indices(targets: Any, n: int, count: int, device: torch.device, kind: str = "class") -> Tensor:
+    """Indices [n], int64, of classes, labels or outputs of which there are ``count``: one given for all or n.
+
+    Raises:
+        TypeError, ValueError: they are not such indices; the message says why.
+    """
+    what = f"{kind} indices (integers)"
+    if isinstance(targets, str):
+        raise TypeError(f"targets must be {what}, got {targets!r}; a classifier's find() looks up names")
+    if callable(targets) or (isinstance(targets, Sequence) and any(map(callable, targets))):
+        raise TypeError(
+            f"targets must be {what}, got a callable; sdfido.scores.TargetScore(model) takes callables on the output"
+        )
+    try:
+        chosen = torch.as_tensor(targets, device=device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"targets must be {what}, got {targets!r}") from error
+    if chosen.is_floating_point() or chosen.dtype == torch.bool:
+        raise TypeError(f"targets must be {what}, got {chosen.dtype}")
+    if chosen.dim() == 0:
+        chosen = chosen.expand(n)
+    if chosen.shape != (n,):
+        raise ValueError(f"targets must be one {kind} index, or one for each of {n} images, got {list(chosen.shape)}")
+    outside = chosen[(chosen < 0) | (chosen >= count)]
+    if len(outside):
+        raise ValueError(f"targets must be {kind} indices in 0..{count - 1}, got {int(outside[0])}")
+    return chosen.to(torch.int64).contiguous()
+
+
+class ClassScore(OfClasses):
+    """How much a classifier says that an image shows a class.
+
+    ``score = link(model(images), targets)``; the confidence is the softmax probability of the target. Images below
+    float32 are classified under autocast.
+
+    Args:
+        model: maps images [B, C, H, W] to class logits [B, classes]; a module or any callable.
+        link: maps class logits [B, classes] and class indices [B] to scores [B]: ``log_odds``, ``log_probability``,
+            ``probability`` or a callable of your own.
+
+    Raises:
+        TypeError: the model or the link cannot be called.
+
+    Example:
+        >>> score = sdfido.ClassScore(model)
+        >>> sdfido.FIDO(score).explain(images)  # the same as sdfido.FIDO(model)
+    """
+
+    def __init__(self, model: Model, link: Link = log_odds) -> None:
+        super().__init__(model)
+        if not callable(link):
+            raise TypeError(f"link must be a callable (logits, targets) -> scores, got {type(link).__name__}")
+        self.link = link
+
+    def __str__(self) -> str:
+        return str(getattr(self.link, "__qualname__", repr(self.link)))
+
+    def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Scores [B] of images [B, C, H, W] for the classes ``targets`` [B]."""
+        return self.link(self.logits(images), targets)
+
     def resolve(self, images: Tensor, targets: int | Sequence[int] | Tensor | None = None) -> Tensor:
         """Class indices [B], int64: those given, one for all or one for each image, or else the model's predictions.
 
         Raises:
             TypeError, ValueError: the targets are not class indices that the model has.
         """
-        n, classes = len(images), 0
         if targets is None:
-            return self.logits(images).argmax(1) if n else images.new_zeros(0, dtype=torch.int64)
-        if isinstance(targets, str):
-            raise TypeError(
-                f"targets must be class indices (integers), got {targets!r}; a classifier's find() looks up names"
-            )
-        chosen = torch.as_tensor(targets if n or isinstance(targets, int) else (), device=images.device)
-        if n == 0:
-            return chosen.new_zeros(0, dtype=torch.int64)
-        if chosen.is_floating_point() or chosen.dtype == torch.bool:
-            raise TypeError(f"targets must be class indices (integers), got {chosen.dtype}")
-        if chosen.dim() == 0:
-            chosen = chosen.expand(n)
-        if chosen.shape != (n,):
-            raise ValueError(
-                f"targets must be one class index, or one for each of {n} images, got {list(chosen.shape)}"
-            )
-        classes = self.logits(images[:1]).shape[1]
-        outside = chosen[(chosen < 0) | (chosen >= classes)]
-        if len(outside):
-            raise ValueError(f"targets must be class indices in 0..{classes - 1}, got {int(outside[0])}")
-        return chosen.to(torch.int64).contiguous()
+            return self.logits(images).argmax(1) if len(images) else images.new_zeros(0, dtype=torch.int64)
+        return self.indices(images, targets)
 
     def answer(self, images: Tensor) -> Tensor:
         """The model's predictions and their softmax probabilities in one pass: [B, 2], float64."""
