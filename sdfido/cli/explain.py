@@ -60,6 +60,8 @@ Examples:
 
     sdfido explain *.jpg --target "tiger cat" --infill local-mean:31 --steps 200
 
+    sdfido explain cat.jpg --target tabby --rather-than "tiger cat" --seeds 2
+
     sdfido explain cat.jpg --method sag --set max_roots=3
 
     sdfido explain cat.jpg --model mypackage.nets:make --method mypackage.methods:Mine
@@ -103,6 +105,22 @@ def explain(
     target: Annotated[
         str | None, typer.Option(help="Class to explain, an id or a name; if not given, the one predicted.")
     ] = None,
+    rather_than: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS",
+            help="Explain what tells the target from this class, an id or a name; rival: from the strongest other one.",
+            show_default=False,
+        ),
+    ] = None,
+    value: Annotated[
+        str | None,
+        typer.Option(
+            metavar="up|down",
+            help="For models that predict values: explain what drives the target, an output, up or down.",
+            show_default=False,
+        ),
+    ] = None,
     infill: Annotated[
         str,
         typer.Option(
@@ -131,6 +149,10 @@ def explain(
         ),
     ] = Execution.max_batch,
     seed: Seed = None,
+    seeds: Annotated[
+        int,
+        typer.Option(min=1, help="Seeds that explain each photo; of several, the results say how far they agree."),
+    ] = 1,
     device: Device = "cpu",
     channels_last: Annotated[
         bool | None,
@@ -181,8 +203,11 @@ def explain(
                 model=model,
                 method=method,
                 target=target,
+                rather_than=rather_than,
+                value=value,
                 infill=infill,
                 device=device,
+                seeds=seeds,
             )
         except Exception as error:  # a user's own model can raise anything
             fail(error)

@@ -179,7 +179,21 @@ def _sentences(explanation: Explanation, numbers: Mapping[str, float]) -> list[s
             told.append(f"{info.heading}: without {size}, {says} is left.")
         if f"agreement_{region}" in numbers:
             told.append(f"Repeats overlap by {numbers[f'agreement_{region}']:.0%}.")
-    return [" ".join(told)] if told else []
+    paragraphs = [" ".join(told)] if told else []
+    if "seeds" in numbers and explanation.regions:
+        paragraphs.append(_seeds(explanation, numbers))
+    return paragraphs
+
+
+def _seeds(explanation: Explanation, numbers: Mapping[str, float]) -> str:
+    """How far seeds agree, in a line."""
+    count = int(numbers["seeds"])
+    agree = [
+        f"{explanation.legend[name].heading}s overlap by {numbers[f'seeds_overlap_{name}']:.0%}, "
+        f"{numbers[f'core_{name}']:.1%} of the photo is in {'both' if count == 2 else 'all'}"
+        for name in explanation.regions
+    ]
+    return f"{count} seeds: {'; '.join(agree)}."
 
 
 def _is_map(panel: Panel) -> bool:
