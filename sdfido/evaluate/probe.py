@@ -14,7 +14,7 @@ from ..checks import check_images, check_streams
 from ..execution import Execution, chunks
 from ..normalization import Normalization
 from ..scores import Model, Score, as_score, eval_mode, scale_of
-from .order import check_fractions, check_maps, count_pixels, ranks
+from .order import Maps, check_fractions, check_maps, count_pixels, ranks
 
 __all__ = ["Curve", "InfillSpec", "Measure", "Probe"]
 
@@ -113,14 +113,15 @@ class Probe:
             if not scale_of(self.score).zero:
                 self.floor = self._execution.map(self.score.confidence, self.infill, self.targets, chunk=chunk)
 
-    def keep(self, maps: Tensor, fractions: int | Sequence[float] = 33) -> Curve:
+    def keep(self, maps: Maps, fractions: int | Sequence[float] = 33) -> Curve:
         """Confidence of the target where only the most important pixels are kept, and the others infilled.
 
         ``values[n, i] = confidence(infill + M_i * (image - infill))`` with ``M_i = 1`` for the
         ``round(f_i * H * W)`` most important pixels, 0 elsewhere.
 
         Args:
-            maps: [N, H, W] of any scale, high is important; equal values are ordered as in ``ranks``.
+            maps: [N, H, W] of any scale and tool, a tensor or a NumPy array, high is important; equal values are
+                ordered as in ``ranks``.
             fractions: parts f of the image, 0..1, increasing by at least a pixel ("sufficiency"); or a number P of
                 even ones from 0 to 1, at least 2 ("insertion").
 
@@ -130,14 +131,14 @@ class Probe:
         """
         return self._curve("insertion" if isinstance(fractions, int) else "sufficiency", maps, fractions)
 
-    def remove(self, maps: Tensor, fractions: int | Sequence[float] = 33) -> Curve:
+    def remove(self, maps: Maps, fractions: int | Sequence[float] = 33) -> Curve:
         """Confidence of the target where the most important pixels are infilled ("necessity", or "deletion").
 
         As ``keep``, but with ``M_i = 0`` for the most important pixels and 1 elsewhere.
         """
         return self._curve("deletion" if isinstance(fractions, int) else "necessity", maps, fractions)
 
-    def _curve(self, measure: Measure, maps: Tensor, fractions: int | Sequence[float]) -> Curve:
+    def _curve(self, measure: Measure, maps: Maps, fractions: int | Sequence[float]) -> Curve:
         n, _, height, width = self.images.shape
         maps = check_maps("importance", maps).to(self.images.device)
         if maps.shape != (n, height, width):
