@@ -36,6 +36,7 @@ bench: $(VENV)/.installed
 studies: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.studies.birds
 	$(BIN)/python -m benchmarks.studies.redundancy
+	$(BIN)/python -m benchmarks.studies.contrast
 	$(BIN)/python -m benchmarks.studies.photos
 	$(BIN)/python -m benchmarks.studies.reliability
 	$(BIN)/python -m benchmarks.studies.comparison

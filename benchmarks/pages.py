@@ -16,6 +16,7 @@ from benchmarks.speed import cuda_report, migration
 from benchmarks.speed import report as speed
 from benchmarks.studies.ablation import report as ablation
 from benchmarks.studies.birds import report as birds
+from benchmarks.studies.contrast import report as contrast
 from benchmarks.studies.enhance import report as enhance
 from benchmarks.studies.paper import report as paper
 from benchmarks.studies.photos import report as photos
@@ -39,6 +40,7 @@ PAGES = {
     "docs/studies/birds.md": Page(birds.blocks, ("birds",)),
     "docs/studies/photos.md": Page(photos.blocks, ("photos", "birds")),
     "docs/studies/redundancy.md": Page(redundancy.blocks, ("redundancy",)),
+    "docs/studies/contrast.md": Page(contrast.blocks, ("contrast",)),
     "docs/studies/reliability.md": Page(reliability.blocks, ("reliability",)),
     "docs/studies/ablation.md": Page(ablation.blocks, ("ablation", "throughput", "existing_code")),
     "docs/studies/enhance.md": Page(enhance.blocks, ("enhance",)),

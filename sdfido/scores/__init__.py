@@ -1,12 +1,15 @@
 """What is explained: scores, one number per image that is higher the more an image shows of what is asked for."""
 
-from .base import Model, ModelScore, Score, eval_mode, module_of
+from .base import Model as Model
+from .base import ModelScore, Score, eval_mode
+from .base import module_of as module_of
 from .classes import ClassScore, as_score
 from .contrast import ContrastScore
 from .detection import DetectionScore
 from .embeddings import EmbeddingScore
 from .labels import LabelScore
-from .links import Link, log_odds, log_probability, margin, probability
+from .links import Link as Link
+from .links import log_odds, log_probability, margin, probability
 from .regression import RegressionScore
 from .scale import PROBABILITY, Scale, scale_of
 from .segments import SegmentScore
@@ -20,8 +23,6 @@ __all__ = [
     "DetectionScore",
     "EmbeddingScore",
     "LabelScore",
-    "Link",
-    "Model",
     "ModelScore",
     "RegressionScore",
     "Scale",
@@ -34,7 +35,6 @@ __all__ = [
     "log_odds",
     "log_probability",
     "margin",
-    "module_of",
     "probability",
     "scale_of",
 ]
