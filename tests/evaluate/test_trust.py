@@ -111,7 +111,7 @@ def test_a_text_without_meaning_is_found_out():
     assert not nonsense.passed.any()
     assert "says nothing about the text" in str(nonsense)
     assert evaluate.prompt_check(score, images(), "a photo of one").texts == known.texts
-    with pytest.raises(TypeError, match="score must be a sdfido.scores.TextScore, got Quarters"):
+    with pytest.raises(TypeError, match=r"a sdfido\.scores\.TextScore, got Quarters"):
         evaluate.prompt_check(Quarters(), images(), "one")
 
 
@@ -120,12 +120,8 @@ def test_maps_of_other_tools_are_measured():
     truth[:, :5, :5] = True
     probe = evaluate.Probe(Quarters(), images())
     known = evaluate.measure(maps, probe, truth).numbers
-    for other in (
-        maps.numpy(),
-        maps[:, None],
-        maps.numpy()[:, None].astype(np.float64),
-        np.asfortranarray(maps.numpy()),
-    ):
+    array = maps.numpy()
+    for other in (array, maps[:, None], array[:, None].astype(np.float64), np.asfortranarray(array)):
         found = evaluate.measure(other, probe, truth.numpy()).numbers
         assert all(torch.allclose(found[name].float(), known[name].float()) for name in known)
     assert torch.equal(evaluate.rank_correlation(maps.numpy(), maps), torch.ones(2))
