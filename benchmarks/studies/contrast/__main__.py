@@ -1,6 +1,6 @@
 """Asks whether contrastive maps show the one part that tells two species apart, on drawn birds that have two parts.
 
-    python -m benchmarks.studies.contrast [--images 24] [--seed 0] [--out FOLDER]
+    python -m benchmarks.studies.contrast [--images 12] [--seed 0] [--out FOLDER]
 
 writes benchmarks/results/contrast.json and docs/img/contrast.webp. A trial with other numbers (--images, --seed) goes
 elsewhere (--out). ``python -m benchmarks.pages`` puts the tables into docs/studies/contrast.md.
@@ -24,7 +24,7 @@ from benchmarks.studies.contrast.birds import Birds
 from sdfido import evaluate
 from sdfido.models import Classifier
 
-IMAGES = 24
+IMAGES = 12
 DRAWN = 108  # test images of which the first that fit are explained
 
 
