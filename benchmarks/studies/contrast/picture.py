@@ -18,7 +18,7 @@ COLUMNS = {
     "grad-cam": "Grad-CAM",
     "integrated gradients": "Int. gradients",
 }
-_SIDE, _GAP, _HEAD, _SIDE_TEXT = 1.25, 0.06, 0.32, 1.3  # in inches
+_SIDE, _GAP, _HEAD, _SIDE_TEXT = 1.25, 0.06, 0.32, 0.95  # in inches
 
 
 def draw(found: Birds, maps: Mapping[str, Tensor], path: Path) -> None:
@@ -27,11 +27,11 @@ def draw(found: Birds, maps: Mapping[str, Tensor], path: Path) -> None:
     rows = [2 * bird + part for bird in first for part in (0, 1)]
     width = _SIDE_TEXT + (len(COLUMNS) + 1) * (_SIDE + _GAP) + 2 * _GAP
     height = _HEAD + len(rows) * (_SIDE + _GAP) + _GAP
-    figure = Figure(figsize=(width, height), dpi=90, facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=74, facecolor="white")
     for line, row in enumerate(rows):
         bottom = height - _HEAD - (line + 1) * (_SIDE + _GAP)
         parts = PARTS[int(found.labels[row // 2])]
-        words = f"{parts[0]}, {parts[1]}\nrather than\n{parts[1 - row % 2]}"
+        words = f"{parts[0]},\n{parts[1]}\nrather than\n{parts[1 - row % 2]}"
         figure.text(_GAP / width, (bottom + _SIDE / 2) / height, words, size=10, color=INK, va="center")
         pixels, truth = found.pixels[row // 2], found.truth[row // 2, row % 2].float().numpy()
         for column, (name, title) in enumerate([("", "A"), *COLUMNS.items()]):
