@@ -62,7 +62,7 @@ def _of_region(explanation: Explanation, name: str, says: float, image: float, i
             f"{heading}: the infill alone is as convincing ({scale.text(infill)}) as the image ({scale.text(image)}), "
             "so no region is needed; another infill may tell more."
         ]
-    if not keeps and infill > wanted:
+    if not keeps and min(infill, says) > wanted:
         return [
             f"{heading}: no region leaves at most {part}, since the infill alone leaves {scale.text(infill)}; another "
             "infill may tell more."
