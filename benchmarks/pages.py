@@ -19,6 +19,7 @@ from benchmarks.studies.birds import report as birds
 from benchmarks.studies.calm import report as calm
 from benchmarks.studies.concepts import report as concepts
 from benchmarks.studies.conformance import report as conformance
+from benchmarks.studies.contrast import report as contrast
 from benchmarks.studies.enhance import report as enhance
 from benchmarks.studies.paper import report as paper
 from benchmarks.studies.photos import report as photos
@@ -46,6 +47,7 @@ PAGES = {
     "docs/studies/redundancy.md": Page(redundancy.blocks, ("redundancy",)),
     "docs/studies/concepts.md": Page(concepts.blocks, ("concepts",)),
     "docs/studies/conformance.md": Page(conformance.blocks, ("conformance",)),
+    "docs/studies/contrast.md": Page(contrast.blocks, ("contrast",)),
     "docs/studies/reliability.md": Page(reliability.blocks, ("reliability",)),
     "docs/studies/transfer.md": Page(transfer.blocks, ("transfer", "transfer_photos")),
     "docs/studies/ablation.md": Page(ablation.blocks, ("ablation", "throughput", "existing_code")),

@@ -32,7 +32,7 @@ from .ops import (
     sample_masks,
     simplified_concrete,
 )
-from .scores import ClassScore, Score
+from .scores import ClassScore, ContrastScore, Score
 
 __all__ = [
     "CALM",
@@ -43,6 +43,7 @@ __all__ = [
     "ClassScore",
     "CompositeSamples",
     "Concepts",
+    "ContrastScore",
     "Enhancement",
     "Execution",
     "Explainer",

@@ -15,6 +15,7 @@ from . import _deprecated, explanation_file
 from . import notes as _notes
 from .explanation_file import GROUPS
 from .ops import functional
+from .scores import PROBABILITY, Scale
 
 __all__ = ["GEOMETRIC", "SSR_AND_SDR", "Explanation", "MapInfo"]
 
@@ -79,6 +80,7 @@ class Explanation:
     settings: dict[str, Any] = field(default_factory=dict)  #: what was computed
     execution: dict[str, Any] = field(default_factory=dict)  #: how the model was run
     seconds: float | None = None  #: duration of the computation
+    scale: Scale = PROBABILITY  #: what the confidences mean, and how they are written
 
     def __post_init__(self) -> None:
         legend = {name: self.legend.get(name, MapInfo(name)) for name in [*self.maps, *self.legend]}
@@ -118,6 +120,13 @@ class Explanation:
     def binary_masks(self) -> Tensor:
         """The final regions as keep masks [N, K, H, W], 0..1: every cell is wholly kept or infilled, edges bilinear."""
         return functional.upsample(self._kept_cells().float(), self._size())
+
+    @property
+    def final_cells(self) -> Tensor:
+        """Cells that belong to each final region, kept or removed: bool [N, K, h, w], in the order of ``regions``."""
+        kept = self._kept_cells()
+        removed = [self.legend[name].role == "remove" for name in self.regions]
+        return kept ^ torch.tensor(removed, device=kept.device)[:, None, None]
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -163,12 +172,14 @@ class Explanation:
         """For each image the regions that it does not have: nothing was found that is to be kept and suffices."""
         if not {"prob_image", "prob_infill"} <= set(self.scores):
             return [()] * len(self)
-        said = list(zip(self.scores["prob_image"].tolist(), self.scores["prob_infill"].tolist(), strict=True))
+        image, infill = (self.scores[f"prob_{of}"].tolist() for of in ("image", "infill"))
         areas = {name: self.area(name).tolist() for name in self.regions if self.legend[name].role == "keep"}
-        return [
-            tuple(name for name, area in areas.items() if _notes.is_missing(area[n], *said[n], self.share(name)))
-            for n in range(len(self))
-        ]
+
+        def is_missing(name: str, n: int) -> bool:
+            level = self.scale.wanted(self.share(name), image[n], infill[n])
+            return _notes.is_missing(areas[name][n], infill[n], level)
+
+        return [tuple(name for name in areas if is_missing(name, n)) for n in range(len(self))]
 
     def size_name(self, region: str) -> str:
         """What a region's size is called: "kept_NAME" or "removed_NAME"."""
@@ -276,7 +287,8 @@ class Explanation:
             tensors |= {f"{group}/{name}": getattr(self, group)[name] for name in stored}
         legend = {name: asdict(info) for name, info in self.legend.items()}
         about = {name: getattr(self, name) for name in ("method", "settings", "execution", "seconds")}
-        explanation_file.write(path, about | {"legend": legend}, tensors)
+        about |= {"legend": legend, "scale": self.scale.described()}
+        explanation_file.write(path, about, tensors)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
@@ -296,7 +308,8 @@ class Explanation:
             # Stored maps in the order of the legend; those computed from them are put in again.
             groups["maps"] = {name: groups["maps"][name] for name, info in legend.items() if not info.of}
             fields = {name: about[name] for name in ("method", "settings", "execution", "seconds")}
-            return cls(**groups, targets=tensors["targets"], trace=tensors["trace"], legend=legend, **fields)
+            fields |= {"scale": Scale.read(about.get("scale")), "legend": legend}
+            return cls(**groups, targets=tensors["targets"], trace=tensors["trace"], **fields)
 
 
 def _mean(maps: list[Tensor], kind: str) -> Tensor:

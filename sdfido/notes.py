@@ -22,16 +22,17 @@ def notes(explanation: Explanation) -> list[str]:
     finals = {name: f"prob_{name}_binary" for name in explanation.regions if f"prob_{name}_binary" in numbers}
     if image is None or infill is None or not finals:
         return []
+    scale = explanation.scale
     answers = [image, infill, *(numbers[name] for name in finals.values())]
-    if max(answers) - min(answers) <= SAME * abs(max(answers)):
+    if max(answers) - min(answers) <= SAME * max(map(abs, answers)):
         return [
-            f"The model says nearly the same ({_percent(image)}) of the image, of the infill and of every region: "
+            f"The model says nearly the same ({scale.text(image)}) of the image, of the infill and of every region: "
             "the target does not depend on what is shown, and no region means anything."
         ]
     found = []
-    if image < FAINT:
+    if scale.zero and image < FAINT:
         found.append(
-            f"The model gives the target only {_percent(image)} for the image: the regions show what speaks for it "
+            f"The model gives the target only {scale.text(image)} for the image: the regions show what speaks for it "
             "most, not why the model decided as it did."
         )
     missing = [name for name in finals if name in explanation.missing[0]]
@@ -45,41 +46,36 @@ def notes(explanation: Explanation) -> list[str]:
         agreement = numbers.get(f"agreement_{name}")
         if agreement is not None and agreement < UNSTABLE:
             found.append(
-                f"{explanation.legend[name].heading}: repeats overlap by only {_percent(agreement)}; do not rely on "
-                "details."
+                f"{explanation.legend[name].heading}: repeats overlap by only {agreement:.1%}; do not rely on details."
             )
     return found
 
 
 def _of_region(explanation: Explanation, name: str, says: float, image: float, infill: float) -> list[str]:
     """What is wrong with one region, for which the model says so much."""
-    info, share = explanation.legend[name], explanation.share(name)
+    info, share, scale = explanation.legend[name], explanation.share(name), explanation.scale
     heading, keeps = info.heading, info.role == "keep"
-    area, wanted = float(explanation.area(name)[0]), share * image
+    area, wanted = float(explanation.area(name)[0]), scale.wanted(explanation.share(name), image, infill)
+    part = scale.share(share, image, infill)
     if keeps and infill >= wanted:
         return [
-            f"{heading}: the infill alone is as convincing ({_percent(infill)}) as the image ({_percent(image)}), so "
-            "no region is needed; another infill may tell more."
+            f"{heading}: the infill alone is as convincing ({scale.text(infill)}) as the image ({scale.text(image)}), "
+            "so no region is needed; another infill may tell more."
         ]
-    if not keeps and infill > wanted:
+    if not keeps and min(infill, says) > wanted:
         return [
-            f"{heading}: no region leaves at most {share:.0%} of the image's {_percent(image)}, since the infill alone "
-            f"leaves {_percent(infill)}; another infill may tell more."
+            f"{heading}: no region leaves at most {part}, since the infill alone leaves {scale.text(infill)}; another "
+            "infill may tell more."
         ]
     if says < wanted if keeps else says > wanted:
-        does = "keeps" if keeps else "leaves"
-        than = "less" if keeps else "more"
-        return [f"{heading}: it {does} {_percent(says)}, {than} than {share:.0%} of the image's {_percent(image)}."]
+        does, than = ("keeps", "less") if keeps else ("leaves", "more")
+        return [f"{heading}: it {does} {scale.text(says)}, {than} than {part}."]
     if area > LARGE:
         does = "suffices: to keep" if keeps else "destroys: to leave at most"
-        return [f"{heading}: no small region {does} {share:.0%} of {_percent(image)} takes {area:.0%} of the image."]
+        return [f"{heading}: no small region {does} {part} takes {area:.0%} of the image."]
     return []
 
 
-def is_missing(area: float, image: float, infill: float, share: float) -> bool:
-    """Whether a region that is to be kept has no cells, although the infill alone does not suffice."""
-    return area == 0 and infill < share * image
-
-
-def _percent(value: float) -> str:
-    return f"{value:.1%}"
+def is_missing(area: float, infill: float, level: float) -> bool:
+    """Whether a region that is to keep a level of confidence has no cells, although the infill does not reach it."""
+    return area == 0 and infill < level

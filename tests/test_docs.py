@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 GUIDES = sorted((ROOT / "docs/guides").glob("*.md"))
 MIGRATION = "migration"  # its blocks are compared with each other in tests/benchmarks
-FAST = ("your-model", "training-loop", "index")  # without the demo's classifier
+FAST = ("your-model", "questions", "training-loop", "index")  # without the demo's classifier
 
 
 def code(page: Path) -> list[str]:

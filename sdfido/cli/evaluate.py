@@ -22,6 +22,7 @@ from ..runs import events, layout
 from ..runs.annotations import BOXES
 from ..runs.evaluation import mean, mean_of_known
 from ..runs.measure import Measurements, Numbers, Role, best_map
+from ..runs.summary import scale
 from .console import Bar, complain, fail, find_own_modules, interruptible, say
 from .explain import Device
 
@@ -170,11 +171,20 @@ def _measures(measured: Measurements, title: str | None) -> Table:
     for result, numbers in zip(measured.results, measured.numbers, strict=True):
         about = result.summary
         cells = [_cell(numbers, *column) for column in columns.values()]
-        table.add_row(escape(result.photo), escape(about["label"]), f"{about['prob_image']:.0%}", *cells)
+        table.add_row(escape(result.photo), escape(about["label"]), _confidence([result]), *cells)
     table.add_section()
-    p = fmean(result.summary["prob_image"] for result in measured.results)
-    table.add_row("average", "", f"{p:.0%}", *(_cell(average, *column) for column in columns.values()), style="bold")
+    cells = [_cell(average, *column) for column in columns.values()]
+    table.add_row("average", "", _confidence(measured.results), *cells, style="bold")
     return table
+
+
+def _confidence(results: Sequence[runs.Result]) -> str:
+    """The mean of what the model says of the photos; of different scales there is none."""
+    scales = {scale(result.summary) for result in results}
+    p, first = fmean(result.summary["prob_image"] for result in results), scales.pop()
+    if scales:
+        return "–"
+    return f"{p:.0%}" if first.percent else first.text(p)
 
 
 def _columns(legend: Mapping[str, MapInfo], known: Numbers) -> dict[str, tuple[str, str, str]]:

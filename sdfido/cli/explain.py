@@ -17,7 +17,7 @@ from ..files import printable
 from ..methods.settings import FAST, Settings
 from ..runs import events, layout
 from ..runs.items import SUFFIXES
-from ..runs.summary import notes, regions
+from ..runs.summary import notes, regions, scale
 from .console import Bar, complain, fail, find_own_modules, interruptible, say
 
 _DTYPE = str(Execution.dtype).removeprefix("torch.")
@@ -74,6 +74,8 @@ Examples:
 
     sdfido explain *.jpg --target "tiger cat" --infill local-mean:31 --steps 200
 
+    sdfido explain cat.jpg --target tabby --rather-than "tiger cat" --seeds 2
+
     sdfido explain cat.jpg --method sag --set max_roots=3
 
     sdfido explain bird.jpg --model "hf:openai/clip-vit-base-patch32?texts=a heron|a stork"
@@ -122,6 +124,22 @@ def explain(
     target: Annotated[
         str | None, typer.Option(help="Class to explain, an id or a name; if not given, the one predicted.")
     ] = None,
+    rather_than: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS",
+            help="Explain what tells the target from this class, an id or a name; rival: from the strongest other one.",
+            show_default=False,
+        ),
+    ] = None,
+    value: Annotated[
+        str | None,
+        typer.Option(
+            metavar="up|down",
+            help="For models that predict values: explain what drives the target, an output, up or down.",
+            show_default=False,
+        ),
+    ] = None,
     infill: Annotated[
         str,
         typer.Option(
@@ -150,6 +168,10 @@ def explain(
         ),
     ] = Execution.max_batch,
     seed: Seed = None,
+    seeds: Annotated[
+        int,
+        typer.Option(min=1, help="Seeds that explain each photo; of several, the results say how far they agree."),
+    ] = 1,
     device: Device = "cpu",
     channels_last: Annotated[
         bool | None,
@@ -200,8 +222,11 @@ def explain(
                 model=model,
                 method=method,
                 target=target,
+                rather_than=rather_than,
+                value=value,
                 infill=infill,
                 device=device,
+                seeds=seeds,
             )
         except Exception as error:  # a user's own model can raise anything
             fail(error)
@@ -324,13 +349,19 @@ def _tell_resumed(event: events.Resumed) -> None:
         say(f"{count} of {event.photos} photos have older results (other {shown}), which are replaced")
 
 
+def _id(target: Any) -> str:
+    """A target's classes, as they are numbered."""
+    return ", ".join(map(str, target)) if isinstance(target, list) else str(target)
+
+
 def _line(event: events.Explained) -> str:
     """A photo's numbers in a line."""
     about = event.summary
-    parts = [f"{event.name}: {about['label']} ({about['target']}) {about['prob_image']:.1%}"]
+    write = scale(about).text
+    parts = [f"{event.name}: {about['label']} ({_id(about['target'])}) {write(about['prob_image'])}"]
     for number, region in enumerate(regions(about)):
         does, of = ("keeps", "removes")[not region.kept], " of the photo" if number == 0 else ""
         told = f"{region.title} {does} {region.size:.0%}{of}"
-        parts.append(told if region.confidence is None else f"{told}: {region.confidence:.1%}")
+        parts.append(told if region.confidence is None else f"{told}: {write(region.confidence)}")
     line = "; ".join([*parts, f"see {printable(event.folder / layout.OVERVIEW)}"])
     return "\n".join([line, *(f"  Note: {note}" for note in notes(about))])

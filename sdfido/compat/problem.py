@@ -180,6 +180,8 @@ class Masks(MaskLearner):
             targets=nothing,
             streams=torch.arange(2, device=images.device),
             confidence=nothing,
+            floor=nothing,
+            unit=torch.ones(2, device=images.device),
         )
 
     def start(self, scene: Scene) -> Tensor:

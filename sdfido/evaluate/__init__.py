@@ -12,6 +12,9 @@ from .curves import deletion, insertion, necessity, sufficiency
 from .measure import AREAS, AT, TOP, Measures, measure
 from .order import ranks, top
 from .probe import Curve, Probe
+from .prompts import PromptCheck, prompt_check
+from .randomisation import label_randomisation, model_randomisation, randomised
+from .seeds import agreed, over_seeds
 from .transfer import CONTROLS, Masked, Transfer, transfer
 from .truth import energy_outside, false_positive_rate, intersection_over_union, outside, pointing_game
 
@@ -25,7 +28,9 @@ __all__ = [
     "Masked",
     "Measures",
     "Probe",
+    "PromptCheck",
     "Transfer",
+    "agreed",
     "average_precision",
     "components",
     "cue_localisation",
@@ -34,10 +39,15 @@ __all__ = [
     "false_positive_rate",
     "insertion",
     "intersection_over_union",
+    "label_randomisation",
     "measure",
+    "model_randomisation",
     "necessity",
     "outside",
+    "over_seeds",
     "pointing_game",
+    "prompt_check",
+    "randomised",
     "rank_correlation",
     "ranks",
     "stability",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .order import check_maps
+from .order import Maps, check_maps
 
 
-def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
+def rank_correlation(a: Maps, b: Maps) -> Tensor:
     """Spearman's rank correlation of two maps of each image: [N], -1..1, higher is more alike.
 
     The Pearson correlation of the pixels' ranks, equal values sharing their mean rank; 1 for the same order of
@@ -31,7 +33,7 @@ def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
     return _correlation(_centred_ranks(a), _centred_ranks(b.to(a.device)))
 
 
-def stability(maps: Tensor) -> Tensor:
+def stability(maps: Maps | Sequence[Maps]) -> Tensor:
     """Mean rank correlation of all pairs of R maps of each image: [N], -1..1.
 
     ``mean over r < s of rank_correlation(maps[r], maps[s])``. Between seeds higher is better: 1 where chance has no
@@ -39,18 +41,23 @@ def stability(maps: Tensor) -> Tensor:
     worth its name must not agree, so there lower is better (Adebayo et al.).
 
     Args:
-        maps: [R, N, H, W], floating point, R at least 2: one map of each image for each seed or model.
+        maps: [R, N, H, W], floating point, R at least 2, or a list of R maps [N, H, W]: one map of each image for each
+            seed or model.
 
     Raises:
         TypeError, ValueError: the maps are not floating point, not [R, N, H, W] with R at least 2, or not finite.
 
     Source: as ``rank_correlation``.
     """
-    if not isinstance(maps, Tensor):
+    if isinstance(maps, str) or not isinstance(maps, Tensor | np.ndarray | Sequence):
         raise TypeError(f"maps must be a floating-point tensor [R, N, H, W], got {type(maps).__name__}")
-    if maps.dim() != 4 or len(maps) < 2:
-        raise ValueError(f"maps must be [R, N, H, W] with R at least 2, got {list(maps.shape)}")
-    ranked = [_centred_ranks(check_maps("maps", each)) for each in maps]
+    if len(maps) < 2 or (not isinstance(maps, Sequence) and maps.ndim != 4):
+        shape = [len(maps)] if isinstance(maps, Sequence) else list(maps.shape)
+        raise ValueError(f"maps must be [R, N, H, W] with R at least 2, got {shape}")
+    checked = [check_maps("maps", each) for each in maps]
+    if len({each.shape for each in checked}) > 1:
+        raise ValueError(f"maps must have equal shapes, got {[list(each.shape) for each in checked]}")
+    ranked = [_centred_ranks(each) for each in checked]
     return torch.stack([_correlation(a, b) for a, b in combinations(ranked, 2)]).mean(0)
 
 

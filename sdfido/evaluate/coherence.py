@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..checks import check_number
-from .order import check_maps
+from .order import Maps, check_maps
 
 
-def total_variation(maps: Tensor) -> Tensor:
+def total_variation(maps: Maps) -> Tensor:
     """Anisotropic total variation a pixel: [N], 0..2 for maps in 0..1, lower is more coherent.
 
     ``(sum |m[y, x+1] - m[y, x]| + sum |m[y+1, x] - m[y, x]|) / (H * W)``: the formula of FIDO's smoothness penalty, on

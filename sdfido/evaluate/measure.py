@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .coherence import components, total_variation
 from .curves import AREAS
-from .order import top
+from .order import Maps, check_maps, top
 from .probe import Curve, Probe
 from .truth import Truth, intersection_over_union, outside, pointing_game
 
@@ -34,7 +34,7 @@ class Measures:
     curves: dict[str, Curve]  #: insertion, deletion, sufficiency, necessity
 
 
-def measure(maps: Tensor, probe: Probe, truth: Truth | Sequence[Tensor | None] | None = None) -> Measures:
+def measure(maps: Maps, probe: Probe, truth: Truth | Sequence[Tensor | None] | None = None) -> Measures:
     """Measure maps by the model, by themselves and by a known truth.
 
     ``sufficiency`` is the part of the image's confidence that the top 30% of pixels keep, ``necessity`` the part that
@@ -43,7 +43,7 @@ def measure(maps: Tensor, probe: Probe, truth: Truth | Sequence[Tensor | None] |
     ``pointing_game`` and ``outside`` take as many of the most important pixels as the truth has.
 
     Args:
-        maps: [N, H, W] of any scale, high is important.
+        maps: [N, H, W] of any scale, high is important: a tensor, or a NumPy array of another tool.
         probe: the model, the images and the infill.
         truth: bool masks [N, H, W] or boxes, see ``sdfido.evaluate.truth``; or a list of N masks [H, W], None for
             images without truth.
@@ -52,6 +52,7 @@ def measure(maps: Tensor, probe: Probe, truth: Truth | Sequence[Tensor | None] |
         TypeError, ValueError: the maps or the truth do not fit the images.
         RuntimeError: the model's confidence is not finite.
     """
+    maps = check_maps("maps", maps)
     curves = {
         "insertion": probe.keep(maps),
         "deletion": probe.remove(maps),

@@ -5,17 +5,23 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..checks import check_number
 from ..ops.rng import make_rng, random_words
 
+Maps = Tensor | NDArray[np.floating[Any]]
+"""Importance maps [N, H, W] or [N, 1, H, W], floating point, of any scale and any tool; high is important."""
+
 _TIES = make_rng(0x7165)  # a seed that nothing else uses
 
 
-def ranks(importance: Tensor) -> Tensor:
+def ranks(importance: Maps) -> Tensor:
     """Places of the pixels in the order of importance, from 0 for the most important: int64 [N, H, W].
 
     Equally important pixels follow each other in a pseudo-random order, which depends on H·W alone: it favours no
@@ -27,7 +33,8 @@ def ranks(importance: Tensor) -> Tensor:
     Raises:
         TypeError, ValueError: the maps are not floating point, not [N, H, W] or not finite.
     """
-    flat = check_maps("importance", importance).flatten(1) + 0.0  # makes -0 a 0, which some sorts tell apart
+    importance = check_maps("importance", importance)
+    flat = importance.flatten(1) + 0.0  # makes -0 a 0, which some sorts tell apart
     pixels = flat.shape[1]
     shuffle = _shuffle(pixels).to(flat.device)
     order = shuffle[flat[:, shuffle].argsort(dim=1, descending=True, stable=True)]
@@ -35,7 +42,7 @@ def ranks(importance: Tensor) -> Tensor:
     return torch.empty_like(order).scatter_(1, order, places).view(importance.shape)
 
 
-def top(importance: Tensor, area: float) -> Tensor:
+def top(importance: Maps, area: float) -> Tensor:
     """The most important part of each image: bool [N, H, W] with ``round(area * H * W)`` pixels set.
 
     Args:
@@ -72,10 +79,24 @@ def check_fractions(name: str, fractions: int | Sequence[float]) -> list[float]:
     return values
 
 
-def check_maps(name: str, maps: Tensor) -> Tensor:
+def check_maps(name: str, maps: Maps) -> Tensor:
+    """Maps of any tool as a tensor [N, H, W]: of a tensor or a NumPy array [N, H, W] or [N, 1, H, W].
+
+    Raises:
+        TypeError, ValueError: they are not floating point, of another shape, or not finite.
+    """
+    if isinstance(maps, np.ndarray):
+        maps = torch.from_numpy(np.array(maps))  # a copy: arrays may be read-only, or run backwards
     if not isinstance(maps, Tensor) or not maps.is_floating_point():
         got = maps.dtype if isinstance(maps, Tensor) else type(maps).__name__
         raise TypeError(f"{name} must be a floating-point tensor [N, H, W], got {got}")
+    if maps.dim() == 4 and maps.shape[1] == 1:
+        maps = maps[:, 0]
+    if maps.dim() == 4:
+        raise ValueError(
+            f"{name} must be one map for each image, [N, H, W], got {list(maps.shape)}; sum attributions over the "
+            f"channels: {name}.sum(1), or {name}.abs().sum(1)"
+        )
     if maps.dim() != 3 or 0 in maps.shape[1:]:
         raise ValueError(f"{name} must be [N, H, W], got {list(maps.shape)}")
     if not maps.isfinite().all():

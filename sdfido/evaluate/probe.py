@@ -14,8 +14,8 @@ from ..checks import check_images, check_streams
 from ..execution import Execution, chunks
 from ..models.adapters import normalization_of
 from ..normalization import Normalization
-from ..scores import Model, Score, as_score, eval_mode
-from .order import check_fractions, check_maps, count_pixels, ranks
+from ..scores import Model, Score, as_score, eval_mode, scale_of
+from .order import Maps, check_fractions, check_maps, count_pixels, ranks
 
 __all__ = ["Curve", "InfillSpec", "Measure", "Probe"]
 
@@ -35,6 +35,7 @@ class Curve:
     values: Tensor  #: confidence of the target for each composite [N, P]; of classifiers its probability, 0..1
     prob_image: Tensor  #: … for the image itself [N]
     targets: Tensor  #: [N, ...]
+    floor: Tensor | float = 0.0  #: confidence that ``relative`` counts from [N]: the infill's where 0 is not "nothing"
 
     @property
     def direction(self) -> Literal["higher", "lower"]:
@@ -55,11 +56,14 @@ class Curve:
 
     @property
     def relative(self) -> Tensor:
-        """``values / prob_image``: [N, P], 1 where a composite is as good as the image, above 1 where it is better.
+        """``(values - floor) / (prob_image - floor)``: [N, P], 1 where a composite is as good as the image.
 
-        The area under it is ``area / prob_image``. Infinite or NaN where the image's own probability is 0.
+        The floor is 0, and the area under it ``area / prob_image``, except for scores whose confidence has no zero
+        (``sdfido.scores.Scale``), such as regressions: theirs is what the infill alone gets. Infinite or NaN where the
+        image is at the floor.
         """
-        return self.values / self.prob_image[:, None]
+        floor = torch.as_tensor(self.floor).to(self.values).expand_as(self.prob_image)
+        return (self.values - floor[:, None]) / (self.prob_image - floor)[:, None]
 
 
 class Probe:
@@ -105,15 +109,20 @@ class Probe:
             self.targets = self._execution.resolve(self.score, self.images, targets, chunk=chunk)
             #: confidence of the targets for the images [N]
             self.confidence = self._execution.map(self.score.confidence, self.images, self.targets, chunk=chunk)
+            #: confidence that shares count from [N]: 0, or the infill's where the score's scale has no zero
+            self.floor = torch.zeros_like(self.confidence)
+            if not scale_of(self.score).zero:
+                self.floor = self._execution.map(self.score.confidence, self.infill, self.targets, chunk=chunk)
 
-    def keep(self, maps: Tensor, fractions: int | Sequence[float] = 33) -> Curve:
+    def keep(self, maps: Maps, fractions: int | Sequence[float] = 33) -> Curve:
         """Confidence of the target where only the most important pixels are kept, and the others infilled.
 
         ``values[n, i] = confidence(infill + M_i * (image - infill))`` with ``M_i = 1`` for the
         ``round(f_i * H * W)`` most important pixels, 0 elsewhere.
 
         Args:
-            maps: [N, H, W] of any scale, high is important; equal values are ordered as in ``ranks``.
+            maps: [N, H, W] of any scale and tool, a tensor or a NumPy array, high is important; equal values are
+                ordered as in ``ranks``.
             fractions: parts f of the image, 0..1, increasing by at least a pixel ("sufficiency"); or a number P of
                 even ones from 0 to 1, at least 2 ("insertion").
 
@@ -123,14 +132,14 @@ class Probe:
         """
         return self._curve("insertion" if isinstance(fractions, int) else "sufficiency", maps, fractions)
 
-    def remove(self, maps: Tensor, fractions: int | Sequence[float] = 33) -> Curve:
+    def remove(self, maps: Maps, fractions: int | Sequence[float] = 33) -> Curve:
         """Confidence of the target where the most important pixels are infilled ("necessity", or "deletion").
 
         As ``keep``, but with ``M_i = 0`` for the most important pixels and 1 elsewhere.
         """
         return self._curve("deletion" if isinstance(fractions, int) else "necessity", maps, fractions)
 
-    def _curve(self, measure: Measure, maps: Tensor, fractions: int | Sequence[float]) -> Curve:
+    def _curve(self, measure: Measure, maps: Maps, fractions: int | Sequence[float]) -> Curve:
         n, _, height, width = self.images.shape
         maps = check_maps("importance", maps).to(self.images.device)
         if maps.shape != (n, height, width):
@@ -157,7 +166,7 @@ class Probe:
                     values[some, part] = found.view(-1, kept.shape[1])
         if not values.isfinite().all():
             raise RuntimeError("model must give finite logits for composites of image and infill, got NaN or infinity")
-        return Curve(measure, counts.float() / pixels, values, self.confidence, self.targets)
+        return Curve(measure, counts.float() / pixels, values, self.confidence, self.targets, self.floor)
 
     def _at_once(self, fractions: int) -> tuple[int, int]:
         """Composites at once, and images whose composites these may be."""

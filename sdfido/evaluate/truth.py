@@ -12,20 +12,22 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..checks import check_number
-from .order import check_maps, ranks
+from .order import Maps, check_maps, ranks
 
-Truth = Tensor | Sequence[int] | Sequence[Sequence[int]]
+Truth = Tensor | NDArray[Any] | Sequence[int] | Sequence[Sequence[int]]
 Threshold = float | Literal["truth"]
 
 
-def intersection_over_union(importance: Tensor, truth: Truth, *, threshold: Threshold = "truth") -> Tensor:
+def intersection_over_union(importance: Maps, truth: Truth, *, threshold: Threshold = "truth") -> Tensor:
     """``|S and T| / |S or T|`` of selected pixels S and truth T: [N], 0..1, higher is better.
 
     Args:
@@ -42,7 +44,7 @@ def intersection_over_union(importance: Tensor, truth: Truth, *, threshold: Thre
     return (selected & known).sum((1, 2)) / (selected | known).sum((1, 2))
 
 
-def pointing_game(importance: Tensor, truth: Truth, *, tolerance: int = 0) -> Tensor:
+def pointing_game(importance: Maps, truth: Truth, *, tolerance: int = 0) -> Tensor:
     """Whether the most important pixel lies in the truth: [N], 1 for a hit, 0 for a miss, higher is better.
 
     Where several pixels share the highest value, the part of them that hits; so a constant map gets the truth's area.
@@ -63,7 +65,7 @@ def pointing_game(importance: Tensor, truth: Truth, *, tolerance: int = 0) -> Te
     return (highest & near).sum((1, 2)) / highest.sum((1, 2))
 
 
-def outside(importance: Tensor, truth: Truth, *, threshold: Threshold = "truth") -> Tensor:
+def outside(importance: Maps, truth: Truth, *, threshold: Threshold = "truth") -> Tensor:
     """Part of the selected pixels that lies outside the truth, ``|S without T| / |S|``: [N], 0..1, lower is better.
 
     This is one minus the precision; NaN where a map selects nothing. Arguments and errors are those of
@@ -73,7 +75,7 @@ def outside(importance: Tensor, truth: Truth, *, threshold: Threshold = "truth")
     return (selected & ~known).sum((1, 2)) / selected.sum((1, 2))
 
 
-def false_positive_rate(importance: Tensor, truth: Truth, *, threshold: Threshold = "truth") -> Tensor:
+def false_positive_rate(importance: Maps, truth: Truth, *, threshold: Threshold = "truth") -> Tensor:
     """Part of what lies outside the truth that is selected, ``|S without T| / |not T|``: [N], 0..1, lower is better.
 
     A map that selects nothing gets 0, so read it beside ``intersection_over_union``, whose arguments and errors it
@@ -83,7 +85,7 @@ def false_positive_rate(importance: Tensor, truth: Truth, *, threshold: Threshol
     return (selected & ~known).sum((1, 2)) / (~known).sum((1, 2))
 
 
-def energy_outside(importance: Tensor, truth: Truth) -> Tensor:
+def energy_outside(importance: Maps, truth: Truth) -> Tensor:
     """Part of a map's sum that lies outside the truth: [N], 0..1, lower is better.
 
     ``sum of m outside T / sum of m``, without a threshold, so the values' scale counts (their unit does not); NaN where
@@ -107,7 +109,7 @@ def energy_outside(importance: Tensor, truth: Truth) -> Tensor:
     return ((energy * ~known).flatten(1).sum(1) / energy.flatten(1).sum(1)).float()
 
 
-def _select(importance: Tensor, truth: Truth, threshold: Threshold) -> tuple[Tensor, Tensor]:
+def _select(importance: Maps, truth: Truth, threshold: Threshold) -> tuple[Tensor, Tensor]:
     """Selected pixels and truth, both bool [N, H, W]."""
     importance, known = check_truth(importance, truth)
     if isinstance(threshold, str) and threshold == "truth":
@@ -119,9 +121,11 @@ def _select(importance: Tensor, truth: Truth, threshold: Threshold) -> tuple[Ten
     return importance > float(threshold), known
 
 
-def check_truth(importance: Tensor, truth: Truth) -> tuple[Tensor, Tensor]:
+def check_truth(importance: Maps, truth: Truth) -> tuple[Tensor, Tensor]:
     """The maps, and the truth as a bool mask of their shape and device."""
     importance = check_maps("importance", importance)
+    if isinstance(truth, np.ndarray):
+        truth = torch.from_numpy(np.array(truth))
     if isinstance(truth, Tensor) and truth.dtype == torch.bool:
         if truth.shape != importance.shape:
             raise ValueError(f"truth must be a mask like the maps, {list(importance.shape)}, got {list(truth.shape)}")

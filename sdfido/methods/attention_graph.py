@@ -175,18 +175,19 @@ class AttentionGraph(Explainer):
 
     def _check(self, scene: Scene) -> None:
         """Raise ValueError where shares mean nothing, or the guide does not fit the images."""
-        for place, confidence in enumerate(scene.confidence.tolist()):
+        for place, confidence in enumerate((scene.confidence - scene.floor).tolist()):
             if not 0 < confidence < math.inf:
                 raise ValueError(
-                    f"score must have a positive confidence for each image, got {confidence:g} for image {place}; "
-                    "sets of patches are measured by their share of it"
+                    f"score must have a positive confidence for each image, above the infill's where it has no zero, "
+                    f"got {confidence:g} for image {place}; sets of patches are measured by their share of it"
                 )
         if isinstance(self.guide, Tensor) and len(self.guide) not in (1, len(scene)):
             raise ValueError(f"guide must be a map for each of {len(scene)} images, or one, got {len(self.guide)}")
 
     def _explain_one(self, scene: Scene, place: int) -> Explanation:
         """The explanation of one image, by its place among all."""
-        cells, confidence = self.settings.cells(*scene.size), float(scene.confidence)
+        cells, floor = self.settings.cells(*scene.size), float(scene.floor)
+        confidence = float(scene.confidence) - floor
 
         def ask(sets: list[int]) -> list[float]:
             masks = _as_masks(sets, cells, scene.images.device).float()[None, :, None]
@@ -195,7 +196,7 @@ class AttentionGraph(Explainer):
                 raise RuntimeError(
                     "the model's confidence must be finite for composites of image and infill, got others"
                 )
-            return [each / confidence for each in found]
+            return [(each - floor) / confidence for each in found]
 
         shares = Shares(ask, cells[0] * cells[1])
         order = list(range(shares.patches))

@@ -20,7 +20,8 @@ from ..explanation import Explanation, MapInfo
 from ..folding import folded_score
 from ..models.adapters import normalization_of
 from ..normalization import Normalization
-from ..scores import ClassScore, Model, Score, as_score, eval_mode
+from ..scores import ClassScore, Model, Scale, Score, as_score, eval_mode, scale_of
+from ..scores.scale import PER_IMAGE
 from . import regions
 
 __all__ = ["Explainer", "OnImage", "OnStep", "Progress", "Scene", "WriteFile"]
@@ -57,6 +58,8 @@ class Scene:
     targets: Tensor  #: [N, ...]
     streams: Tensor  #: noise of each image [N], int64
     confidence: Tensor  #: of the targets for the images [N]
+    floor: Tensor  #: confidence that shares count from [N]: 0, or the infill's where the scale has no zero
+    unit: Tensor  #: what scores are divided by [N]: 1, or so that image and infill are ten units apart
     #: what a method knows of each image besides, by name [N, ...]
     extras: Mapping[str, Tensor] = field(default_factory=dict)
 
@@ -64,7 +67,7 @@ class Scene:
         return len(self.images)
 
     def __getitem__(self, index: Tensor | slice) -> Scene:
-        tensors = ("images", "infill", "targets", "streams", "confidence")
+        tensors = ("images", "infill", "targets", "streams", "confidence", "floor", "unit")
         extras = {name: tensor[index] for name, tensor in self.extras.items()}
         return replace(self, extras=extras, **{name: getattr(self, name)[index] for name in tensors})
 
@@ -78,6 +81,16 @@ class Scene:
         """Images whose composites the model is given at once."""
         return self.execution.images_at_once(self.composites)
 
+    @property
+    def scale(self) -> Scale:
+        """What the confidences mean."""
+        return scale_of(self.score)
+
+    def level(self, share: float) -> Tensor:
+        """The confidence that is a share of the images' [N]: ``floor + share * (confidence - floor)``."""
+        level: Tensor = self.scale.level(share, self.confidence, self.floor)
+        return level
+
     def blend(self, masks: Tensor) -> Tensor:
         """Composites [N, K, S, C, H, W] by masks [N, K, S, h, w], as the model is given them; differentiable."""
         execution = self.execution
@@ -90,8 +103,8 @@ class Scene:
         return self.execution.map(self.score.confidence, images, self.targets, chunk=self.images_at_once)
 
     def scores(self, masks: Tensor) -> Tensor:
-        """Scores [N, K, S] of the composites by masks [N, K, S, h, w], without gradients."""
-        return self._of_masked(self.score, masks)
+        """Scores [N, K, S] of the composites by masks [N, K, S, h, w], in units, without gradients."""
+        return self._of_masked(self.score, masks) / self.unit[:, None, None]
 
     def masked_confidences(self, masks: Tensor) -> Tensor:
         """How confident the model is of the targets for the composites by masks [N, K, S, h, w]: [N, K, S]."""
@@ -224,7 +237,9 @@ class Explainer(ABC):
                     raise
                 asked = self._ask(replace(execution, channels_last=False), composites, images, targets)
             score, execution, chosen, confidence = asked
-            yield Scene(score, execution, composites, images, infill, chosen, stream_tensor, confidence)
+            floor, unit = images.new_zeros(len(images)), images.new_ones(len(images))
+            scene = Scene(score, execution, composites, images, infill, chosen, stream_tensor, confidence, floor, unit)
+            yield scene if scene.scale.zero else _against_infill(scene)
 
     def _ask(
         self, execution: Execution, composites: int, images: Tensor, targets: Any
@@ -277,6 +292,7 @@ class Explainer(ABC):
             self.describe(),
             scene.execution.describe(),
             seconds,
+            scene.scale,
         )
         if explanation.regions:
             explanation = self._with_regions(scene, explanation)
@@ -293,6 +309,15 @@ class Explainer(ABC):
         found = {f"prob_{name}": soft[:, k] for k, name in enumerate(explanation.regions)}
         found |= {f"prob_{name}_binary": final[:, k] for k, name in enumerate(explanation.regions)}
         return replace(explanation, scores={**explanation.scores, **found})
+
+
+def _against_infill(scene: Scene) -> Scene:
+    """The scene with shares counted from the infill, and scores in units of their distance between image and infill."""
+    ends = scene.images.new_tensor([1.0, 0.0]).expand(len(scene), 1, 2)[..., None, None]
+    image, infill = scene.scores(ends)[:, 0].unbind(1)
+    distance = (image - infill).abs() / PER_IMAGE
+    unit = torch.where(distance > 0, distance, torch.ones_like(distance))
+    return replace(scene, floor=scene.confidences(scene.infill), unit=unit)
 
 
 def _final(scene: Scene, explanation: Explanation, pruning: bool) -> Tensor:

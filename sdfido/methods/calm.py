@@ -109,8 +109,8 @@ class CALM(Explainer):
         network = given.model
         self._trained = isinstance(network, LatentClassifier)
         if not isinstance(network, LatentClassifier):
-            features, channels = feature_map(network, example)  # type: ignore[arg-type]  # it checks
-            classes = self.settings.classes or number_of_classes(network)  # type: ignore[arg-type]
+            features, channels = feature_map(network, example)
+            classes = self.settings.classes or number_of_classes(network)
             first = next(features.parameters())
             network = LatentClassifier(features, channels, classes, seed=self.settings.seed).to(first)
         elif self.settings.classes not in (None, network.classes):

@@ -105,9 +105,9 @@ class FIDO(SampledMasks):
         signs = _signs(settings.repeats, parameters.device)
         return Drawn(samples.composites, signs, settings.penalty_weight_at(step) * penalty)
 
-    def slack(self, scores: Tensor, confidence: Tensor, score_at: Callable[[Tensor], Tensor]) -> Tensor:
+    def slack(self, scores: Tensor, score_at: Callable[[float], Tensor]) -> Tensor:
         settings = self.settings
-        kept, left = (score_at(share * confidence)[:, None] for share in (settings.kept_share, settings.left_share))
+        kept, left = (score_at(share)[:, None] for share in (settings.kept_share, settings.left_share))
         ssr, sdr = scores.chunk(2, dim=1)
         return torch.cat([ssr - kept, left - sdr], 1)
 

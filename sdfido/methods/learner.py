@@ -251,6 +251,7 @@ class MaskLearner(Explainer):
         else:
             targets = drawn.targets.flatten(0, 1).repeat_interleave(s, 0)
         factors = (drawn.signs / s).repeat_interleave(s).repeat(n)
+        units = scene.unit.repeat_interleave(v * s)
         scores = []
         for part in self.portions(len(flat), scene):
             batch = flat[part].detach().requires_grad_(differentiate)
@@ -259,6 +260,7 @@ class MaskLearner(Explainer):
                 raise ValueError(f"score must be one number an image, [{len(batch)}], got {list(score.shape)}")
             if differentiate and not score.requires_grad:
                 raise ValueError("score must be differentiable in the images, got one without a gradient")
+            score = score / units[part]
             if differentiate:
                 (flat_gradient[part],) = torch.autograd.grad((score * factors[part]).sum(), [batch])
             scores.append(score.detach())

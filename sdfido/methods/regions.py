@@ -30,11 +30,11 @@ def smallest(
 ) -> Tensor:
     """A small region that reaches its share: bool [rows, columns].
 
-    A region that is kept reaches it where ``confidence >= share * confidence of the image``, one that is infilled where
-    ``confidence <= share * confidence of the image``. The most important cells are taken, as many as are needed. Then
-    blocks of cells go, those first without which the confidence is best, for as long as the share is reached. About
-    a hundred composites are classified, without gradients, or twenty without pruning. The confidence need not grow with
-    the region, so there may be a smaller one.
+    A region that is kept reaches it where ``confidence >= level``, one that is infilled where ``confidence <= level``,
+    with ``level = scene.level(share)``: that share of the image's confidence. The most important cells are taken, as
+    many as are needed. Then blocks of cells go, those first without which the confidence is best, for as long as the
+    share is reached. About a hundred composites are classified, without gradients, or twenty without pruning. The
+    confidence need not grow with the region, so there may be a smaller one.
 
     Args:
         importance: a map [H, W].
@@ -52,7 +52,7 @@ def smallest(
     def margin(regions: Tensor) -> Tensor:
         """By how much regions [R, rows, columns] reach the share, negative where they do not [R]."""
         masks = (regions if keeps else ~regions).float()
-        above = scene.masked_confidences(masks[None, None])[0, 0] - share * scene.confidence
+        above = scene.masked_confidences(masks[None, None])[0, 0] - scene.level(share)
         return above if keeps else -above
 
     means = F.adaptive_avg_pool2d(importance[None], cells).flatten()

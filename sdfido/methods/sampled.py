@@ -27,10 +27,10 @@ class SampledMasks(MaskLearner):
     settings: SampledSettings
 
     @abstractmethod
-    def slack(self, scores: Tensor, confidence: Tensor, score_at: Callable[[Tensor], Tensor]) -> Tensor:
+    def slack(self, scores: Tensor, score_at: Callable[[float], Tensor]) -> Tensor:
         """By how much each mask's mean score [N, V] is better than its share of the image's confidence needs [N, V].
 
-        ``score_at`` gives the score that means a confidence [N].
+        ``score_at`` gives the score [N] that means a share of the image's confidence.
         """
 
     def sample(self, mask_logits: Tensor, scene: Scene, step: int) -> ops.CompositeSamples:
@@ -53,7 +53,8 @@ class SampledMasks(MaskLearner):
         """Lower where a mask falls short of its share of the image's confidence, higher where it has room.
 
         ``price <- price * exp(adaptation * tanh(slack / 2))``, between 1/5 and 6, with ``slack`` the distance of the
-        score to that at which the share is reached: the ascent of a multiplier for the constraint.
+        score to that at which the share is reached: the ascent of a multiplier for the constraint. Prices stay as they
+        are where a score does not say which of its values means a confidence (``at_confidence``).
         """
         settings, known = self.settings, getattr(scene.score, "at_confidence", None)
         if not settings.adaptation or known is None or step < _PATIENCE * settings.steps:
@@ -61,11 +62,11 @@ class SampledMasks(MaskLearner):
         if known(scene.confidence) is None:
             return prices
 
-        def changed(prices: Tensor, scores: Tensor, confidence: Tensor) -> Tensor:
-            slack = self.slack(scores, confidence, known)
+        def changed(prices: Tensor, scores: Tensor, confidence: Tensor, floor: Tensor, unit: Tensor) -> Tensor:
+            slack = self.slack(scores, lambda share: known(scene.scale.level(share, confidence, floor)) / unit)
             return (prices * torch.exp(settings.adaptation * torch.tanh(slack / 2))).clamp(*_PRICES)
 
-        return image_by_image(changed, prices, scores, scene.confidence)
+        return image_by_image(changed, prices, scores, scene.confidence, scene.floor, scene.unit)
 
     def earliest_convergence(self) -> float:
         return self.settings.warmup * self.settings.steps + super().earliest_convergence()

@@ -26,7 +26,9 @@ class MaskSettings:
     steps: int = 26  #: optimisation steps, at most
     tolerance: float = 0.001  #: mean change of the keep rates over 10 steps below which an image has converged
     seed: int = 0  #: of everything random
-    kept_share: float = 0.9  #: part of the image's confidence that the final region of a "keep" map keeps, 0..1
+    #: part of the image's confidence that the final region of a "keep" map keeps, 0..1; of scores without a zero, part
+    #: of the way from the infill's confidence to the image's, see ``sdfido.scores.Scale``
+    kept_share: float = 0.9
     left_share: float = 0.1  #: part of the image's confidence that is left without that of a "remove" map, 0..1
     pruning: bool = True  #: whether final regions go without the blocks of cells that they can spare
 

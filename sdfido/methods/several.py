@@ -169,8 +169,8 @@ class SufficientRegions(SampledMasks):
         others = smooth(rates.sum(1, keepdim=True) - rates, gaussian_weights(reach, math.ceil(3 * reach)))
         return 0.5 * (rates * others).mean((2, 3))
 
-    def slack(self, scores: Tensor, confidence: Tensor, score_at: Callable[[Tensor], Tensor]) -> Tensor:
-        return scores - score_at(self.settings.kept_share * confidence)[:, None]
+    def slack(self, scores: Tensor, score_at: Callable[[float], Tensor]) -> Tensor:
+        return scores - score_at(self.settings.kept_share)[:, None]
 
     def updater(self, parameters: Tensor) -> Descent:
         return Descent(parameters, self.settings.learning_rate_at, spread=self.settings.spread)
@@ -210,7 +210,7 @@ class SufficientRegions(SampledMasks):
                 inside = candidates.get(mask)
                 if inside is None or (inside & ~free).any():
                     inside = candidates[mask] = regions.smallest(maps[mask], cells, True, scene, share, pruning, free)
-                    enough = scene.masked_confidences(inside[None, None, None].float()) >= share * scene.confidence
+                    enough = scene.masked_confidences(inside[None, None, None].float()) >= scene.level(share)
                     if not (enough and 0 < inside.sum() <= small):
                         left.remove(mask)
             if left:

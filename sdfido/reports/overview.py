@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..explanation import Explanation
+from ..scores import PROBABILITY, Scale
 from . import style
 from .style import INK, MUTED, OTHERS, OWN, PALE, PHOTO, heatmap
 
@@ -40,11 +41,13 @@ class Panel:
 
 @dataclass(frozen=True)
 class Bar:
-    """A named confidence, 0..1."""
+    """A named confidence."""
 
     name: str
-    value: float
+    value: float  #: where the bar ends, 0..1 of the panel's width
     colour: str = PHOTO
+    text: str = ""  #: of the value; in percent where none is given
+    start: float = 0.0  #: where the bar begins
 
 
 def overview(
@@ -82,11 +85,12 @@ def overview(
         )
     one, photo = explanation[index], pixels[index : index + 1]
     filling = infill.expand(pixels.shape)[index : index + 1]
-    label = _target(one) if label is None else label
+    label = one.scale.called(one.targets[0]) if label is None else label
+    write = one.scale.text
     numbers = {name: float(value[0]) for name, value in one.numbers.items()}
 
     def says(name: str) -> str:
-        return f"{style.short(label)}  {style.percent(numbers[name])}" if name in numbers else ""
+        return f"{style.short(label)}  {write(numbers[name])}" if name in numbers else ""
 
     legend, missing = one.legend, set(one.missing[0])
     colour = dict(zip((name for name in legend if name not in OWN), OTHERS * len(legend), strict=False)) | OWN
@@ -96,7 +100,7 @@ def overview(
         if name not in missing or one[name].any()
     ]
     composites = one.composites(photo, filling) if one.regions else ()
-    masked, bars = [], [Bar("photo", numbers["prob_image"]), Bar("infill", numbers["prob_infill"], style.INFILL)]
+    masked, bars = [], [("photo", "prob_image", PHOTO), ("infill", "prob_infill", style.INFILL)]
     for region, composite in zip(one.regions, composites, strict=True):
         if region in missing:
             continue
@@ -104,11 +108,12 @@ def overview(
         size, said = float(one.area(region)[0]), f"prob_{region}_binary"
         masked.append(Panel(composite[0], f"{name}: {size:.0%} of the photo {does}", says(said), colour[region]))
         if said in numbers:
-            bars.append(Bar(f"{name}: {size:.0%} {does}", numbers[said], colour[region]))
+            bars.append((f"{name}: {size:.0%} {does}", said, colour[region]))
     top = [Panel(photo[0], "Photo", says("prob_image")), *maps]
     bottom = [Panel(filling[0], "Infill alone", says("prob_infill")), *masked]
     words = [*_sentences(one, numbers), *one.notes[0]]
-    return draw(top, bottom, bars, label=label, title=title or f"Why “{label}”?", words=words)
+    heading, shown = one.scale.heading, _as_bars(bars, numbers, one.scale)
+    return draw(top, bottom, shown, label=label, title=title or f"Why “{label}”?", words=words, heading=heading)
 
 
 def draw(
@@ -119,16 +124,18 @@ def draw(
     label: str,
     title: str | None = None,
     words: Sequence[str] = (),
+    heading: str = PROBABILITY.heading,
 ) -> Figure:
     """Two rows of pictures, bars with probabilities at the end of the lower row, and a few sentences below.
 
     Args:
         top: panels of the upper row, of which the first is the photo that maps [H, W] are drawn over.
         bottom: panels of the lower row.
-        bars: probabilities of the target.
+        bars: what the model says of the target.
         label: name of the target.
         title: what stands on top.
         words: paragraphs below the pictures, broken into lines.
+        heading: what the bars show.
 
     Raises:
         ValueError: the first panel is no photo, or a map does not fit it.
@@ -161,7 +168,7 @@ def draw(
             _picture(place(line, position), picture, panel)
         if line == 0 and last is not None:
             _colour_scale(place(0, last, _SCALE_WIDTH, _COLUMN + _SCALE_SHIFT), top[last].signed)
-    _bars(place(1, len(bottom)), label, bars, min(1.0, row / 2))
+    _bars(place(1, len(bottom)), heading, label, bars, min(1.0, row / 2))
     return figure
 
 
@@ -172,22 +179,29 @@ def _sentences(explanation: Explanation, numbers: Mapping[str, float]) -> list[s
         said, info = numbers.get(f"prob_{region}_binary"), explanation.legend[region]
         if said is None or region in explanation.missing[0]:
             continue
-        size, says = f"{numbers[f'area_{region}']:.0%} of the photo", style.percent(said)
+        write = explanation.scale.text
+        size, says = f"{numbers[f'area_{region}']:.0%} of the photo", write(said)
         if info.role == "keep":
-            told.append(
-                f"{info.heading}: {size} alone says {says}, the whole photo {style.percent(numbers['prob_image'])}."
-            )
+            told.append(f"{info.heading}: {size} alone says {says}, the whole photo {write(numbers['prob_image'])}.")
         else:
             told.append(f"{info.heading}: without {size}, {says} is left.")
         if f"agreement_{region}" in numbers:
             told.append(f"Repeats overlap by {numbers[f'agreement_{region}']:.0%}.")
-    return [" ".join(told)] if told else []
+    paragraphs = [" ".join(told)] if told else []
+    if "seeds" in numbers and explanation.regions:
+        paragraphs.append(_seeds(explanation, numbers))
+    return paragraphs
 
 
-def _target(explanation: Explanation) -> str:
-    """What a target is called that has no label."""
-    target = explanation.targets[0]
-    return f"class {int(target)}" if target.dim() == 0 and not target.is_floating_point() else "the target"
+def _seeds(explanation: Explanation, numbers: Mapping[str, float]) -> str:
+    """How far seeds agree, in a line."""
+    count = int(numbers["seeds"])
+    agree = [
+        f"{explanation.legend[name].heading}s overlap by {numbers[f'seeds_overlap_{name}']:.0%}, "
+        f"{numbers[f'core_{name}']:.1%} of the photo is in {'both' if count == 2 else 'all'}"
+        for name in explanation.regions
+    ]
+    return f"{count} seeds: {'; '.join(agree)}."
 
 
 def _is_map(panel: Panel) -> bool:
@@ -200,19 +214,30 @@ def _picture(axes: Axes, picture: NDArray[Any], panel: Panel) -> None:
     style.header(axes, panel.title, panel.subtitle, panel.colour)
 
 
-def _bars(axes: Axes, label: str, bars: Sequence[Bar], scale: float) -> None:
+def _as_bars(named: Sequence[tuple[str, str, str]], numbers: Mapping[str, float], scale: Scale) -> list[Bar]:
+    """Bars of confidences by name: of probabilities from 0 to 1, of others over the range that they take with 0."""
+    shown = [scale.sign * numbers[key] for _, key, _ in named]
+    low, high = (0.0, 1.0) if scale.percent else (min(0.0, *shown), max(0.0, *shown))
+    width = high - low or 1.0
+    return [
+        Bar(name, (value - low) / width, colour, scale.text(numbers[key]), (0.0 - low) / width)
+        for (name, key, colour), value in zip(named, shown, strict=True)
+    ]
+
+
+def _bars(axes: Axes, heading: str, label: str, bars: Sequence[Bar], scale: float) -> None:
     """Bars one below the other; scale: of their texts, where the panel is low."""
     tops = [0.56 + 0.92 * i for i in range(len(bars))]
     units = max(0.92 * len(bars), _PANEL_UNITS)
     scale *= _PANEL_UNITS / units
     for bar, top in zip(bars, tops, strict=True):
-        for text, x, side in ((bar.name, 0, "left"), (style.percent(bar.value), 1, "right")):
+        for text, x, side in ((bar.name, 0, "left"), (bar.text or style.percent(bar.value), 1, "right")):
             axes.text(x, top - 0.05, text, size=scale * 11, color=INK, va="bottom", ha=side)
         axes.barh(top, 1.0, height=0.36, align="edge", color=PALE)
-        axes.barh(top, bar.value, height=0.36, align="edge", color=bar.colour)
+        axes.barh(top, bar.value - bar.start, left=bar.start, height=0.36, align="edge", color=bar.colour)
     axes.set(xlim=(0, 1), ylim=(units, 0))
     axes.set_axis_off()
-    style.header(axes, "Probability", f"of {style.short(label)}")
+    style.header(axes, heading, f"of {style.short(label)}")
 
 
 def _colour_scale(axes: Axes, signed: bool) -> None:

@@ -17,6 +17,7 @@ from ..files import printable
 from . import items, layout
 from .annotations import Annotations
 from .events import Failed, Measured, OnEvent, Started, reason
+from .question import Question
 from .store import Store
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ class Result:
     @property
     def kind(self) -> tuple[Any, ...]:
         """What results must share to be measured together."""
-        return tuple(self.summary.get(name) for name in ("model_spec", "model_sha256", "infill", "seed", "method"))
+        names = ("model_spec", "model_sha256", "infill", "seed", "method")
+        return *(self.summary.get(name) for name in names), Question.read(self.summary)
 
     def load(self, classifier: models.Classifier) -> Explanation:
         """The explanation.
@@ -85,7 +87,9 @@ class Measurements:
     def mean_curve(self, measure: str, name: str) -> Curve:
         """The curves of all photos that have the map, as one."""
         parts = self.curves[measure][name]
-        joined = (torch.cat([getattr(part, what) for part in parts]) for what in ("values", "prob_image", "targets"))
+        joined = (
+            torch.cat([getattr(part, what) for part in parts]) for what in ("values", "prob_image", "targets", "floor")
+        )
         return Curve(parts[0].measure, parts[0].fractions, *joined)
 
 
@@ -243,7 +247,7 @@ def _measure_chunk(
     kept, images, explanations, truths = zip(*opened, strict=True)
     about = kept[0].summary
     probe = evaluate.Probe(
-        classifier.model,
+        Question.read(about).score(classifier),
         torch.stack(images).to(device),
         torch.cat([each.targets for each in explanations]).to(device),
         infill=infills.from_spec(about["infill"], classifier.normalization, seed=about.get("seed", 0)),

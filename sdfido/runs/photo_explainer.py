@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from .. import infills, methods, models
+from .. import evaluate, infills, methods, models
+from ..checks import check_number
 from ..explanation import Explanation
 from ..methods.base import OnImage, OnStep
 from ..ops import build_info
+from ..scores import PROBABILITY
 from . import layout
 from .items import Item
+from .question import Question
 from .store import Results
 
 __all__ = ["Opened", "PhotoExplainer"]
@@ -43,6 +46,12 @@ class PhotoExplainer:
             be measured later if its name can be loaded, too.
         method: a name of ``sdfido.methods.METHODS``, or "package.module:Class".
         target: the class to explain, an id or a name; the predicted one of each photo by default.
+        rather_than: the class that the target is set against, an id or a name, or "rival" for the strongest other one
+            of each photo (``sdfido.ContrastScore``).
+        value: for models that predict values: "up" or "down", what drives the target, an output, that way
+            (``sdfido.scores.RegressionScore``).
+        seeds: how many seeds explain each photo; of two or more, the results say how far they agree
+            (``sdfido.evaluate.over_seeds``).
         infill: name of an infill, such as "local-mean:31".
         device: where to compute: "cpu", "cuda", "cuda:1".
         settings: of the method, such as ``steps=200``, and of ``sdfido.Execution``.
@@ -62,12 +71,17 @@ class PhotoExplainer:
         *,
         method: str = "fido",
         target: int | str | None = None,
+        rather_than: int | str | None = None,
+        value: Literal["up", "down"] | None = None,
         infill: str = "blur",
         device: str = "cpu",
+        seeds: int = 1,
         **settings: Any,
     ) -> None:
         self.recipe: dict[str, Any] = {"model": model, "method": method, "target": target, "infill": infill}
-        self.recipe |= {"device": device, **settings}
+        self.recipe |= {"rather_than": rather_than, "value": value, "device": device, "seeds": seeds, **settings}
+        self.question = Question(target=target, rather_than=rather_than, value=value)
+        self.seeds = check_number("seeds", seeds, int, 1)
         infills.from_spec(infill, models.IMAGENET)  # a misspelt name should not wait for a model to load
         kind = methods.load(method)
         known = kind.setting_names()
@@ -81,10 +95,11 @@ class PhotoExplainer:
             self.model_spec, self.classifier = model.name, replace(model, model=model.model.to(device))
         else:
             self.model_spec, self.classifier = model, models.load(model, device)
-        self.target = None if target is None else self.classifier.find(target)
-        self.explainer = kind(
-            self.classifier.model, infill=infill, normalization=self.classifier.normalization, **settings
-        )
+        self.target = self.question.chosen(self.classifier)
+        score = self.question.score(self.classifier)
+        self.explainer = kind(score, infill=infill, normalization=self.classifier.normalization, **settings)
+        if self.seeds > 1 and "seed" not in known:
+            raise ValueError(f"seeds must be 1 for method {method!r}, which is not random, got {seeds}")
         self._model_sha256 = self.classifier.fingerprint()
 
     @property
@@ -96,8 +111,16 @@ class PhotoExplainer:
             "model_sha256": self._model_sha256,
             "settings": json.loads(json.dumps(self.explainer.describe())),  # as it is read from a summary
             "build": {"version": build_info()["version"]},
-            **({"target_is_predicted": True} if self.target is None else {"target": self.target}),
+            **self._target(),
+            **({"question": asked} if (asked := self.question.asked) else {}),
+            **({"seeds": float(self.seeds)} if self.seeds > 1 else {}),
         }
+
+    def _target(self) -> dict[str, Any]:
+        """What a summary must say of the target."""
+        if self.target is None:
+            return {"target_is_predicted": True}
+        return {"target_is_predicted": False} if self.question.rather_than is not None else {"target": self.target}
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -119,18 +142,17 @@ class PhotoExplainer:
         self, photos: Sequence[Opened], *, on_step: OnStep | None = None, on_image: OnImage | None = None
     ) -> Explanation:
         """Explain photos together; each gets the maps that it gets alone. See ``sdfido.methods.Explainer.explain``."""
-        return self.explainer.explain(
-            torch.cat([photo.image for photo in photos]).to(self.device),
-            self.target,
-            streams=[0] * len(photos),  # the noise that each photo gets alone
-            on_step=on_step,
-            on_image=on_image,
-        )
+        images = torch.cat([photo.image for photo in photos]).to(self.device)
+        options: dict[str, Any] = {"on_step": on_step, "on_image": on_image}
+        options["streams"] = [0] * len(photos)  # the noise that each photo gets alone
+        if self.seeds > 1:
+            return evaluate.over_seeds(self.explainer, images, self.target, seeds=self.seeds, **options)
+        return self.explainer.explain(images, self.target, **options)
 
     def results(self, opened: Opened, explanation: Explanation) -> Results:
         """What is to be written of one photo, given its explanation (N = 1)."""
-        classifier, target = self.classifier, int(explanation.targets[0])
-        label, settings = classifier.label(target), explanation.settings
+        classifier, target, scale = self.classifier, explanation.targets[0], explanation.scale
+        label, settings = scale.called(target, classifier.label), explanation.settings
         seconds = None if explanation.seconds is None else round(explanation.seconds, 3)
         known = settings | ({"steps_done": int(explanation.steps[0])} if explanation.trace.shape[1] else {})
         summary = {
@@ -140,7 +162,7 @@ class PhotoExplainer:
             "model_spec": self.model_spec,
             "model_sha256": self._model_sha256,
             "method": explanation.method,
-            "target": target,
+            "target": target.tolist(),
             "label": label,
             "target_is_predicted": self.target is None,
             "infill": self.infill,
@@ -149,6 +171,8 @@ class PhotoExplainer:
             "seconds": seconds,
             **{name: float(value[0]) for name, value in explanation.numbers.items()},
             "notes": explanation.notes[0],
+            **({"question": asked} if (asked := self.question.asked) else {}),
+            **({} if scale == PROBABILITY else {"scale": scale.described()}),
             "maps": {name: {"title": info.title, "note": info.note} for name, info in explanation.legend.items()},
             "files": list(self.files),
             "settings": settings | explanation.execution,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..explanation import MapInfo
 from ..notes import is_missing
+from ..scores import Scale
 
-__all__ = ["Region", "differences", "is_told", "legends", "notes", "numbers", "outcome", "regions", "renamed"]
+__all__ = ["Region", "differences", "is_told", "legends", "notes", "numbers", "outcome", "regions", "renamed", "scale"]
 
 _ABOUT = (
     *("photo", "photo_path", "photo_sha256", "model", "model_spec", "model_sha256", "method", "target", "label"),
     *("target_is_predicted", "infill", "device", "seed", "steps", "steps_done", "num_samples", "seconds"),
-    *("settings", "build", "maps", "notes", "files"),
+    *("settings", "build", "maps", "notes", "files", "scale", "question"),
 )
 """Every key that is not one of the explanation's numbers."""
 
@@ -48,8 +50,9 @@ def regions(summary: Mapping[str, Any]) -> list[Region]:
             if area is None and said is None:  # of a method without final regions
                 area, said = size, known.get(f"prob_{name}")
             # What is not known counts as found.
-            asked = known.get(f"area_{name}", 1.0), known.get("prob_image", 0.0), known.get("prob_infill", 1.0)
-            if does == "kept" and is_missing(*asked, share):
+            image, infill = known.get("prob_image", 0.0), known.get("prob_infill", math.inf)
+            level = scale(summary).wanted(share, image, infill)
+            if does == "kept" and is_missing(known.get(f"area_{name}", 1.0), infill, level):
                 continue
             whole = area is not None and said is not None
             found.append(Region(title, does == "kept", size if area is None else area, said if whole else None))
@@ -63,12 +66,18 @@ def legends(summary: Mapping[str, Any]) -> list[str]:
 
 def outcome(summary: Mapping[str, Any]) -> str:
     """The numbers of the regions in a line."""
-    parts = [f"{summary['label']} {summary['prob_image']:.1%}"]
+    write = scale(summary).text
+    parts = [f"{summary['label']} {write(summary['prob_image'])}"]
     for region in regions(summary):
         if region.confidence is not None:
             does = "kept" if region.kept else "gone"
-            parts.append(f"{region.title}, {region.size:.0%} {does}: {region.confidence:.1%}")
+            parts.append(f"{region.title}, {region.size:.0%} {does}: {write(region.confidence)}")
     return "; ".join(parts)
+
+
+def scale(summary: Mapping[str, Any]) -> Scale:
+    """What its confidences mean; probabilities where it does not say."""
+    return Scale.read(summary.get("scale"))
 
 
 def notes(summary: Mapping[str, Any]) -> list[str]:

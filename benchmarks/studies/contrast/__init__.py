@@ -1,0 +1,1 @@
+"""Whether contrastive maps show what tells two species apart, on drawn birds that have two parts each."""

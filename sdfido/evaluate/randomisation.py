@@ -1,0 +1,131 @@
+"""Whether maps depend on what they should: on what the model has learned, and on what is asked of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..checks import check_seed
+from .agreement import rank_correlation
+
+__all__ = ["Explain", "label_randomisation", "model_randomisation", "randomised"]
+
+Explain = Callable[[nn.Module, Tensor, Any], Tensor]
+"""From a model, images [N, C, H, W] and targets to maps [N, H, W], of any method."""
+
+
+def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
+    """A copy of a module whose parameters are drawn anew, as if it had not been trained.
+
+    Layers that can do so initialise themselves (``reset_parameters``), batch normalisation with its statistics; all
+    other parameters are drawn from a normal distribution of their own mean and standard deviation.
+
+    Args:
+        module: it is left as it is.
+        seed: of the new parameters; PyTorch's own random state is not changed.
+
+    Raises:
+        TypeError: the argument is no module.
+    """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    check_seed("seed", seed)
+    twin, devices = copy.deepcopy(module), range(torch.cuda.device_count())
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
+        torch.manual_seed(seed)
+        for part in twin.modules():
+            reset = getattr(part, "reset_parameters", None)
+            if callable(reset):
+                reset()
+                continue
+            for parameter in part.parameters(recurse=False):
+                if parameter.is_floating_point() and parameter.numel():
+                    spread = float(parameter.std(correction=0))
+                    parameter.copy_(parameter.mean() + spread * torch.randn_like(parameter))
+    return twin
+
+
+def model_randomisation(
+    explain: Explain,
+    module: nn.Module,
+    images: Tensor,
+    targets: Any,
+    *,
+    maps: Tensor | None = None,
+    other: nn.Module | None = None,
+    seed: int = 0,
+) -> Tensor:
+    """Rank correlation of the maps with those of the same model with random weights: [N], -1..1, lower is better.
+
+    A map that stays the same when the model knows nothing shows the image, not the model.
+
+    Args:
+        explain: a method, from a module, images and targets to maps [N, H, W].
+        module: the model; it is left as it is.
+        images: [N, C, H, W].
+        targets: of the images; the same ones are asked of both models.
+        maps: those of the model, where they are known.
+        other: the model that knows nothing, by default ``randomised(module, seed)``; one that was trained on labels in
+            random order makes this the data randomisation test.
+        seed: of the random weights.
+
+    Raises:
+        TypeError, ValueError: an argument does not fit, or the maps are not [N, H, W].
+
+    Example:
+        >>> explain = lambda model, images, targets: sdfido.FIDO(model).explain(images, targets).joint
+        >>> evaluate.model_randomisation(explain, model, images, targets).mean()
+
+    Source: Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018, arXiv 1810.03292, sections 3 and 4.
+    """
+    other = randomised(module, seed) if other is None else other
+    known = explain(module, images, targets) if maps is None else maps
+    return rank_correlation(known, explain(other, images, targets))
+
+
+def label_randomisation(
+    explain: Explain,
+    module: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    classes: int | None = None,
+    maps: Tensor | None = None,
+    seed: int = 0,
+) -> Tensor:
+    """Rank correlation of the maps with those for another class drawn at random: [N], -1..1, lower is better.
+
+    A map that stays the same whatever is asked shows the image, or what all classes have in common. Classes that do
+    look at the same pixels agree for a good reason, so that there is no value that a method must reach.
+
+    Args:
+        explain: a method, from a module, images and targets to maps [N, H, W].
+        module: the model.
+        images: [N, C, H, W].
+        targets: class indices [N].
+        classes: how many there are; by default the model is asked.
+        maps: those for the targets, where they are known.
+        seed: of the classes that are drawn.
+
+    Raises:
+        TypeError, ValueError: an argument does not fit, or the maps are not [N, H, W].
+
+    Source: the random logit test of Sixt, Granz, Landgraf, "When explanations lie: why many modified BP attributions
+    fail", ICML 2020, arXiv 1912.09818, section 4.
+    """
+    targets = torch.as_tensor(targets)
+    if targets.dim() != 1 or targets.is_floating_point() or len(targets) != len(images):
+        raise ValueError(f"targets must be a class for each of {len(images)} images, got {list(targets.shape)}")
+    if classes is None:
+        with torch.no_grad():
+            classes = module(images[:1]).shape[1]
+    if classes < 2:
+        raise ValueError(f"classes must be at least 2, got {classes}")
+    generator = torch.Generator().manual_seed(check_seed("seed", seed))
+    away = torch.randint(1, classes, (len(targets),), generator=generator).to(targets.device)
+    known = explain(module, images, targets) if maps is None else maps
+    return rank_correlation(known, explain(module, images, (targets + away) % classes))

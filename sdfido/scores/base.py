@@ -1,0 +1,138 @@
+"""What a score is, and how the module behind one is put into eval mode."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from ..models.adapters import network_of
+from .scale import PROBABILITY, Scale
+
+Model = Callable[[Tensor], Any]
+
+
+@runtime_checkable
+class Score(Protocol):
+    """What an explainer asks of a model: one differentiable number per image.
+
+    Targets say, image by image, what the score is about: a tensor whose first axis is the image, such as class
+    indices [B] or embeddings [B, D].
+
+    Two attributes are optional. ``scale``, a ``sdfido.scores.Scale``, says what the confidence means and how it is
+    written; without it, the confidence is read as a probability. ``at_confidence(confidence [B]) -> scores [B]`` says
+    which score means a confidence, so that the weights of FIDO's masks adapt to the share that they are to keep.
+    """
+
+    def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Scores [B] of images [B, C, H, W] for their targets [B, ...]: differentiable, higher is more of it."""
+        ...
+
+    def resolve(self, images: Tensor, targets: Any = None) -> Tensor:
+        """The targets [B, ...] that a user means for these images; the model's own answer where none are given."""
+        ...
+
+    def confidence(self, images: Tensor, targets: Tensor) -> Tensor:
+        """The score as people read it [B]: for classifiers the probability of the target, 0..1."""
+        ...
+
+
+class ModelScore:
+    """What the scores of this package share: the model, and how it is asked.
+
+    Args:
+        model: a module or any callable, from images [B, C, H, W]; a ``sdfido.models.Classifier``, or a pipeline of
+            Hugging Face.
+
+    Raises:
+        TypeError: the model cannot be called.
+    """
+
+    scale: Scale = PROBABILITY  #: what the confidence means, and how it is written
+
+    def __init__(self, model: Model) -> None:
+        self.model = network_of(model)
+
+    def __str__(self) -> str:
+        return type(self).__name__
+
+    def output(self, images: Tensor, ask: Callable[[Tensor], Any] | None = None) -> Any:
+        """What the model, or another function, returns for images [B, C, H, W]; under autocast below float32."""
+        low = images.dtype in (torch.bfloat16, torch.float16)
+        with torch.autocast(images.device.type, dtype=images.dtype) if low else contextlib.nullcontext():
+            return (ask or self.model)(images)
+
+    def numbers(self, images: Tensor, form: str, dims: tuple[int, ...], key: str = "logits") -> Tensor:
+        """The model's output as a float32 tensor whose first axis is the image.
+
+        An output that is no tensor gives its entry ``key``: an attribute, or a key of a dict.
+
+        Args:
+            images: [B, C, H, W].
+            form: what the model must return, for the message.
+            dims: how many axes that may have.
+            key: of the entry.
+
+        Raises:
+            TypeError, ValueError: the model returns something else.
+        """
+        output = self.output(images)
+        found = output
+        if not isinstance(output, Tensor):
+            found = output.get(key) if isinstance(output, dict) else getattr(output, key, None)
+        if not isinstance(found, Tensor):
+            raise TypeError(
+                f"model must return a tensor {form}, or have it as {key!r} of its output, got "
+                f"{type(output).__name__}; wrap it: lambda images: model(images).NAME"
+            )
+        if found.dim() not in dims or len(found) != len(images):
+            raise ValueError(f"model must return {form}, got {list(found.shape)} for {len(images)} images")
+        return found.float()
+
+
+def module_of(score: Score | Model) -> nn.Module | None:
+    """The module behind a score or a model, if there is one."""
+    for candidate in (score, getattr(score, "model", None)):
+        if isinstance(candidate, nn.Module):
+            return candidate
+    return None
+
+
+_modules: dict[int, tuple[int, list[nn.Module]]] = {}  # in eval mode: by module, users and parts to set back
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def eval_mode(score: Score | Model) -> Iterator[None]:
+    """Put every part of the module behind a score into eval mode, and back when the last of several threads leaves.
+
+    Raises:
+        ValueError: the module was made under ``torch.inference_mode``.
+    """
+    module = module_of(score)
+    if module is None:
+        yield
+        return
+    if any(parameter.is_inference() for parameter in module.parameters()):
+        raise ValueError("model must not be made under torch.inference_mode: its gradient is needed")
+    with _lock:
+        users, training = _modules.get(id(module), (0, []))
+        if users == 0:
+            training = [part for part in module.modules() if getattr(part, "training", False)]
+            for part in training:
+                part.training = False
+        _modules[id(module)] = users + 1, training
+    try:
+        yield
+    finally:
+        with _lock:
+            users, training = _modules.pop(id(module))
+            if users > 1:
+                _modules[id(module)] = users - 1, training
+            else:
+                for part in training:
+                    part.training = True

@@ -1,0 +1,224 @@
+"""Every kind of score: what it asks, what it means, and that masks can be learned for it."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import sdfido
+from sdfido import evaluate, reports, scores
+from tests.scores.support import EVERY, GAIN, Detector, Encoder, Pixels, Quarters, encode_text, images
+
+QUICK = {"infill": "zeros", "normalization": sdfido.Normalization((0.0,), (1.0,)), "mask_size": 4, "repeats": 1}
+
+
+def quarters(explanation):
+    """The quarters that the first image's smallest sufficient region has cells in."""
+    cells = explanation.final_cells[0, 0]
+    return [2 * row + column for row in (0, 1) for column in (0, 1) if cells[2 * row :, 2 * column :][:2, :2].any()]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_score_is_one_differentiable_number_an_image(name):
+    make, target = EVERY[name]
+    score, given = make(), images().requires_grad_()
+    assert isinstance(score, scores.Score)
+    with torch.no_grad():
+        targets = score.resolve(images(), target)
+    found = score(given, targets)
+    assert found.shape == (2,)
+    assert found.dtype == torch.float32
+    (gradient,) = torch.autograd.grad(found.sum(), [given])
+    assert gradient.flatten(1).any(1).all()
+    # One image's score does not depend on the others.
+    torch.testing.assert_close(score(images()[1:], targets[1:]), found[1:].detach())
+    # Higher is more of it, for both numbers, and the one follows from the other.
+    confidence = score.confidence(images(), targets)
+    torch.testing.assert_close(score.at_confidence(confidence), found.detach(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_score_can_be_explained_drawn_saved_and_measured(name, tmp_path):
+    make, target = EVERY[name]
+    score = make()
+    explainer = sdfido.FIDO(score, steps=12, **QUICK)
+    explanation = explainer.explain(images(), target)
+    assert explanation.scale == scores.scale_of(score)
+    assert all(each.isfinite().all() for each in explanation.maps.values())
+    level = explanation.scale.level(0.9, explanation.prob_image, explanation.prob_infill * (not score.scale.zero))
+    assert (explanation.prob_ssr_binary >= level - 1e-5).all()  # the final region keeps its share
+    explanation.save(tmp_path / "e.npz")
+    assert sdfido.Explanation.load(tmp_path / "e.npz").scale == score.scale
+    assert sdfido.Explanation.stack([explanation[0], explanation[1]]).scale == score.scale
+    probe = evaluate.Probe(score, images(), explanation.targets, infill=explainer.infill)
+    curve = probe.keep(explanation.ssr, [0.25, 0.5, 1.0])
+    torch.testing.assert_close(curve.relative[:, -1], torch.ones(2), rtol=1e-3, atol=1e-3)
+    figure = reports.overview(explanation, images(), torch.zeros(1, 3, 1, 1))
+    said = " ".join(text.get_text() for text in figure.findobj(lambda part: hasattr(part, "get_text")))
+    assert score.scale.heading in said
+    assert score.scale.text(float(explanation.prob_image[0])) in said
+
+
+def test_a_contrast_shows_what_only_one_of_the_two_has():
+    model = nn.Sequential(Quarters(), nn.Linear(4, 3, bias=False))
+    with torch.no_grad():  # class 0 has quarters 0 and 1, class 1 quarter 1 alone, class 2 neither
+        model[1].weight.copy_(torch.tensor([[1.0, 1.0, 0.0, 0.0], [-1.0, 1.0, 0.0, 0.0], [-1.0, -1.0, 0.0, 0.0]]))
+    whole = sdfido.FIDO(scores.ContrastScore(model), steps=30, **QUICK).explain(images()[:1], (0, 2))
+    against = sdfido.FIDO(scores.ContrastScore(model), steps=30, **QUICK).explain(images()[:1], (0, 1))
+    assert quarters(whole) == [0, 1]
+    assert quarters(against) == [0]
+
+
+def test_a_contrast_sets_a_class_against_its_strongest_rival():
+    score = scores.ContrastScore(Quarters())
+    assert score.resolve(images()).tolist() == [[0, 1], [1, 2]]
+    assert score.resolve(images(), 3).tolist() == [[3, 0], [3, 1]]
+    assert score.resolve(images(), [3, 2]).tolist() == [[3, 0], [2, 1]]
+    assert score.resolve(images(), (3, 2)).tolist() == [[3, 2], [3, 2]]
+    assert score.resolve(images(), torch.tensor([[3, 2], [0, 1]])).tolist() == [[3, 2], [0, 1]]
+    assert scores.ContrastScore(Quarters(), rather_than=3).resolve(images()).tolist() == [[0, 3], [1, 3]]
+    confidence = score.confidence(images(), torch.tensor([[0, 1], [1, 2]]))
+    torch.testing.assert_close(confidence, torch.sigmoid(torch.full((2,), 0.05 * GAIN)))
+
+
+def test_a_regression_says_values_and_counts_shares_from_the_infill():
+    score = scores.RegressionScore(Quarters(), "down")
+    explanation = sdfido.FIDO(score, steps=30, **QUICK | {"infill": 0.9 * torch.ones(1)}).explain(images(), 2)
+    assert explanation.scale.text(float(explanation.prob_image[0])) == "−4.8"
+    # In the first image quarter 2 is dark, in the second it is bright: nothing there makes it low.
+    inside = torch.zeros(16, 16, dtype=torch.bool)
+    inside[8:, :8] = True
+    assert float(explanation.ssr[0][inside].mean()) > 3 * float(explanation.ssr[0][~inside].mean())
+    assert any("−4.8" in note or "90% of the way" in note for note in explanation.notes[1])
+    outputs = nn.Sequential(Quarters(), nn.Flatten(0))  # one value for an image of one
+    assert scores.RegressionScore(outputs).resolve(images()[:0]).shape == (0,)
+
+
+def test_the_size_of_a_value_does_not_change_its_map():
+    found = []
+    for gain in (1.0, 1e3):
+        score = scores.RegressionScore(lambda images, gain=gain: gain * Quarters()(images)[:, 1])
+        found.append(sdfido.FIDO(score, steps=12, **QUICK).explain(images()).joint)
+    torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-3)
+
+
+def test_a_detection_is_found_by_class_or_as_the_surest():
+    score = scores.DetectionScore(Detector())
+    surest = score.resolve(images())
+    assert surest.tolist() == [[0, 0, 0, 8, 8], [1, 8, 0, 16, 8]]
+    chosen = score.resolve(images(), {"label": 1, "box": [8, 0, 16, 8]})
+    assert torch.equal(chosen, score.resolve(images(), 1))
+    assert torch.equal(chosen, score.resolve(images(), chosen))
+    moved = score.resolve(images(), {"label": 1, "box": [12, 0, 20, 8]})  # a third of both boxes is shared
+    torch.testing.assert_close(score.confidence(images(), moved), score.confidence(images(), chosen) / 3)
+    nothing = score.resolve(images(), {"label": 9, "box": [8, 0, 16, 8]})
+    found = score(images().requires_grad_(), nothing)
+    assert found.requires_grad  # of no use, but a mask can be learned for other images
+    torch.testing.assert_close(found.detach(), torch.logit(torch.full((2,), 1e-4)))
+
+
+def test_a_segment_is_of_a_class_a_mask_or_every_pixel():
+    score = scores.SegmentScore(Pixels())
+    mask = images()[:, 0] > 0.5
+    of_class, of_mask = score.resolve(images(), 1), score.resolve(images(), (1, mask))
+    assert torch.equal(of_class, of_mask)
+    assert torch.equal(of_class, torch.where(mask, 1, -1))
+    assert torch.equal(score.resolve(images()), mask.long())
+    expected = torch.sigmoid(2 * GAIN * (images()[:, 0] - 0.5))
+    means = torch.stack([each[inside].mean() for each, inside in zip(expected, mask, strict=True)])
+    torch.testing.assert_close(score.confidence(images(), of_class), means)
+    small = scores.SegmentScore(lambda images: torch.stack([Quarters()(images)] * 2, 1).view(-1, 2, 2, 2))
+    assert small.logits(images()).shape == (2, 2, 16, 16)
+
+
+def test_a_text_is_set_against_the_others():
+    score = scores.TextScore(Encoder(), ["one", "two", "four"], encode_text, logit_scale=10.0)
+    assert score.resolve(images()).tolist() == [0, 1]
+    assert score.resolve(images(), ["two", "four"]).tolist() == score.resolve(images(), [1, 2]).tolist() == [1, 2]
+    total = sum(score.confidence(images(), torch.full((2,), text)) for text in range(3))
+    torch.testing.assert_close(total, torch.ones(2))
+
+
+def test_targets_of_grad_cam_are_scores():
+    target = pytest.importorskip("pytorch_grad_cam.utils.model_targets", reason="pytorch-grad-cam is not installed")
+    score = scores.TargetScore(Quarters())
+    chosen = score.resolve(images(), [target.ClassifierOutputTarget(1), target.ClassifierOutputTarget(2)])
+    torch.testing.assert_close(score(images(), chosen), Quarters()(images())[[0, 1], [1, 2]])
+
+
+class ClassifierOutputTarget:
+    """As pytorch-grad-cam has it, by its documentation."""
+
+    def __init__(self, category):
+        self.category = category
+
+    def __call__(self, model_output):
+        return model_output[self.category] if model_output.dim() == 1 else model_output[:, self.category]
+
+
+class SegmentationTarget:
+    """Sums the logits of a class in a mask."""
+
+    def __init__(self, category, mask):
+        self.category, self.mask = category, torch.from_numpy(mask)
+
+    def __call__(self, model_output):
+        return (model_output[self.category] * self.mask).sum()
+
+
+def test_callables_on_one_images_output_are_scores():
+    score = scores.TargetScore(Quarters())
+    chosen = score.resolve(images(), [ClassifierOutputTarget(1), ClassifierOutputTarget(2)])
+    torch.testing.assert_close(score(images(), chosen), Quarters()(images())[[0, 1], [1, 2]])
+    assert torch.equal(score.resolve(images(), chosen), chosen)
+    explanation = sdfido.FIDO(score, steps=3, **QUICK).explain(images(), ClassifierOutputTarget(1))
+    torch.testing.assert_close(explanation.prob_image, Quarters()(images())[:, 1])
+    mask = np.ones((16, 16), np.float32)
+    pixels = scores.TargetScore(lambda images: Pixels()(images)["out"])
+    chosen = pixels.resolve(images(), SegmentationTarget(1, mask))
+    torch.testing.assert_close(pixels(images(), chosen), Pixels()(images())["out"][:, 1].sum((1, 2)))
+    detections = scores.TargetScore(Detector())
+    chosen = detections.resolve(images(), lambda found: found["scores"][found["labels"] == 1].sum())
+    torch.testing.assert_close(detections(images(), chosen), torch.sigmoid(Quarters()(images())[:, 1]))
+    dicts = scores.TargetScore(Pixels())
+    chosen = dicts.resolve(images(), lambda found: found["out"][1].mean())
+    assert dicts(images(), chosen).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("make", "target", "message"),
+    [
+        (lambda: scores.ContrastScore(Quarters()), (1, 1), "two different classes, got 1 rather than 1"),
+        (lambda: scores.ContrastScore(Quarters()), (1, 4), r"0\.\.3, got 4"),
+        (lambda: scores.ContrastScore(Quarters()), torch.ones(3, 2, dtype=torch.int64), r"\[3, 2\]"),
+        (lambda: scores.ContrastScore(Quarters()), "tabby", "got 'tabby'"),
+        (lambda: scores.ContrastScore(Quarters(), rather_than=-1), None, "rather_than .* got -1"),
+        (lambda: scores.LabelScore(Quarters()), 4, r"label indices in 0\.\.3, got 4"),
+        (lambda: scores.LabelScore(Quarters(), present=1), None, "present must be True or False"),
+        (lambda: scores.LabelScore(Pixels()), 0, "logits.*'logits' of its output, got dict"),
+        (lambda: scores.RegressionScore(Quarters()), None, r"name the output to explain, 0\.\.3"),
+        (lambda: scores.RegressionScore(Quarters(), "left"), 0, "direction must be one of 'up', 'down', got 'left'"),
+        (lambda: scores.EmbeddingScore(Quarters()), torch.ones(5), r"one embedding \[4\], or \[2, 4\], got \[5\]"),
+        (lambda: scores.EmbeddingScore(Quarters()), torch.zeros(4), "not zero everywhere"),
+        (lambda: scores.EmbeddingScore(Quarters()), 3, "embeddings, a floating-point tensor"),
+        (lambda: scores.TextScore(Encoder(), ["one"], encode_text), None, "at least two different"),
+        (lambda: scores.TextScore(Encoder(), "one", encode_text), None, "a list of texts, got 'one'"),
+        (lambda: scores.TextScore(Encoder(), ["one", "two"], lambda texts: torch.ones(1, 4)), None, r"\[2, D\]"),
+        (lambda: scores.TextScore(Encoder(), ["one", "two"], encode_text), "three", "texts of the score.*'three'"),
+        (lambda: scores.TextScore(nn.Flatten(), ["one", "two"], encode_text), 0, r"\[B, 4\], as the texts have"),
+        (lambda: scores.DetectionScore(Detector()), 7, "finds only classes"),
+        (lambda: scores.DetectionScore(Detector()), {"label": 1}, "without box"),
+        (lambda: scores.DetectionScore(Detector()), {"label": 1, "box": [4, 4, 2, 8]}, "x1 < x2"),
+        (lambda: scores.DetectionScore(Quarters()), 1, "list of dicts with boxes"),
+        (lambda: scores.SegmentScore(Pixels()), 2, r"a class in 0\.\.1, got 2"),
+        (lambda: scores.SegmentScore(Pixels()), (1, torch.ones(16, 16)), "use mask > 0"),
+        (lambda: scores.SegmentScore(Pixels()), (1, torch.zeros(16, 16).bool()), "segment that is empty"),
+        (lambda: scores.SegmentScore(Quarters()), 1, "class logits of pixels"),
+        (lambda: scores.TargetScore(Quarters()), 3, "a callable on the model's output"),
+        (lambda: scores.TargetScore(Quarters()), lambda output: output, "return one number"),
+        (lambda: scores.ClassScore(Quarters()), [lambda output: output], r"TargetScore\(model\)"),
+    ],
+)
+def test_wrong_questions_are_told_before_any_work(make, target, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        sdfido.FIDO(make(), steps=3, **QUICK).explain(images(), target)
