@@ -10,6 +10,7 @@ from .executors import Executor, Serial
 from .items import Item, choose
 from .measure import Result
 from .photo_explainer import PhotoExplainer
+from .processes import Processes
 from .run import Outcome, Run
 from .store import Results, Store
 
@@ -20,6 +21,7 @@ __all__ = [
     "Item",
     "Outcome",
     "PhotoExplainer",
+    "Processes",
     "Result",
     "Results",
     "Run",

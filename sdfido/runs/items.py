@@ -16,10 +16,14 @@ from . import layout
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["DEMO_PHOTO", "SUFFIXES", "Item", "choose", "fingerprint", "inside"]
+__all__ = ["DEMO_PHOTO", "NOISE", "SUFFIXES", "Item", "choose", "fingerprint", "inside", "stream"]
 
 SUFFIXES = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 DEMO_PHOTO = "coffee"
+NOISE = "sha256 of the photo"
+"""What the noise of a photo comes from, as explanations say it; in older ones, all photos had the same."""
+
+_STREAM_DIGITS = 12  # 48 bits: every program that reads JSON has them as a number, and the operators use 32
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Item:
 
     path: Path | None  #: of the photo; None: the photo of the demo
     folder: Path  #: where its results go
+    again: bool = False  #: whether it is explained although it is finished
 
     @property
     def name(self) -> str:
@@ -113,6 +118,15 @@ def fingerprint(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def stream(sha256: str | None) -> int:
+    """The random stream of a photo, 0 <= stream < 2**48: the first 48 bits of the SHA-256 of its file.
+
+    So a photo gets the same noise in every run over any part of the photos, in any order, process or batch. The
+    demo's photo, which has no file, has stream 0.
+    """
+    return int(sha256[:_STREAM_DIGITS], 16) if sha256 else 0
 
 
 def _named(given: Path, out: Path) -> Iterable[tuple[Path, Path]]:

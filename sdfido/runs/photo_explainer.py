@@ -15,7 +15,7 @@ from ..explanation import Explanation
 from ..methods.base import OnImage, OnStep
 from ..ops import build_info
 from . import layout
-from .items import Item
+from .items import NOISE, Item, stream
 from .store import Results
 
 __all__ = ["Opened", "PhotoExplainer"]
@@ -30,6 +30,11 @@ class Opened:
     item: Item
     image: Tensor  #: [1, 3, H, W]
     origin: dict[str, str]  #: where it lies and what it contains, for the summary
+
+    @property
+    def stream(self) -> int:
+        """The random stream, which names the photo's noise; see ``sdfido.runs.items.stream``."""
+        return stream(self.origin.get("photo_sha256"))
 
 
 class PhotoExplainer:
@@ -94,7 +99,8 @@ class PhotoExplainer:
             "method": self.explainer.name,
             "model_spec": self.model_spec,
             "model_sha256": self._model_sha256,
-            "settings": json.loads(json.dumps(self.explainer.describe())),  # as it is read from a summary
+            # as it is read from a summary
+            "settings": json.loads(json.dumps(self.explainer.describe())) | {"noise": NOISE},
             "build": {"version": build_info()["version"]},
             **({"target_is_predicted": True} if self.target is None else {"target": self.target}),
         }
@@ -122,13 +128,14 @@ class PhotoExplainer:
         return self.explainer.explain(
             torch.cat([photo.image for photo in photos]).to(self.device),
             self.target,
-            streams=[0] * len(photos),  # the noise that each photo gets alone
+            streams=[photo.stream for photo in photos],
             on_step=on_step,
             on_image=on_image,
         )
 
     def results(self, opened: Opened, explanation: Explanation) -> Results:
         """What is to be written of one photo, given its explanation (N = 1)."""
+        explanation = replace(explanation, settings={**explanation.settings, "noise": NOISE})
         classifier, target = self.classifier, int(explanation.targets[0])
         label, settings = classifier.label(target), explanation.settings
         seconds = None if explanation.seconds is None else round(explanation.seconds, 3)
@@ -146,6 +153,7 @@ class PhotoExplainer:
             "infill": self.infill,
             "device": self.device,
             **{name: known[name] for name in _SHOWN if name in known},
+            "stream": opened.stream,
             "seconds": seconds,
             **{name: float(value[0]) for name, value in explanation.numbers.items()},
             "notes": explanation.notes[0],
