@@ -7,10 +7,11 @@ and prints nothing.
 from .annotations import Annotations
 from .evaluation import Evaluation
 from .executors import Executor, Serial
-from .items import Item, choose
+from .items import Item, choose, shard
 from .measure import Result
 from .photo_explainer import PhotoExplainer
 from .processes import Processes
+from .ray_executor import RayExecutor
 from .run import Outcome, Run
 from .store import Results, Store
 
@@ -22,10 +23,12 @@ __all__ = [
     "Outcome",
     "PhotoExplainer",
     "Processes",
+    "RayExecutor",
     "Result",
     "Results",
     "Run",
     "Serial",
     "Store",
     "choose",
+    "shard",
 ]

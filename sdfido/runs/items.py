@@ -16,7 +16,7 @@ from . import layout
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["DEMO_PHOTO", "NOISE", "SUFFIXES", "Item", "choose", "fingerprint", "inside", "stream"]
+__all__ = ["DEMO_PHOTO", "NOISE", "SUFFIXES", "Item", "choose", "fingerprint", "inside", "shard", "stream"]
 
 SUFFIXES = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 DEMO_PHOTO = "coffee"
@@ -75,7 +75,7 @@ def choose(paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str])
 
     Example:
         >>> items = runs.choose(["birds", "cat.jpg"], "results")
-        >>> share = items[2::8]  # for the third of eight machines
+        >>> share = runs.shard(items, "3/8")  # for the third of eight machines
     """
     given, out = [Path(path) for path in paths], Path(out)
     if len(given) == 1 and not given[0].is_dir():
@@ -89,6 +89,28 @@ def choose(paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str])
             seen.add(absolute)
             items.append(Item(path, out / _free(place, taken)))
     return items
+
+
+def shard(items: Sequence[Item], part: str) -> list[Item]:
+    """One of n parts of the photos, so that n machines can share them: every n-th, in their order.
+
+    Args:
+        items: all photos, the same on every machine.
+        part: "i/n": the i-th of n parts, counted from 1.
+
+    Raises:
+        ValueError: ``part`` is something else.
+
+    Example:
+        >>> runs.shard(items, "1/8")  # items[0], items[8], ...
+    """
+    index, _, count = part.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise ValueError(
+            f"shard must be i/n with i from 1 to n, such as 1/8 to 8/8 for eight machines, got {part!r}; a SLURM array "
+            "that counts so is --array=1-8"
+        )
+    return list(items[int(index) - 1 :: int(count)])
 
 
 def inside(folder: Path, out: Path | None = None) -> Iterator[Path]:

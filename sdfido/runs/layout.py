@@ -11,6 +11,9 @@ FILES = (SUMMARY, MAPS, OVERVIEW)
 TABLE, PAGE = "summary.csv", "index.html"
 """The files about all results in a folder."""
 
+PARQUET = "summary.parquet"
+"""The table once more, where pyarrow is installed."""
+
 CURVES, EVALUATION = "curves.png", "evaluation.json"
 """The files of an evaluation."""
 

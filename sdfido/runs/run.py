@@ -6,10 +6,11 @@ import importlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from . import table
 from .events import Event, Explained, IndexFailed, OnEvent, Resumed, Taken, reason
 from .executors import Executor, Serial
 from .items import Item
@@ -85,7 +86,8 @@ class Run:
         self.store.clean(())
         for item in self.items:
             tidy(item.folder)
-        report = _Report(on_event)
+        several = self.store.has_index(self.items)
+        report = _Report(on_event, table.Keeper(self.store).update if several else None)
         left: list[Item] = []
         begin = time.monotonic()
         try:
@@ -160,13 +162,13 @@ class _Stopped(BaseException):
 
 
 class _Report:
-    """Counts the explained photos, and hands events to the callback, one at a time."""
+    """Counts the explained photos, keeps the table up, and hands events to the callback, one at a time."""
 
-    def __init__(self, on_event: OnEvent | None) -> None:
+    def __init__(self, on_event: OnEvent | None, on_explained: Callable[[], object] | None = None) -> None:
         self.explained = self.elsewhere = 0
         self.taken: set[Path] = set()  #: folders of photos that other processes have
         self.error: Exception | None = None  #: what the callback has raised
-        self._on_event = on_event
+        self._on_event, self._on_explained = on_event, on_explained
         self._lock, self._thread = threading.RLock(), threading.get_ident()
 
     def __call__(self, event: Event) -> None:
@@ -182,5 +184,7 @@ class _Report:
                     self._on_event(event)
                 except Exception as error:
                     self.error = error
+            if self._on_explained is not None and isinstance(event, Explained):
+                self._on_explained()
             if self.error is not None and threading.get_ident() == self._thread:
                 raise _Stopped

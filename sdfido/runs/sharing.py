@@ -69,7 +69,7 @@ class Sharing:
             self._report(replace(event, worker=number))
             return
         if isinstance(event, Explained | Failed | Taken) and event.folder is not None:
-            if self._hands[worker].pop(event.folder, None) is None:
+            if self._hands.get(worker, {}).pop(event.folder, None) is None:
                 return  # told already
             if isinstance(event, Taken) and event.summary is not None and self._lost[event.folder]:
                 event = Explained(event.name, event.folder, event.summary)  # by the worker that was lost

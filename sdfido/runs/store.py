@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,13 +15,10 @@ from torch import Tensor
 from ..explanation import Explanation
 from ..files import printable, remove_leftovers, replacing
 from ..methods.base import WriteFile
-from . import layout, summary
+from . import layout, summary, table
 from .items import Item
 
 __all__ = ["Results", "Store"]
-
-_BEFORE = ("photo", "target", "label")  # columns of the table, before the numbers and behind them
-_BEHIND = ("steps_done", "seconds", "model", "infill", "seed", "notes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,22 +124,42 @@ class Store:
     def write_index(self) -> None:
         """Write the table and the page of all results; nothing where there are none.
 
+        Processes that do so at the same time take turns, and the last one finds the results of all.
+
         Raises:
             OSError: a file cannot be written.
             ValueError: a summary of another program has text that UTF-8 does not have.
         """
+        turn = table.lock(self.out)
+        turn.acquire(wait=True)
+        try:
+            self._write_index()
+        finally:
+            turn.release()
+
+    def write_table(self) -> None:
+        """Write the table of all results as they are now; nothing where there are none, or another process is at it.
+
+        Raises:
+            OSError, ValueError: as ``write_index``.
+        """
+        turn = table.lock(self.out)
+        if turn.acquire():
+            try:
+                if found := self._told():
+                    table.write(self.out, found)
+            finally:
+                turn.release()
+
+    def _told(self) -> list[tuple[Path, dict[str, Any]]]:
+        return [(folder.relative_to(self.out), about) for folder, about in self.find() if summary.is_told(about)]
+
+    def _write_index(self) -> None:
         from .. import reports  # needs matplotlib, which reading results does not
 
-        found = [(folder.relative_to(self.out), about) for folder, about in self.find() if summary.is_told(about)]
-        if not found:
+        if not (found := self._told()):
             return
-        numbers = dict.fromkeys(name for _, about in found for name in summary.numbers(about))
-        columns = [*_BEFORE, *numbers, *_BEHIND]
-        with replacing(self.out / layout.TABLE) as part, part.open("w", encoding="utf-8-sig", newline="") as file:
-            table = csv.writer(file)
-            table.writerow([*columns, "results"])
-            for folder, about in found:
-                table.writerow([*(_cell(about.get(name)) for name in columns), printable(folder)])
+        table.write(self.out, found)
         cards = [
             (folder / layout.OVERVIEW, str(about["photo"]), [summary.outcome(about), *summary.notes(about)])
             for folder, about in found
@@ -156,26 +172,18 @@ class Store:
         """Raise ValueError where the table or the page would replace a file that sdfido has not written."""
         from ..reports.html import BEGINS
 
-        for name, begins in ((layout.TABLE, "\ufeffphoto,"), (layout.PAGE, BEGINS)):
-            path = self.out / name
-            if not os.path.lexists(path):
-                continue
-            try:
-                ours = path.read_bytes().startswith(begins.encode())
-            except OSError:
-                ours = False
-            if not ours or not os.access(path, os.W_OK):
-                raise ValueError(
-                    f"out must be a folder for results, got {str(self.out)!r}, where {path} cannot be replaced"
-                )
-
-
-def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    return round(value, 5) if isinstance(value, float) else value
+        table.check(self.out)
+        path = self.out / layout.PAGE
+        if not os.path.lexists(path):
+            return
+        try:
+            ours = path.read_bytes().startswith(BEGINS.encode())
+        except OSError:
+            ours = False
+        if not ours or not os.access(path, os.W_OK):
+            raise ValueError(
+                f"out must be a folder for results, got {str(self.out)!r}, where {path} cannot be replaced"
+            )
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from sdfido import Explanation, evaluate, models, reports, runs
 from sdfido.runs import events
-from tests.cli.support import RESULTS, draw, names, prepare, summary_of
+from tests.cli.support import INDEX, RESULTS, draw, names, prepare, summary_of
 
 RED, GREEN, BLUE = (250, 20, 20), (20, 250, 20), (20, 20, 250)
 
@@ -159,7 +159,7 @@ def test_what_an_interrupt_leaves_is_whole_and_indexed(folder: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run().execute(on_event=stop)
     finished = [f"{name}/{file}" for name in "ab" for file in RESULTS]
-    assert names(folder / "out") == sorted([*finished, "index.html", "summary.csv"])
+    assert names(folder / "out") == sorted([*finished, *INDEX])
     assert run().execute().finished == 2
 
 
