@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 
@@ -138,8 +138,7 @@ class _Group:
                 if not self._workers:
                     raise RuntimeError(f"workers must be able to start, got none that did: {self._unable}")
                 for connection in wait(list(self._workers)):
-                    assert isinstance(connection, Connection)
-                    self._hear(self._workers[connection])
+                    self._hear(self._workers[cast("Connection", connection)])
                 for worker in self._workers.values():
                     self._feed(worker)
             for worker in self._workers.values():

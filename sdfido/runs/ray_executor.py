@@ -24,7 +24,6 @@ from .writer import Writer, processes_that_pay
 __all__ = ["RayExecutor"]
 
 _BATCHES = 4  # in one call of an actor: those behind the first are opened ahead
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class RayExecutor:
@@ -95,7 +94,6 @@ class RayExecutor:
             self._ray.init(address=self.address, include_dashboard=False, log_to_driver=False, logging_level="error")
         gpus = 0 if device.startswith("cpu") else 1
         options = {"num_cpus": self.num_cpus, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0}
-        options["runtime_env"] = {"env_vars": dict.fromkeys(_THREADS, str(self.num_cpus))}
         count = min(self.workers or self._fitting(gpus), -(-len(items) // batch))
         made = self._ray.remote(**options)(_Actor)
         start = (recipe, self.num_cpus, batch, os.getcwd(), list(sys.path))
@@ -164,7 +162,8 @@ class _Group:
         try:
             events = self._ray.get(call)
         except self._ray.exceptions.RayError as error:
-            self._lose(worker, str(getattr(error, "cause", None) or error).strip().splitlines()[0])
+            why = str(getattr(error, "cause", None) or error).strip() or type(error).__name__
+            self._lose(worker, why.splitlines()[0])
             return
         worker.ready = True
         for event in events:
