@@ -167,6 +167,13 @@ def explain(
     fast: Annotated[
         bool, typer.Option("--fast", help=f"For a first look: {_FAST}. Maps depend more on chance.")
     ] = False,
+    pictures: Annotated[
+        bool,
+        typer.Option(
+            "--pictures/--no-pictures",
+            help=f"Whether to draw {layout.OVERVIEW} and {layout.PAGE}; that takes most of the time with a fast model.",
+        ),
+    ] = True,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -219,6 +226,7 @@ def explain(
                 target=target,
                 infill=infill,
                 device=device,
+                pictures=pictures,
             )
         except Exception as error:  # a user's own model can raise anything
             fail(error)
@@ -229,7 +237,8 @@ def explain(
         number = f"{outcome.explained} photo{'s' if outcome.explained > 1 else ''}"
         say(f"{number} explained in {minutes:.1f} minutes, {outcome.explained / minutes:.1f} a minute")
     if done and outcome.indexed:
-        written = [layout.PAGE, layout.TABLE] if several else [layout.OVERVIEW]
+        names = [layout.PAGE, layout.TABLE] if several else [layout.OVERVIEW]
+        written = [name for name in names if (out / name).exists()] or [layout.SUMMARY]
         say(f"See {' and '.join(printable(out / name) for name in written)}")
     if outcome.failed:
         complain(f"{outcome.failed} of {outcome.photos} photos could not be explained")
@@ -367,5 +376,6 @@ def _line(event: events.Explained) -> str:
         does, of = ("keeps", "removes")[not region.kept], " of the photo" if number == 0 else ""
         told = f"{region.title} {does} {region.size:.0%}{of}"
         parts.append(told if region.confidence is None else f"{told}: {region.confidence:.1%}")
-    line = "; ".join([*parts, f"see {printable(event.folder / layout.OVERVIEW)}"])
+    picture = event.folder / layout.OVERVIEW
+    line = "; ".join([*parts, f"see {printable(picture if picture.exists() else event.folder)}"])
     return "\n".join([line, *(f"  Note: {note}" for note in notes(about))])

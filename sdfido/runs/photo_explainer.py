@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import infills, methods, models
+from ..checks import check_flag
 from ..explanation import Explanation
 from ..methods.base import OnImage, OnStep
 from ..ops import build_info
@@ -50,6 +51,7 @@ class PhotoExplainer:
         target: the class to explain, an id or a name; the predicted one of each photo by default.
         infill: name of an infill, such as "local-mean:31".
         device: where to compute: "cpu", "cuda", "cuda:1".
+        pictures: whether a picture of each result is drawn; with a fast classifier, that takes most of the time.
         settings: of the method, such as ``steps=200``, and of ``sdfido.Execution``.
 
     Raises:
@@ -69,10 +71,11 @@ class PhotoExplainer:
         target: int | str | None = None,
         infill: str = "blur",
         device: str = "cpu",
+        pictures: bool = True,
         **settings: Any,
     ) -> None:
         self.recipe: dict[str, Any] = {"model": model, "method": method, "target": target, "infill": infill}
-        self.recipe |= {"device": device, **settings}
+        self.recipe |= {"device": device, "pictures": check_flag("pictures", pictures), **settings}
         infills.from_spec(infill, models.IMAGENET)  # a misspelt name should not wait for a model to load
         kind = methods.load(method)
         known = kind.setting_names()
@@ -80,7 +83,7 @@ class PhotoExplainer:
             raise TypeError(
                 f"settings of method {method!r} are {', '.join(sorted(known))}; got {', '.join(sorted(unknown))}"
             )
-        self.device = device
+        self.device, self.pictures = device, pictures
         self.infill = infill
         if isinstance(model, models.Classifier):
             self.model_spec, self.classifier = model.name, replace(model, model=model.model.to(device))
@@ -108,7 +111,7 @@ class PhotoExplainer:
     @property
     def files(self) -> tuple[str, ...]:
         """Names of the files that the results of each photo consist of."""
-        return *layout.FILES, *self.explainer.files()
+        return *(layout.FILES if self.pictures else layout.NUMBERS), *self.explainer.files()
 
     def open(self, item: Item) -> Opened:
         """Read and preprocess a photo.
@@ -165,4 +168,4 @@ class PhotoExplainer:
         pixels = classifier.normalization.pixels(image)
         infill = classifier.normalization.pixels(infills.apply(self.explainer.infill, image))
         shown, files = (pixels.cpu(), infill.cpu()), self.explainer.files()
-        return Results(opened.item.folder, summary, explanation.to("cpu"), *shown, label, files)
+        return Results(opened.item.folder, summary, explanation.to("cpu"), *shown, label, files, self.pictures)

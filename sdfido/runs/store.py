@@ -32,6 +32,7 @@ class Results:
     infill: Tensor  #: broadcasts against ``pixels``
     label: str  #: name of the target
     files: Mapping[str, WriteFile] = field(default_factory=dict)  #: what the method writes besides, by name
+    picture: bool = True  #: whether the overview is drawn
 
     def write(self) -> None:
         """Write all files or none; the summary comes last, and so stands for all.
@@ -39,20 +40,25 @@ class Results:
         Raises:
             OSError: a file cannot be written.
         """
-        from .. import reports  # needs matplotlib, which reading results does not
-
-        figure = reports.overview(self.explanation, self.pixels, self.infill, label=self.label)
         text = json.dumps(self.summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         self.folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:  # renames in reverse
-            names = (self.folder / name for name in layout.FILES)
-            summary_part, maps_part, picture_part = (stack.enter_context(replacing(path)) for path in names)
-            reports.save(figure, picture_part)
+            names = (self.folder / name for name in layout.NUMBERS)
+            summary_part, maps_part = (stack.enter_context(replacing(path)) for path in names)
+            if self.picture:
+                self._draw(stack.enter_context(replacing(self.folder / layout.OVERVIEW)))
             self.explanation.save(maps_part)
             for name, write in self.files.items():
                 write(self.explanation, self.pixels, self.label, stack.enter_context(replacing(self.folder / name)))
             summary_part.write_text(text, encoding="utf-8")
             (self.folder / layout.SUMMARY).unlink(missing_ok=True)  # an old summary must not stand for new files
+            if not self.picture and (self.folder / layout.MAPS).exists():  # nor an old picture
+                (self.folder / layout.OVERVIEW).unlink(missing_ok=True)
+
+    def _draw(self, path: Path) -> None:
+        from .. import reports  # needs matplotlib, which reading results does not
+
+        reports.save(reports.overview(self.explanation, self.pixels, self.infill, label=self.label), path)
 
 
 class Store:
@@ -122,7 +128,7 @@ class Store:
         return any(item.folder != self.out for item in items)
 
     def write_index(self) -> None:
-        """Write the table and the page of all results; nothing where there are none.
+        """Write the table of all results, and the page of all pictures; nothing where there are none.
 
         Processes that do so at the same time take turns, and the last one finds the results of all.
 
@@ -152,7 +158,11 @@ class Store:
                 turn.release()
 
     def _told(self) -> list[tuple[Path, dict[str, Any]]]:
-        return [(folder.relative_to(self.out), about) for folder, about in self.find() if summary.is_told(about)]
+        return [
+            (folder.relative_to(self.out), about)
+            for folder, about in self.find(layout.NUMBERS)
+            if summary.is_told(about)
+        ]
 
     def _write_index(self) -> None:
         from .. import reports  # needs matplotlib, which reading results does not
@@ -163,7 +173,10 @@ class Store:
         cards = [
             (folder / layout.OVERVIEW, str(about["photo"]), [summary.outcome(about), *summary.notes(about)])
             for folder, about in found
+            if (self.out / folder / layout.OVERVIEW).is_file()
         ]
+        if not cards:
+            return
         legends = list(dict.fromkeys(note for _, about in found for note in summary.legends(about)))
         with replacing(self.out / layout.PAGE) as part:
             part.write_text(reports.page(cards, legends, layout.TABLE), encoding="utf-8")

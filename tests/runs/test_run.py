@@ -230,3 +230,19 @@ def test_results_whose_noise_was_that_of_every_photo_are_replaced(folder: Path) 
     seen: list[events.Event] = []
     assert run().execute(on_event=seen.append).explained == 3
     assert seen[0] == events.Resumed(3, 0, {("noise",): 3})
+
+
+def test_results_without_pictures(folder: Path) -> None:
+    plain = explainer(pictures=False)
+    assert run(explainer=plain).execute().indexed
+    assert names(folder / "out") == sorted(
+        [*(f"{name}/{file}" for name in "abc" for file in RESULTS if file != "overview.png"), *INDEX[1:]]
+    )
+    assert run(explainer=plain).execute().finished == 3
+    assert run().execute().explained == 3  # with pictures
+    assert "index.html" in names(folder / "out")
+    assert run(explainer=plain).execute().finished == 3
+    run(explainer=explainer(pictures=False, seed=1)).execute()
+    assert not (folder / "out" / "a" / "overview.png").exists()  # it showed other results
+    with pytest.raises(TypeError, match="pictures"):
+        explainer(pictures="no")
