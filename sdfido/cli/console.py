@@ -122,7 +122,8 @@ class Bar:
         if len(self._parts) == 1:
             self._parts.clear()
         self._show(done=self._done, rate=self._rate())
-        if not self._progress.disable or time.monotonic() - self._told < _A_MINUTE:
+        quiet = not self._progress.disable or self._done >= self._total
+        if quiet or time.monotonic() - self._told < _A_MINUTE:
             return
         self._told = time.monotonic()
         left = (self._total - self._done) * (self._told - self._begun) / self._done

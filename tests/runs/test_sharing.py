@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from sdfido import Explanation, reports, runs
 from sdfido.locks import Lock
 from sdfido.runs import events, table
+from sdfido.runs.sharing import Sharing
 from tests.cli.support import RESULTS, draw, prepare, stamps, summary_of
 
 NAMES = [f"p{number}" for number in range(8)]
@@ -161,6 +162,32 @@ def test_a_run_killed_at_any_moment_goes_on_where_it_was(folder: Path) -> None:
     assert left_over("killed") == []
 
 
+def test_a_photo_that_ends_each_process_fails_alone(folder: Path) -> None:
+    """What a lost worker had in hand is tried once more, each alone; only what is at fault fails."""
+    seen: list[events.Event] = []
+    items = runs.choose(["birds"], "out")[:4]
+    sharing = Sharing(items, 2, seen.append)
+    one, other = sharing.take("one"), sharing.take("other")
+    assert [item.folder.name for item in (*one, *other)] == NAMES[:4]
+    for item in other:
+        sharing.tell("other", 1, events.Explained(item.name, item.folder, {}))
+    sharing.lose("one", 0, "it was ended by SIGKILL")
+    assert not sharing.done
+    (alone,) = sharing.take("third")
+    assert alone == one[0]
+    assert sharing.take("third") == []  # nothing beside it
+    (next_one,) = sharing.take("other")
+    sharing.lose("third", 2, "it was ended by SIGKILL")
+    sharing.tell("other", 1, events.Taken(next_one.name, next_one.folder, {"label": "red"}))
+    assert sharing.done
+    told = [(type(event).__name__, event.name) for event in seen if not isinstance(event, events.WorkerLost)]
+    assert told == [
+        *(("Explained", item.name) for item in other),
+        ("Failed", alone.name),
+        ("Explained", next_one.name),  # the lost worker had written it
+    ]
+
+
 def test_a_lock_ends_with_its_process_and_leaves_nothing(folder: Path) -> None:
     path = folder / "deep" / "er" / ".lock"
     one, other = Lock(path), Lock(path)
@@ -205,13 +232,10 @@ def test_the_table_as_parquet(folder: Path) -> None:
         run("out").execute()
 
 
-def test_a_ray_cluster_that_loses_a_node_gives_the_bits_of_one_process(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_ray_cluster_that_loses_a_node_gives_the_bits_of_one_process(folder: Path) -> None:
     ray = pytest.importorskip("ray", reason='needs pip install "sdfido[ray]"')
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")  # the machine may be busy
     run("serial").execute()
     head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
     cluster = Cluster(initialize_head=True, head_node_args=head)
