@@ -20,6 +20,8 @@ from .items import Item
 
 __all__ = ["Results", "Store"]
 
+_LONG = ("settings", "build", "maps", "photo_path", "photo_sha256", "model_sha256")  # of a summary; no table has them
+
 
 @dataclass(frozen=True, eq=False)
 class Results:
@@ -152,14 +154,15 @@ class Store:
         turn = table.lock(self.out)
         if turn.acquire():
             try:
-                if found := self._told():
+                if found := self._told(without=_LONG):
                     table.write(self.out, found)
             finally:
                 turn.release()
 
-    def _told(self) -> list[tuple[Path, dict[str, Any]]]:
+    def _told(self, *, without: Sequence[str] = ()) -> list[tuple[Path, dict[str, Any]]]:
+        """The results that say what tables and pages need, sorted; of their summaries, without some keys."""
         return [
-            (folder.relative_to(self.out), about)
+            (folder.relative_to(self.out), {name: about[name] for name in about if name not in without})
             for folder, about in self.find(layout.NUMBERS)
             if summary.is_told(about)
         ]
