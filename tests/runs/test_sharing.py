@@ -230,31 +230,3 @@ def test_the_table_as_parquet(folder: Path) -> None:
     parquet.write_table(parquet.read_table("out/summary.parquet").replace_schema_metadata(None), "out/summary.parquet")
     with pytest.raises(ValueError, match=r"summary.parquet cannot be replaced"):
         run("out").execute()
-
-
-def test_a_ray_cluster_that_loses_a_node_gives_the_bits_of_one_process(folder: Path) -> None:
-    ray = pytest.importorskip("ray", reason='needs pip install "sdfido[ray]"')
-    from ray.cluster_utils import Cluster
-
-    run("serial").execute()
-    head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    node = cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
-    seen: list[events.Event] = []
-
-    def kill_once(event: events.Event) -> None:
-        seen.append(event)
-        if isinstance(event, events.Explained) and not (folder / "killed").exists():
-            (folder / "killed").touch()
-            cluster.remove_node(node, allow_graceful=False)
-
-    try:
-        outcome = run("shared").execute(runs.RayExecutor(cluster.address), kill_once)
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
-    assert (outcome.explained, outcome.failed, outcome.elsewhere) == (8, 0, 0)
-    explained = [event.name for event in seen if isinstance(event, events.Explained)]
-    assert sorted(explained) == [f"birds/{name}.png" for name in NAMES]  # each once
-    assert_equal("shared", "serial")
-    assert left_over("shared") == []
