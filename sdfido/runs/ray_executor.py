@@ -111,7 +111,7 @@ class RayExecutor:
         return max(1, int(there.get("GPU", 0) if gpus else there.get("CPU", 1) // self.num_cpus))
 
 
-@dataclass
+@dataclass(eq=False)
 class _Worker:
     number: int
     handle: Any
