@@ -63,6 +63,15 @@ def test_a_folder_is_explained_and_resumed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_folder_is_explained_by_ray_data(tmp_path: Path) -> None:
+    pytest.importorskip("ray.data", reason='needs pip install "sdfido[ray]"')
+    printed = run("explain_with_ray_data.py", "--steps", "3", cwd=tmp_path)
+    assert {line.split(":")[0] for line in printed.splitlines()} >= {"cup.png", "mirrored.png"}
+    assert (tmp_path / "out/ray/results/mirrored/overview.png").exists()
+    assert (tmp_path / "out/ray/results/summary.csv").exists()
+
+
+@pytest.mark.slow
 def test_maps_are_compared(tmp_path: Path) -> None:
     printed = run("compare_maps.py", "--steps", "3", cwd=tmp_path)
     for measure in ("insertion", "deletion", "sufficiency", "necessity", "total_variation", "components"):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from types import TracebackType
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 import typer
 from rich.console import Console
@@ -15,6 +17,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..runs.events import reason
+
+_A_MINUTE = 60.0
 
 
 @contextlib.contextmanager
@@ -59,7 +63,10 @@ def _tell(message: str, stream: TextIO) -> None:
 
 
 class Bar:
-    """A progress bar: photos done, the step of those under way, and the time left. It shows on terminals only."""
+    """A progress bar: photos done, the step of those under way, photos a minute, and the time left.
+
+    It shows on terminals only; elsewhere a line a minute says how far it is.
+    """
 
     def __init__(self, photos: int) -> None:
         console = Console(stderr=True)
@@ -68,6 +75,7 @@ class Bar:
             BarColumn(bar_width=None),
             TextColumn("{task.fields[done]}/{task.total:.0f} photos"),
             TextColumn("{task.fields[step]}"),
+            TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
@@ -76,8 +84,10 @@ class Bar:
             speed_estimate_period=300,
             expand=True,
         )
-        self._task = self._progress.add_task("", total=photos, done=0, step="")
-        self._done = 0
+        self._task = self._progress.add_task("", total=photos, done=0, step="", rate="")
+        self._total, self._done, self._explained = photos, 0, 0
+        self._begun = self._told = time.monotonic()
+        self._parts: dict[int, float] = {}  # of photos, that each worker has done of those under way
 
     def __enter__(self) -> Bar:
         self._progress.start()
@@ -89,20 +99,41 @@ class Bar:
         self._progress.stop()
 
     def expect(self, photos: int) -> None:
-        """So many photos are to be done in all."""
+        """So many photos are to be done in all, from now on."""
+        self._total, self._begun = photos, time.monotonic()
         self._progress.update(self._task, total=photos)
 
-    def begin(self, names: tuple[str, ...]) -> None:
+    def begin(self, names: tuple[str, ...], worker: int = 0) -> None:
         """These photos are under way now."""
         first = names[0] if len(names[0]) <= 24 else f"…{names[0][-23:]}"
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        self._parts[worker] = 0
         self._progress.update(self._task, description=escape(first + more), step="")
 
-    def step(self, step: int, steps: int, photos: int) -> None:
+    def step(self, step: int, steps: int, photos: int, worker: int = 0) -> None:
         """A step is done for ``photos`` photos."""
-        self._progress.update(self._task, completed=self._done + photos * step / steps, step=f"step {step}/{steps}")
+        self._parts[worker] = photos * step / steps
+        self._show(step=f"step {step}/{steps}" if len(self._parts) <= 1 else f"{len(self._parts)} workers")
 
-    def finish(self) -> None:
-        """One photo is done, whatever came of it."""
+    def finish(self, *, explained: bool = False) -> None:
+        """One photo is done, whatever came of it; where no bar shows, a line a minute says how far it is."""
         self._done += 1
-        self._progress.update(self._task, completed=self._done, done=self._done)
+        self._explained += explained
+        if len(self._parts) == 1:
+            self._parts.clear()
+        self._show(done=self._done, rate=self._rate())
+        quiet = not self._progress.disable or self._done >= self._total
+        if quiet or time.monotonic() - self._told < _A_MINUTE:
+            return
+        self._told = time.monotonic()
+        left = (self._total - self._done) * (self._told - self._begun) / self._done
+        complain(f"{self._done} of {self._total} photos, {self._rate()}, {timedelta(seconds=round(left))} left")
+
+    def _show(self, **fields: Any) -> None:
+        whole = self._done + sum(self._parts.values())
+        self._progress.update(self._task, completed=min(whole, self._total), **fields)
+
+    def _rate(self) -> str:
+        """Photos explained a minute, by all workers together."""
+        seconds = time.monotonic() - self._begun
+        return f"{60 * self._explained / seconds:.1f}/min" if seconds else ""

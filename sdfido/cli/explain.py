@@ -45,6 +45,10 @@ Each photo's results are written as soon as it is done, all files or none. Run a
 stopped: a photo with complete results, of the same content, model, method, target, infill and settings (--max-batch,
 --channels-last, --batch and --device do not count), is left as it is; --again explains it anew.
 
+A photo's maps depend on its content and the settings alone, not on who explains it: --workers, --shard, --ray and
+several commands at a time on the same OUT give the same maps. Each photo is explained by one process; what a process
+had in hand that was killed is explained by another, or by the next run.
+
 In a folder, photos are the files that end in {", ".join(SUFFIXES)}. Hidden names, OUT,
 and pictures that sdfido has drawn are left out; links to folders are not followed.
 
@@ -71,6 +75,10 @@ Examples:
     sdfido explain birds --fast --out first-look
 
     sdfido explain birds --device cuda --batch 16 --model timm:resnet50 --out results
+
+    sdfido explain birds --workers 4 --out results
+
+    sdfido explain birds --shard $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT --out results
 
     sdfido explain *.jpg --target "tiger cat" --infill local-mean:31 --steps 200
 
@@ -200,6 +208,39 @@ def explain(
     fast: Annotated[
         bool, typer.Option("--fast", help=f"For a first look: {_FAST}. Maps depend more on chance.")
     ] = False,
+    pictures: Annotated[
+        bool,
+        typer.Option(
+            "--pictures/--no-pictures",
+            help=f"Whether to draw {layout.OVERVIEW} and {layout.PAGE}; that takes most of the time with a fast model.",
+        ),
+    ] = True,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes that share the photos and the cores: one a GPU with --device cuda. With --ray: its actors. "
+            "[default: none but this one; with --ray, as many as fit]",
+            show_default=False,
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Only the I-th of N parts of the photos, from 1, so that N jobs share them with one OUT.",
+            show_default=False,
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Share the photos out on a Ray cluster: auto (the one this machine belongs to), ray://HOST:10001, or "
+            "local (a new one on this machine).",
+            show_default=False,
+        ),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Explain anew what is explained already.")] = False,
     out: Out = Path("out"),
 ) -> None:
@@ -212,6 +253,8 @@ def explain(
     with interruptible(teller.state):
         try:
             items, store = runs.choose(photos, out), runs.Store(out)
+            items = runs.shard(items, shard) if shard else items
+            executor, device = _executor(workers, ray, device)
             teller.photos = len(items)
             run = _run(
                 items,
@@ -227,17 +270,19 @@ def explain(
                 infill=infill,
                 device=device,
                 seeds=seeds,
+                pictures=pictures,
             )
         except Exception as error:  # a user's own model can raise anything
             fail(error)
-        outcome = teller.follow(run)
-    several, done = store.has_index(items), outcome.finished + outcome.explained
+        outcome = teller.follow(run, executor)
+    several, done = store.has_index(items), outcome.photos - outcome.failed
     if outcome.explained and several:
         minutes = outcome.seconds / 60
         number = f"{outcome.explained} photo{'s' if outcome.explained > 1 else ''}"
         say(f"{number} explained in {minutes:.1f} minutes, {outcome.explained / minutes:.1f} a minute")
     if done and outcome.indexed:
-        written = [layout.PAGE, layout.TABLE] if several else [layout.OVERVIEW]
+        names = [layout.PAGE, layout.TABLE] if several else [layout.OVERVIEW]
+        written = [name for name in names if (out / name).exists()] or [layout.SUMMARY]
         say(f"See {' and '.join(printable(out / name) for name in written)}")
     if outcome.failed:
         complain(f"{outcome.failed} of {outcome.photos} photos could not be explained")
@@ -276,6 +321,15 @@ def _run(
     return runs.Run(runs.PhotoExplainer(**recipe, **given), items, store, batch=batch, again=again)
 
 
+def _executor(workers: int | None, ray: str | None, device: str) -> tuple[runs.Executor | None, str]:
+    """Who explains the photos, and the device of this process: workers leave it no work for a GPU."""
+    if ray:
+        return runs.RayExecutor(ray, workers=workers, device=device), "cpu"
+    if workers is None or workers == 1:
+        return None, device
+    return runs.Processes(workers, device=device), "cpu"
+
+
 def _all_settings(method: str, fast: bool, others: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Those of --fast, those of --set, with values as Python writes them or as text, and those with an option."""
     found = dict(methods.load(method).fast) if fast else {}
@@ -303,12 +357,12 @@ class _Teller:
         done = f"{self._done} of {self.photos} photos are explained"
         return f"{done}, and their results complete; run it again to go on"
 
-    def follow(self, run: runs.Run) -> runs.Outcome:
+    def follow(self, run: runs.Run, executor: runs.Executor | None = None) -> runs.Outcome:
         """Execute a run under a bar; exit code 2 where something is missing that it needs."""
         with Bar(len(run.items)) as self._bar:
             try:
-                return run.execute(on_event=self._tell)
-            except (ImportError, ValueError) as error:
+                return run.execute(executor, self._tell)
+            except (ImportError, ValueError, ConnectionError, RuntimeError) as error:
                 fail(error)
 
     def _tell(self, event: events.Event) -> None:
@@ -318,12 +372,16 @@ class _Teller:
                 self._bar.expect(event.photos - event.finished)
                 _tell_resumed(event)
             case events.Started():
-                self._bar.begin(event.names)
+                self._bar.begin(event.names, event.worker)
             case events.Stepped():
-                self._bar.step(event.step, event.steps, event.photos)
+                self._bar.step(event.step, event.steps, event.photos, event.worker)
             case events.Explained():
                 self._done += 1
                 say(_line(event))
+                self._bar.finish(explained=True)
+            case events.Taken():
+                self._done += 1
+                say(f"{event.name}: explained by another process")
                 self._bar.finish()
             case events.Failed():
                 complain(f"Error: {event.message}")
@@ -332,6 +390,11 @@ class _Teller:
                 complain(f"Note: {event.photos} photos together failed, and are tried in halves: {event.message}")
             case events.WriterLost():
                 complain("Note: a process that writes results has ended before its time; they are written without it")
+            case events.WorkerLost():
+                lost = f"{event.photos} photo{'s' if event.photos != 1 else ''}"
+                complain(
+                    f"Note: worker {event.worker + 1} has ended before its time with {lost} in hand: {event.message}"
+                )
             case events.IndexFailed():
                 files = " and ".join(printable(event.out / name) for name in (layout.TABLE, layout.PAGE))
                 complain(f"Error: {files} could not be written: {event.message}")
@@ -363,5 +426,6 @@ def _line(event: events.Explained) -> str:
         does, of = ("keeps", "removes")[not region.kept], " of the photo" if number == 0 else ""
         told = f"{region.title} {does} {region.size:.0%}{of}"
         parts.append(told if region.confidence is None else f"{told}: {write(region.confidence)}")
-    line = "; ".join([*parts, f"see {printable(event.folder / layout.OVERVIEW)}"])
+    picture = event.folder / layout.OVERVIEW
+    line = "; ".join([*parts, f"see {printable(picture if picture.exists() else event.folder)}"])
     return "\n".join([line, *(f"  Note: {note}" for note in notes(about))])

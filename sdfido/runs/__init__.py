@@ -7,9 +7,11 @@ and prints nothing.
 from .annotations import Annotations
 from .evaluation import Evaluation
 from .executors import Executor, Serial
-from .items import Item, choose
+from .items import Item, choose, shard
 from .measure import Result
 from .photo_explainer import PhotoExplainer
+from .processes import Processes
+from .ray_executor import RayExecutor
 from .run import Outcome, Run
 from .store import Results, Store
 
@@ -20,10 +22,13 @@ __all__ = [
     "Item",
     "Outcome",
     "PhotoExplainer",
+    "Processes",
+    "RayExecutor",
     "Result",
     "Results",
     "Run",
     "Serial",
     "Store",
     "choose",
+    "shard",
 ]

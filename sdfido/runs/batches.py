@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ..explanation import Explanation
+from ..locks import Lock
 from ..methods import Progress
-from .events import Explained, Failed, OnEvent, Retried, Started, Stepped, reason
+from .events import Explained, Failed, OnEvent, Retried, Started, Stepped, Taken, reason
 from .items import Item
+from .loader import Loaded
 from .photo_explainer import Opened, PhotoExplainer
+from .resume import claim, finished
 from .store import Results
 from .writer import Writer
 
@@ -16,15 +19,16 @@ __all__ = ["explain_in_batches"]
 
 
 def explain_in_batches(
-    explainer: PhotoExplainer, items: Sequence[Item], size: int, writer: Writer, report: OnEvent
+    explainer: PhotoExplainer, photos: Iterable[Loaded], size: int, writer: Writer, report: OnEvent
 ) -> None:
     """Explain photos and hand the results of each to the writer as soon as it has converged.
 
-    Photos that fail are reported, and the others explained: each photo ends with one ``Explained`` or ``Failed``.
+    Photos that fail are reported, and the others explained: each photo ends with one ``Explained``, ``Failed`` or
+    ``Taken``. A photo is locked from before its first step until its results are written.
 
     Args:
         explainer: what explains them.
-        items: the photos.
+        photos: the photos, being opened; see ``Loader``.
         size: how many are explained at once.
         writer: what writes the results.
         report: what is told of the events.
@@ -32,65 +36,104 @@ def explain_in_batches(
     Raises:
         ImportError: a package that reads photos is not installed.
     """
-    waiting: list[Opened] = []
-    for number, item in enumerate(items, 1):
-        if (opened := _open(explainer, item, report)) is not None:
-            waiting.append(opened)
-        if waiting and (len(waiting) == size or number == len(items)):
-            _explain(explainer, waiting, writer, report)
-            waiting = []
-
-
-def _open(explainer: PhotoExplainer, item: Item, report: OnEvent) -> Opened | None:
+    work = _Work(explainer, writer, report)
     try:
-        return explainer.open(item)
-    except ImportError:
+        waiting: list[Opened] = []
+        for loaded in photos:
+            if (opened := work.open(loaded)) is not None:
+                waiting.append(opened)
+            if len(waiting) == size:
+                work.explain(waiting)
+                waiting = []
+        if waiting:
+            work.explain(waiting)
+    except BaseException:
+        work.leave()
         raise
-    except Exception as error:
-        report(_failed(item, error))
+
+
+class _Work:
+    """Explains groups of photos, and holds the locks of those that are not written yet."""
+
+    def __init__(self, explainer: PhotoExplainer, writer: Writer, report: OnEvent) -> None:
+        self.explainer, self.writer, self.report = explainer, writer, report
+        self.locks: dict[Item, Lock] = {}
+
+    def open(self, loaded: Loaded) -> Opened | None:
+        """An opened photo that this process may explain; None if it is another's, or cannot be explained."""
+        item, future = loaded
+        try:
+            opened = future.result()
+            lock = claim(item)
+            if not lock.acquire():
+                self.report(Taken(item.name, item.folder, None))
+                return None
+            self.locks[item] = lock
+            about = None if item.again else finished(self.explainer, item)
+        except ImportError:
+            raise
+        except Exception as error:
+            self._failed(item, error)
+            return None
+        if about is None:
+            return opened
+        self._release(item)
+        self.report(Taken(item.name, item.folder, about))
         return None
 
+    def explain(self, group: Sequence[Opened]) -> None:
+        """Explain a batch; where that fails, the halves of what is left."""
+        left = dict(enumerate(group))
 
-def _explain(explainer: PhotoExplainer, group: Sequence[Opened], writer: Writer, report: OnEvent) -> None:
-    """Explain a batch; where that fails, the halves of what is left."""
-    left = dict(enumerate(group))
+        def ready(index: int, explanation: Explanation) -> None:
+            opened = left.pop(index)
+            try:
+                results = self.explainer.results(opened, explanation)
+            except Exception as error:
+                self._failed(opened.item, error)
+            else:
+                self.writer.write(results, lambda error: self._written(opened.item, results, error))
 
-    def ready(index: int, explanation: Explanation) -> None:
-        opened = left.pop(index)
+        def stepped(now: Progress) -> None:
+            self.report(Stepped(now.step, now.steps, len(left)))
+
+        self.report(Started(tuple(opened.item.name for opened in group)))
+        message = ""
         try:
-            results = explainer.results(opened, explanation)
+            whole = self.explainer.explain(group, on_step=stepped, on_image=ready)
+            for index in list(left):  # of a method that does not hand out each image
+                ready(index, whole[index])
         except Exception as error:
-            report(_failed(opened.item, error))
-        else:
-            writer.write(results, lambda error: report(_written(opened.item, results, error)))
+            message = reason(error)  # the error itself would hold on to the batch's memory
+        rest = list(left.values())
+        if len(group) > 1 and rest:
+            self.report(Retried(len(group), message))
+            middle = (len(rest) + 1) // 2
+            for half in (rest[:middle], rest[middle:]):
+                if half:
+                    self.explain(half)
+        elif rest:
+            self._failed(rest[0].item, message)
 
-    def stepped(now: Progress) -> None:
-        report(Stepped(now.step, now.steps, len(left)))
+    def leave(self) -> None:
+        """Release all locks."""
+        for item in list(self.locks):
+            self._release(item)
 
-    report(Started(tuple(opened.item.name for opened in group)))
-    message = ""
-    try:
-        whole = explainer.explain(group, on_step=stepped, on_image=ready)
-        for index in list(left):  # of a method that does not hand out each image
-            ready(index, whole[index])
-    except Exception as error:
-        message = reason(error)  # the error itself would hold on to the batch's memory
-    rest = list(left.values())
-    if len(group) > 1 and rest:
-        report(Retried(len(group), message))
-        middle = (len(rest) + 1) // 2
-        for half in (rest[:middle], rest[middle:]):
-            if half:
-                _explain(explainer, half, writer, report)
-    elif rest:
-        report(_failed(rest[0].item, message))
+    def _written(self, item: Item, results: Results, error: BaseException | None) -> None:
+        if error is not None:
+            self._failed(item, error)
+            return
+        self._release(item)
+        self.report(Explained(item.name, item.folder, results.summary))
 
+    def _failed(self, item: Item, error: BaseException | str) -> None:
+        self._release(item)
+        why = error if isinstance(error, str) else reason(error)
+        named = why.startswith(f"photo {str(item.path)!r}")  # by what reads photos
+        message = why if named else f"photo {item.name!r} could not be explained: {why}"
+        self.report(Failed(item.name, message, item.folder))
 
-def _written(item: Item, results: Results, error: BaseException | None) -> Explained | Failed:
-    return Explained(item.name, item.folder, results.summary) if error is None else _failed(item, error)
-
-
-def _failed(item: Item, error: BaseException | str) -> Failed:
-    why = error if isinstance(error, str) else reason(error)
-    named = why.startswith(f"photo {str(item.path)!r}")  # by what reads photos
-    return Failed(item.name, why if named else f"photo {item.name!r} could not be explained: {why}")
+    def _release(self, item: Item) -> None:
+        if (lock := self.locks.pop(item, None)) is not None:
+            lock.release()

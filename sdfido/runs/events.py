@@ -18,6 +18,8 @@ __all__ = [
     "Retried",
     "Started",
     "Stepped",
+    "Taken",
+    "WorkerLost",
     "WriterLost",
     "reason",
 ]
@@ -37,6 +39,7 @@ class Started:
     """A batch of photos is under way."""
 
     names: tuple[str, ...]
+    worker: int = 0  #: which process has it, from 0
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Stepped:
     step: int  #: from 1
     steps: int  #: at most
     photos: int  #: that have not converged
+    worker: int = 0  #: which process has them, from 0
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,16 @@ class Failed:
 
     name: str
     message: str  #: a sentence that names the photo
+    folder: Path | None = None  #: of its results, if it was to be explained
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Another process that writes to the same folder has the photo, or has explained it since this run began."""
+
+    name: str
+    folder: Path
+    summary: Mapping[str, Any] | None  #: of its results; None while it is being explained
 
 
 @dataclass(frozen=True)
@@ -86,6 +100,15 @@ class WriterLost:
 
 
 @dataclass(frozen=True)
+class WorkerLost:
+    """A process that explains photos has ended before its time; what it had in hand is tried once more."""
+
+    worker: int  #: which, from 0
+    photos: int  #: that it had in hand
+    message: str  #: how it ended
+
+
+@dataclass(frozen=True)
 class IndexFailed:
     """The table and the page of all results could not be written."""
 
@@ -93,7 +116,8 @@ class IndexFailed:
     message: str  #: why
 
 
-Event = Resumed | Started | Stepped | Explained | Measured | Failed | Retried | WriterLost | IndexFailed
+_OfPhotos = Started | Stepped | Explained | Taken | Measured | Failed | Retried
+Event = Resumed | _OfPhotos | WriterLost | WorkerLost | IndexFailed
 OnEvent = Callable[[Event], object]
 
 

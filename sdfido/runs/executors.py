@@ -8,6 +8,7 @@ from typing import Protocol
 from .batches import explain_in_batches
 from .events import OnEvent, WriterLost
 from .items import Item
+from .loader import Loader
 from .photo_explainer import PhotoExplainer
 from .writer import Writer, processes_that_pay
 
@@ -23,7 +24,10 @@ class Executor(Protocol):
     """
 
     def execute(self, explainer: PhotoExplainer, items: Sequence[Item], batch: int, report: OnEvent) -> None:
-        """Explain photos, ``batch`` at once, and write the results of each; one ``Explained`` or ``Failed`` each."""
+        """Explain photos, ``batch`` at once, and write the results of each.
+
+        Each ends with one ``Explained`` or ``Failed``, or with ``Taken`` if another process has it.
+        """
         ...
 
 
@@ -40,5 +44,5 @@ class Serial:
     def execute(self, explainer: PhotoExplainer, items: Sequence[Item], batch: int, report: OnEvent) -> None:
         """Explain photos, ``batch`` at once, and write the results of each."""
         writers = processes_that_pay(explainer.device, len(items)) if self.writers is None else self.writers
-        with Writer(writers, lambda: report(WriterLost())) as writer:
-            explain_in_batches(explainer, items, batch, writer, report)
+        with Writer(writers, lambda: report(WriterLost())) as writer, Loader(explainer) as loader:
+            explain_in_batches(explainer, loader.ahead(items, batch), batch, writer, report)

@@ -16,10 +16,14 @@ from . import layout
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["DEMO_PHOTO", "SUFFIXES", "Item", "choose", "fingerprint", "inside"]
+__all__ = ["DEMO_PHOTO", "NOISE", "SUFFIXES", "Item", "choose", "fingerprint", "inside", "shard", "stream"]
 
 SUFFIXES = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 DEMO_PHOTO = "coffee"
+NOISE = "sha256 of the photo"
+"""What the noise of a photo comes from, as explanations say it; in older ones, all photos had the same."""
+
+_STREAM_DIGITS = 12  # 48 bits: every program that reads JSON has them as a number, and the operators use 32
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Item:
 
     path: Path | None  #: of the photo; None: the photo of the demo
     folder: Path  #: where its results go
+    again: bool = False  #: whether it is explained although it is finished
 
     @property
     def name(self) -> str:
@@ -70,7 +75,7 @@ def choose(paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str])
 
     Example:
         >>> items = runs.choose(["birds", "cat.jpg"], "results")
-        >>> share = items[2::8]  # for the third of eight machines
+        >>> share = runs.shard(items, "3/8")  # for the third of eight machines
     """
     given, out = [Path(path) for path in paths], Path(out)
     if len(given) == 1 and not given[0].is_dir():
@@ -84,6 +89,28 @@ def choose(paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str])
             seen.add(absolute)
             items.append(Item(path, out / _free(place, taken)))
     return items
+
+
+def shard(items: Sequence[Item], part: str) -> list[Item]:
+    """One of n parts of the photos, so that n machines can share them: every n-th, in their order.
+
+    Args:
+        items: all photos, the same on every machine.
+        part: "i/n": the i-th of n parts, counted from 1.
+
+    Raises:
+        ValueError: ``part`` is something else.
+
+    Example:
+        >>> runs.shard(items, "1/8")  # items[0], items[8], ...
+    """
+    index, _, count = part.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise ValueError(
+            f"shard must be i/n with i from 1 to n, such as 1/8 to 8/8 for eight machines, got {part!r}; a SLURM array "
+            "that counts so is --array=1-8"
+        )
+    return list(items[int(index) - 1 :: int(count)])
 
 
 def inside(folder: Path, out: Path | None = None) -> Iterator[Path]:
@@ -113,6 +140,15 @@ def fingerprint(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def stream(sha256: str | None) -> int:
+    """The random stream of a photo, 0 <= stream < 2**48: the first 48 bits of the SHA-256 of its file.
+
+    So a photo gets the same noise in every run over any part of the photos, in any order, process or batch. The
+    demo's photo, which has no file, has stream 0.
+    """
+    return int(sha256[:_STREAM_DIGITS], 16) if sha256 else 0
 
 
 def _named(given: Path, out: Path) -> Iterable[tuple[Path, Path]]:

@@ -9,8 +9,14 @@ SUMMARY, MAPS, OVERVIEW = "summary.json", "explanation.npz", "overview.png"
 FILES = (SUMMARY, MAPS, OVERVIEW)
 """The files of one photo's results."""
 
+NUMBERS = (SUMMARY, MAPS)
+"""Those of them that are not pictures."""
+
 TABLE, PAGE = "summary.csv", "index.html"
 """The files about all results in a folder."""
+
+PARQUET = "summary.parquet"
+"""The table once more, where pyarrow is installed."""
 
 CURVES, EVALUATION = "curves.png", "evaluation.json"
 """The files of an evaluation."""

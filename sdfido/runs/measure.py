@@ -52,6 +52,12 @@ class Result:
         return str(self.summary.get("photo_sha256", self.summary["photo"]))
 
     @property
+    def stream(self) -> int:
+        """The random stream that the photo was explained with: 0 in older results, which do not say it."""
+        value = self.summary.get("stream", 0)
+        return value if isinstance(value, int) else 0
+
+    @property
     def kind(self) -> tuple[Any, ...]:
         """What results must share to be measured together."""
         names = ("model_spec", "model_sha256", "infill", "seed", "method")
@@ -251,7 +257,7 @@ def _measure_chunk(
         torch.stack(images).to(device),
         torch.cat([each.targets for each in explanations]).to(device),
         infill=infills.from_spec(about["infill"], classifier.normalization, seed=about.get("seed", 0)),
-        streams=[0] * len(kept),  # as they were explained
+        streams=[result.stream for result in kept],
         max_batch=max_batch,
     )
     known = None

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from .. import evaluate, infills, methods, models
-from ..checks import check_number
+from ..checks import check_flag, check_number
 from ..explanation import Explanation
 from ..methods.base import OnImage, OnStep
 from ..ops import build_info
 from ..scores import PROBABILITY
 from . import layout
-from .items import Item
+from .items import NOISE, Item, stream
 from .question import Question
 from .store import Results
 
@@ -33,6 +33,11 @@ class Opened:
     item: Item
     image: Tensor  #: [1, 3, H, W]
     origin: dict[str, str]  #: where it lies and what it contains, for the summary
+
+    @property
+    def stream(self) -> int:
+        """The random stream, which names the photo's noise; see ``sdfido.runs.items.stream``."""
+        return stream(self.origin.get("photo_sha256"))
 
 
 class PhotoExplainer:
@@ -54,6 +59,7 @@ class PhotoExplainer:
             (``sdfido.evaluate.over_seeds``).
         infill: name of an infill, such as "local-mean:31".
         device: where to compute: "cpu", "cuda", "cuda:1".
+        pictures: whether a picture of each result is drawn; with a fast classifier, that takes most of the time.
         settings: of the method, such as ``steps=200``, and of ``sdfido.Execution``.
 
     Raises:
@@ -76,10 +82,12 @@ class PhotoExplainer:
         infill: str = "blur",
         device: str = "cpu",
         seeds: int = 1,
+        pictures: bool = True,
         **settings: Any,
     ) -> None:
         self.recipe: dict[str, Any] = {"model": model, "method": method, "target": target, "infill": infill}
-        self.recipe |= {"rather_than": rather_than, "value": value, "device": device, "seeds": seeds, **settings}
+        self.recipe |= {"rather_than": rather_than, "value": value, "device": device, "seeds": seeds}
+        self.recipe |= {"pictures": check_flag("pictures", pictures), **settings}
         self.question = Question(target=target, rather_than=rather_than, value=value)
         self.seeds = check_number("seeds", seeds, int, 1)
         infills.from_spec(infill, models.IMAGENET)  # a misspelt name should not wait for a model to load
@@ -89,7 +97,7 @@ class PhotoExplainer:
             raise TypeError(
                 f"settings of method {method!r} are {', '.join(sorted(known))}; got {', '.join(sorted(unknown))}"
             )
-        self.device = device
+        self.device, self.pictures = device, pictures
         self.infill = infill
         if isinstance(model, models.Classifier):
             self.model_spec, self.classifier = model.name, replace(model, model=model.model.to(device))
@@ -109,7 +117,8 @@ class PhotoExplainer:
             "method": self.explainer.name,
             "model_spec": self.model_spec,
             "model_sha256": self._model_sha256,
-            "settings": json.loads(json.dumps(self.explainer.describe())),  # as it is read from a summary
+            # as it is read from a summary
+            "settings": json.loads(json.dumps(self.explainer.describe())) | {"noise": NOISE},
             "build": {"version": build_info()["version"]},
             **self._target(),
             **({"question": asked} if (asked := self.question.asked) else {}),
@@ -125,7 +134,7 @@ class PhotoExplainer:
     @property
     def files(self) -> tuple[str, ...]:
         """Names of the files that the results of each photo consist of."""
-        return *layout.FILES, *self.explainer.files()
+        return *(layout.FILES if self.pictures else layout.NUMBERS), *self.explainer.files()
 
     def open(self, item: Item) -> Opened:
         """Read and preprocess a photo.
@@ -144,13 +153,14 @@ class PhotoExplainer:
         """Explain photos together; each gets the maps that it gets alone. See ``sdfido.methods.Explainer.explain``."""
         images = torch.cat([photo.image for photo in photos]).to(self.device)
         options: dict[str, Any] = {"on_step": on_step, "on_image": on_image}
-        options["streams"] = [0] * len(photos)  # the noise that each photo gets alone
+        options["streams"] = [photo.stream for photo in photos]
         if self.seeds > 1:
             return evaluate.over_seeds(self.explainer, images, self.target, seeds=self.seeds, **options)
         return self.explainer.explain(images, self.target, **options)
 
     def results(self, opened: Opened, explanation: Explanation) -> Results:
         """What is to be written of one photo, given its explanation (N = 1)."""
+        explanation = replace(explanation, settings={**explanation.settings, "noise": NOISE})
         classifier, target, scale = self.classifier, explanation.targets[0], explanation.scale
         label, settings = scale.called(target, classifier.label), explanation.settings
         seconds = None if explanation.seconds is None else round(explanation.seconds, 3)
@@ -168,6 +178,7 @@ class PhotoExplainer:
             "infill": self.infill,
             "device": self.device,
             **{name: known[name] for name in _SHOWN if name in known},
+            "stream": opened.stream,
             "seconds": seconds,
             **{name: float(value[0]) for name, value in explanation.numbers.items()},
             "notes": explanation.notes[0],
@@ -182,4 +193,4 @@ class PhotoExplainer:
         pixels = classifier.normalization.pixels(image)
         infill = classifier.normalization.pixels(infills.apply(self.explainer.infill, image))
         shown, files = (pixels.cpu(), infill.cpu()), self.explainer.files()
-        return Results(opened.item.folder, summary, explanation.to("cpu"), *shown, label, files)
+        return Results(opened.item.folder, summary, explanation.to("cpu"), *shown, label, files, self.pictures)

@@ -6,18 +6,21 @@ import importlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from . import summary
-from .events import Event, Explained, IndexFailed, OnEvent, Resumed, reason
+from . import table
+from .events import Event, Explained, IndexFailed, OnEvent, Resumed, Taken, reason
 from .executors import Executor, Serial
-from .items import Item, fingerprint
+from .items import Item
 from .photo_explainer import PhotoExplainer
+from .resume import claim, differences, finished, tidy
 from .store import Store
 
 __all__ = ["Outcome", "Run"]
+
+_PAUSE = 0.5  # seconds between looks at photos that other processes have
 
 
 @dataclass(frozen=True)
@@ -27,20 +30,22 @@ class Outcome:
     photos: int  #: in the run
     finished: int  #: of them, before the run
     explained: int  #: of them, by the run
+    elsewhere: int  #: of them, by other processes during the run
     indexed: bool  #: whether the table and the page of all results are written, where the run has any
     seconds: float  #: duration of the explaining
 
     @property
     def failed(self) -> int:
         """Photos that could not be explained."""
-        return self.photos - self.finished - self.explained
+        return self.photos - self.finished - self.explained - self.elsewhere
 
 
 class Run:
     """Explains photos and writes the results of each as soon as it is explained.
 
     Run again, it goes on where it was stopped: a photo with complete results of the same content, model, method,
-    target, infill and settings is left as it is.
+    target, infill and settings is left as it is. Several processes may run it at the same time on the same folder,
+    also on several machines: each photo is explained by one of them.
 
     Args:
         explainer: what explains the photos.
@@ -78,14 +83,17 @@ class Run:
         """
         importlib.import_module("sdfido.reports")  # a missing package must not wait for the first result
         self.store.check(self.items, self.explainer.files)
-        self.store.clean(self.items)
-        report = _Report(on_event)
+        self.store.clean(())
+        for item in self.items:
+            tidy(item.folder)
+        several = self.store.has_index(self.items)
+        report = _Report(on_event, table.Keeper(self.store).update if several else None)
         left: list[Item] = []
         begin = time.monotonic()
         try:
             left = self._left(report)
             begin = time.monotonic()
-            (executor or Serial()).execute(self.explainer, left, self.batch, report)
+            self._explain(left, executor or Serial(), report)
         except _Stopped:
             pass
         finally:
@@ -93,7 +101,28 @@ class Run:
             indexed = self._index(report)
         if report.error is not None:
             raise report.error
-        return Outcome(len(self.items), len(self.items) - len(left), report.explained, indexed, seconds)
+        done = len(self.items) - len(left)
+        return Outcome(len(self.items), done, report.explained, report.elsewhere, indexed, seconds)
+
+    def _explain(self, items: Sequence[Item], executor: Executor, report: _Report) -> None:
+        """Explain photos; for those that other processes have, wait, and explain those that they leave."""
+        left = [replace(item, again=self.again) for item in items]
+        while left:
+            report.taken.clear()
+            executor.execute(self.explainer, left, self.batch, report)
+            waiting = [item for item in left if item.folder in report.taken]
+            left = []
+            while waiting and not left:
+                free = [item for item in waiting if _is_free(item)]
+                for item in free:
+                    if not item.again and (about := finished(self.explainer, item)) is not None:
+                        report(Taken(item.name, item.folder, about))
+                    else:
+                        left.append(item)
+                waiting = [item for item in waiting if item not in free]
+                if waiting and not left:
+                    time.sleep(_PAUSE)
+            left += waiting
 
     def _left(self, report: OnEvent) -> list[Item]:
         """The photos without complete results of the same content, model, method and settings."""
@@ -101,7 +130,7 @@ class Run:
         for item in self.items:
             if self.again or (about := self.store.read(item.folder, self.explainer.files)) is None:
                 left.append(item)
-            elif other := _differences(item, about, made_with):
+            elif other := differences(item, about, made_with):
                 left.append(item)
                 older[tuple(sorted(other))] += 1
         report(Resumed(len(self.items), len(self.items) - len(left), dict(older)))
@@ -119,40 +148,43 @@ class Run:
         return True
 
 
+def _is_free(item: Item) -> bool:
+    """Whether no process is explaining a photo."""
+    lock = claim(item)
+    if not lock.acquire():
+        return False
+    lock.release()
+    return True
+
+
 class _Stopped(BaseException):
     """Stops a run whose callback has raised; unlike an ``Exception``, it is not taken for a photo's failure."""
 
 
 class _Report:
-    """Counts the explained photos, and hands events to the callback, one at a time."""
+    """Counts the explained photos, keeps the table up, and hands events to the callback, one at a time."""
 
-    def __init__(self, on_event: OnEvent | None) -> None:
-        self.explained = 0
+    def __init__(self, on_event: OnEvent | None, on_explained: Callable[[], object] | None = None) -> None:
+        self.explained = self.elsewhere = 0
+        self.taken: set[Path] = set()  #: folders of photos that other processes have
         self.error: Exception | None = None  #: what the callback has raised
-        self._on_event = on_event
+        self._on_event, self._on_explained = on_event, on_explained
         self._lock, self._thread = threading.RLock(), threading.get_ident()
 
     def __call__(self, event: Event) -> None:
         with self._lock:
             self.explained += isinstance(event, Explained)
+            if isinstance(event, Taken):
+                self.elsewhere += event.summary is not None
+                if event.summary is None:
+                    self.taken.add(event.folder)
+                    return  # to be told once it is known what came of it
             if self._on_event is not None and self.error is None:
                 try:
                     self._on_event(event)
                 except Exception as error:
                     self.error = error
+            if self._on_explained is not None and isinstance(event, Explained):
+                self._on_explained()
             if self.error is not None and threading.get_ident() == self._thread:
                 raise _Stopped
-
-
-def _differences(item: Item, about: dict[str, Any], made_with: dict[str, Any]) -> list[str]:
-    """Names of what results were made otherwise with; of another method, that is all there is to say."""
-    if about.get("method") != made_with["method"]:
-        return ["method"]
-    if other := summary.differences(about, made_with):
-        return other
-    if item.path is None:
-        return []
-    try:
-        return summary.differences(about, {"photo_sha256": fingerprint(item.path)})
-    except OSError:
-        return ["photo_sha256"]

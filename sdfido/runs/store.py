@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,13 +15,12 @@ from torch import Tensor
 from ..explanation import Explanation
 from ..files import printable, remove_leftovers, replacing
 from ..methods.base import WriteFile
-from . import layout, summary
+from . import layout, summary, table
 from .items import Item
 
 __all__ = ["Results", "Store"]
 
-_BEFORE = ("photo", "target", "label")  # columns of the table, before the numbers and behind them
-_BEHIND = ("steps_done", "seconds", "model", "infill", "seed", "notes")
+_LONG = ("settings", "build", "maps", "photo_path", "photo_sha256", "model_sha256")  # of a summary; no table has them
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +34,7 @@ class Results:
     infill: Tensor  #: broadcasts against ``pixels``
     label: str  #: name of the target
     files: Mapping[str, WriteFile] = field(default_factory=dict)  #: what the method writes besides, by name
+    picture: bool = True  #: whether the overview is drawn
 
     def write(self) -> None:
         """Write all files or none; the summary comes last, and so stands for all.
@@ -43,20 +42,25 @@ class Results:
         Raises:
             OSError: a file cannot be written.
         """
-        from .. import reports  # needs matplotlib, which reading results does not
-
-        figure = reports.overview(self.explanation, self.pixels, self.infill, label=self.label)
         text = json.dumps(self.summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         self.folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:  # renames in reverse
-            names = (self.folder / name for name in layout.FILES)
-            summary_part, maps_part, picture_part = (stack.enter_context(replacing(path)) for path in names)
-            reports.save(figure, picture_part)
+            names = (self.folder / name for name in layout.NUMBERS)
+            summary_part, maps_part = (stack.enter_context(replacing(path)) for path in names)
+            if self.picture:
+                self._draw(stack.enter_context(replacing(self.folder / layout.OVERVIEW)))
             self.explanation.save(maps_part)
             for name, write in self.files.items():
                 write(self.explanation, self.pixels, self.label, stack.enter_context(replacing(self.folder / name)))
             summary_part.write_text(text, encoding="utf-8")
             (self.folder / layout.SUMMARY).unlink(missing_ok=True)  # an old summary must not stand for new files
+            if not self.picture and (self.folder / layout.MAPS).exists():  # nor an old picture
+                (self.folder / layout.OVERVIEW).unlink(missing_ok=True)
+
+    def _draw(self, path: Path) -> None:
+        from .. import reports  # needs matplotlib, which reading results does not
+
+        reports.save(reports.overview(self.explanation, self.pixels, self.infill, label=self.label), path)
 
 
 class Store:
@@ -126,28 +130,56 @@ class Store:
         return any(item.folder != self.out for item in items)
 
     def write_index(self) -> None:
-        """Write the table and the page of all results; nothing where there are none.
+        """Write the table of all results, and the page of all pictures; nothing where there are none.
+
+        Processes that do so at the same time take turns, and the last one finds the results of all.
 
         Raises:
             OSError: a file cannot be written.
             ValueError: a summary of another program has text that UTF-8 does not have.
         """
+        turn = table.lock(self.out)
+        turn.acquire(wait=True)
+        try:
+            self._write_index()
+        finally:
+            turn.release()
+
+    def write_table(self) -> None:
+        """Write the table of all results as they are now; nothing where there are none, or another process is at it.
+
+        Raises:
+            OSError, ValueError: as ``write_index``.
+        """
+        turn = table.lock(self.out)
+        if turn.acquire():
+            try:
+                if found := self._told(without=_LONG):
+                    table.write(self.out, found)
+            finally:
+                turn.release()
+
+    def _told(self, *, without: Sequence[str] = ()) -> list[tuple[Path, dict[str, Any]]]:
+        """The results that say what tables and pages need, sorted; of their summaries, without some keys."""
+        return [
+            (folder.relative_to(self.out), {name: about[name] for name in about if name not in without})
+            for folder, about in self.find(layout.NUMBERS)
+            if summary.is_told(about)
+        ]
+
+    def _write_index(self) -> None:
         from .. import reports  # needs matplotlib, which reading results does not
 
-        found = [(folder.relative_to(self.out), about) for folder, about in self.find() if summary.is_told(about)]
-        if not found:
+        if not (found := self._told()):
             return
-        numbers = dict.fromkeys(name for _, about in found for name in summary.numbers(about))
-        columns = [*_BEFORE, *numbers, *_BEHIND]
-        with replacing(self.out / layout.TABLE) as part, part.open("w", encoding="utf-8-sig", newline="") as file:
-            table = csv.writer(file)
-            table.writerow([*columns, "results"])
-            for folder, about in found:
-                table.writerow([*(_cell(about.get(name)) for name in columns), printable(folder)])
+        table.write(self.out, found)
         cards = [
             (folder / layout.OVERVIEW, str(about["photo"]), [summary.outcome(about), *summary.notes(about)])
             for folder, about in found
+            if (self.out / folder / layout.OVERVIEW).is_file()
         ]
+        if not cards:
+            return
         legends = list(dict.fromkeys(note for _, about in found for note in summary.legends(about)))
         with replacing(self.out / layout.PAGE) as part:
             part.write_text(reports.page(cards, legends, layout.TABLE), encoding="utf-8")
@@ -156,26 +188,18 @@ class Store:
         """Raise ValueError where the table or the page would replace a file that sdfido has not written."""
         from ..reports.html import BEGINS
 
-        for name, begins in ((layout.TABLE, "\ufeffphoto,"), (layout.PAGE, BEGINS)):
-            path = self.out / name
-            if not os.path.lexists(path):
-                continue
-            try:
-                ours = path.read_bytes().startswith(begins.encode())
-            except OSError:
-                ours = False
-            if not ours or not os.access(path, os.W_OK):
-                raise ValueError(
-                    f"out must be a folder for results, got {str(self.out)!r}, where {path} cannot be replaced"
-                )
-
-
-def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    return round(value, 5) if isinstance(value, float) else value
+        table.check(self.out)
+        path = self.out / layout.PAGE
+        if not os.path.lexists(path):
+            return
+        try:
+            ours = path.read_bytes().startswith(BEGINS.encode())
+        except OSError:
+            ours = False
+        if not ours or not os.access(path, os.W_OK):
+            raise ValueError(
+                f"out must be a folder for results, got {str(self.out)!r}, where {path} cannot be replaced"
+            )
 
 
 def _stat(path: Path) -> os.stat_result | None:

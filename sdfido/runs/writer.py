@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Protocol
 
-__all__ = ["Writer", "processes_that_pay"]
+__all__ = ["Writer", "processes_that_pay", "serve"]
 
 Done = Callable[[BaseException | None], object]
 
@@ -41,7 +41,7 @@ class Writer:
         self._on_lost = on_lost
         self._pool: ProcessPoolExecutor | None = None
         if processes:
-            self._pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _serve)
+            self._pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), serve)
         self._pending: set[Future[None]] = set()
         self._left: list[tuple[Writable, Done]] = []  # what the processes did not write
 
@@ -127,7 +127,7 @@ def _write(pickled: bytes) -> None:
     pickle.loads(pickled).write()
 
 
-def _serve() -> None:
+def serve() -> None:
     """A process's first task: an interrupt is the parent's business, and without the parent there is none."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from sdfido import cli
 MODEL = "colour_models:make"
 FAST = ["--steps", "3", "--samples", "2", "--mask-size", "4"]
 RESULTS = ["explanation.npz", "overview.png", "summary.json"]
-INDEX = ["index.html", "summary.csv"]
+INDEX = ["index.html", "summary.csv", *(["summary.parquet"] if find_spec("pyarrow") else [])]
 
 _MODELS = """
 import os

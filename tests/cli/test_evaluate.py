@@ -17,7 +17,7 @@ from PIL import Image
 
 from sdfido import Explanation, evaluate, models, reports
 from sdfido.infills import from_spec
-from tests.cli.support import draw, explain, names, prepare, run, stamps
+from tests.cli.support import draw, explain, names, prepare, run, stamps, summary_of
 
 MAPS = ("ssr", "sdr", "joint")
 WRITTEN = ["curves.png", "evaluation.json"]
@@ -65,18 +65,19 @@ def test_the_numbers_are_those_of_the_library(folder: Path, out: Path) -> None:
         assert photo["prob_image"] == pytest.approx(float(explanation.prob_image))
         for name, importance in maps.items():
             given = (classifier.model, image, importance, explanation.targets)
+            random = {"infill": infill, "streams": [summary_of(folder / out / photo["results"])["stream"]]}
             expected = {
-                "sufficiency": evaluate.sufficiency(*given, areas=[0.3], infill=infill).relative[:, 0],
-                "necessity": evaluate.necessity(*given, areas=[0.2], infill=infill).relative[:, 0],
-                "insertion": evaluate.insertion(*given, infill=infill).area,
-                "deletion": evaluate.deletion(*given, infill=infill).area,
+                "sufficiency": evaluate.sufficiency(*given, areas=[0.3], **random).relative[:, 0],
+                "necessity": evaluate.necessity(*given, areas=[0.2], **random).relative[:, 0],
+                "insertion": evaluate.insertion(*given, **random).area,
+                "deletion": evaluate.deletion(*given, **random).area,
                 "total_variation": evaluate.total_variation(importance),
                 "components": evaluate.components(evaluate.top(importance, 0.2)),
             }
             assert {measure: photo[measure][name] for measure in expected} == pytest.approx(
                 {measure: float(value) for measure, value in expected.items()}
             )
-            curve = evaluate.insertion(*given, infill=infill)
+            curve = evaluate.insertion(*given, **random)
             assert only["curves"]["insertion"]["fractions"] == pytest.approx(curve.fractions.tolist())
     for measure in ("sufficiency", "deletion", "components"):
         for name in MAPS:

@@ -19,6 +19,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from sdfido import reports
+from sdfido.cli import console
 from sdfido.runs import Store, executors, writer
 from tests.cli.support import FAST, INDEX, RESULTS, calls, draw, explain, names, prepare, stamps, summary_of
 
@@ -200,7 +201,8 @@ def test_a_stopped_run_goes_on_where_it_was(folder: Path, kind: signal.Signals) 
         assert "Interrupted: 2 of 4 photos are explained, and their results complete; run it again" in errors
         assert names(folder / "out") == sorted([*finished, *INDEX])
     else:
-        assert names(folder / "out") == finished
+        # The lock locks nothing any more; the table is there if the run took long enough.
+        assert [name for name in names(folder / "out") if name not in INDEX] == [*finished, "c/.lock"]
     before = stamps(folder / "out")
 
     (folder / "go").touch()
@@ -224,13 +226,13 @@ def test_a_run_killed_while_writing_leaves_nothing_half(folder: Path, birds: Pat
     arguments = command("birds")
     arguments[2] = dying + arguments[2]
     assert subprocess.run(arguments, capture_output=True).returncode == -signal.SIGKILL
-    left = names(folder / "out")
-    assert [name for name in left if not name.endswith(".part")] == [f"a/{file}" for file in RESULTS]
+    left = [name for name in names(folder / "out") if name not in INDEX]
+    assert [name for name in left if not name.endswith((".part", ".lock"))] == [f"a/{file}" for file in RESULTS]
     assert any(name.startswith("b/.overview.png.") for name in left)
 
     result = explain("birds", model="colour_models:stuck")
     assert order(result.stdout) == ["birds/b.JPG", "birds/sub/c.webp"]
-    assert [name for name in names(folder / "out") if name.endswith(".part")] == []
+    assert [name for name in names(folder / "out") if name.endswith((".part", ".lock"))] == []
 
 
 def test_an_interrupt_while_writing_leaves_nothing_half(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,6 +361,35 @@ def test_the_table_has_a_row_for_every_photo_explained_in_out(folder: Path, bird
         assert int(row["steps_done"]) == 3
         for name in NUMBERS:
             assert float(row[name]) == pytest.approx(numbers[name], abs=1e-5)
+
+
+def test_shards_share_one_folder(folder: Path, birds: Path) -> None:
+    assert order(explain("birds", "--shard", "2/2").stdout) == ["birds/b.JPG"]
+    assert order(explain("birds", "--shard", "1/2").stdout) == ["birds/a.png", "birds/sub/c.webp"]
+    assert [row["results"] for row in table(folder / "out")] == ["a", "b", "sub/c"]
+    assert "3 of 3 photos are explained already" in explain("birds").stdout
+    result = explain("birds", "--shard", "0/2", "--out", "other")
+    assert result.exit_code == 2
+    assert "Error: shard must be i/n with i from 1 to n" in result.stderr
+    assert not (folder / "other").exists()
+
+
+def test_workers_do_what_one_process_does(folder: Path, birds: Path) -> None:
+    (birds / "aa.png").write_bytes(b"no photo")
+    result = explain("birds", "--workers", "2", "--infill", "zeros", model="colour_models:blind")
+    assert result.exit_code == 1
+    assert sorted(order(result.stdout)) == ["birds/a.png", "birds/sub/c.webp"]
+    assert "Error: photo 'birds/aa.png' is not an image" in result.stderr
+    assert "Error: photo 'birds/b.JPG' could not be explained: RuntimeError: no blue, please" in result.stderr
+    assert [row["results"] for row in table(folder / "out")] == ["a", "sub/c"]
+
+
+def test_a_log_says_how_far_it_is(folder: Path, birds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "_A_MINUTE", 0.0)
+    lines = explain("birds").stderr.splitlines()
+    assert len(lines) == 2  # when all are done, the command says so itself
+    for number, line in enumerate(lines, 1):
+        assert re.fullmatch(rf"{number} of 3 photos, [\d.]+/min, \d+:\d\d:\d\d left", line)
 
 
 def test_the_table_is_whole_after_failures(folder: Path, birds: Path) -> None:

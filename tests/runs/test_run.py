@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from sdfido import Explanation, evaluate, models, reports, runs
 from sdfido.runs import events
-from tests.cli.support import RESULTS, draw, names, prepare, summary_of
+from tests.cli.support import INDEX, RESULTS, draw, names, prepare, summary_of
 
 RED, GREEN, BLUE = (250, 20, 20), (20, 250, 20), (20, 20, 250)
 
@@ -159,7 +159,7 @@ def test_what_an_interrupt_leaves_is_whole_and_indexed(folder: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run().execute(on_event=stop)
     finished = [f"{name}/{file}" for name in "ab" for file in RESULTS]
-    assert names(folder / "out") == sorted([*finished, "index.html", "summary.csv"])
+    assert names(folder / "out") == sorted([*finished, *INDEX])
     assert run().execute().finished == 2
 
 
@@ -200,3 +200,49 @@ def test_the_demos_photo_is_found_by_its_name(folder: Path) -> None:
 
     assert Originals().open(runs.Result(folder, Path(), {"photo": "coffee"})).size == (600, 400)
     assert Originals().open(runs.Result(folder, Path(), {"photo": "chelsea"})).size == (451, 300)  # of version 0.1
+
+
+def test_the_noise_of_a_photo_comes_from_its_content(folder: Path) -> None:
+    """The same file elsewhere gets the same bits, another photo other noise; results say so, and older ones differ."""
+    (folder / "birds" / "z.png").write_bytes((folder / "birds" / "a.png").read_bytes())
+    run(batch=4, explainer=explainer(infill="normal")).execute()
+    streams = {name: summary_of(folder / "out" / name)["stream"] for name in "abcz"}
+    digest = summary_of(folder / "out" / "b")["photo_sha256"]
+    assert streams["b"] == int(digest, 16) >> (256 - 48)
+    assert streams["a"] == streams["z"]
+    assert len(set(streams.values())) == 3
+    one, other = (np.load(folder / "out" / name / "explanation.npz") for name in "az")
+    assert all(np.array_equal(one[array], other[array], equal_nan=True) for array in set(one.files) - {"about"})
+    assert Explanation.load(folder / "out" / "b" / "explanation.npz").settings["noise"] == "sha256 of the photo"
+
+    direct = explainer(infill="normal")
+    opened = direct.open(runs.choose(["birds"], "out")[1])
+    expected = direct.explainer.explain(opened.image, streams=[streams["b"]])
+    np.testing.assert_array_equal(np.load(folder / "out" / "b" / "explanation.npz")["maps/ssr"], expected["ssr"])
+
+
+def test_results_whose_noise_was_that_of_every_photo_are_replaced(folder: Path) -> None:
+    run().execute()
+    for path in (folder / "out").rglob("summary.json"):
+        about = json.loads(path.read_text())
+        del about["settings"]["noise"], about["stream"]
+        path.write_text(json.dumps(about))
+    seen: list[events.Event] = []
+    assert run().execute(on_event=seen.append).explained == 3
+    assert seen[0] == events.Resumed(3, 0, {("noise",): 3})
+
+
+def test_results_without_pictures(folder: Path) -> None:
+    plain = explainer(pictures=False)
+    assert run(explainer=plain).execute().indexed
+    assert names(folder / "out") == sorted(
+        [*(f"{name}/{file}" for name in "abc" for file in RESULTS if file != "overview.png"), *INDEX[1:]]
+    )
+    assert run(explainer=plain).execute().finished == 3
+    assert run().execute().explained == 3  # with pictures
+    assert "index.html" in names(folder / "out")
+    assert run(explainer=plain).execute().finished == 3
+    run(explainer=explainer(pictures=False, seed=1)).execute()
+    assert not (folder / "out" / "a" / "overview.png").exists()  # it showed other results
+    with pytest.raises(TypeError, match="pictures"):
+        explainer(pictures="no")
