@@ -92,8 +92,8 @@ class Relevance(Explainer):
     may be functional: the model is traced by ``torch.fx``.
 
     The map ``relevance`` is signed: the sum over the colours, divided by its largest absolute value, so -1..1. Positive
-    relevance speaks for the class. ``explanation.scale`` [N] is the divisor, ``logit`` the output's relevance and
-    ``arrived`` the sum of the pixels' relevance: equal to ``logit`` where no rule and no bias took any.
+    relevance speaks for the class. ``explanation.divisor`` [N] is that value, ``logit`` the output's relevance
+    and ``arrived`` the sum of the pixels' relevance: equal to ``logit`` where no rule and no bias took any.
 
     Args:
         model: a classifier, from images [B, C, H, W] to class logits [B, classes]: a module that ``torch.fx`` can
@@ -109,7 +109,7 @@ class Relevance(Explainer):
 
     Example:
         >>> explanation = sdfido.Relevance(model, preset="epsilon-plus").explain(images)
-        >>> explanation.relevance * explanation.scale[:, None, None]  # in units of the logit
+        >>> explanation.relevance * explanation.divisor[:, None, None]  # in units of the logit
 
     Source: Bach et al., "On pixel-wise explanations for non-linear classifier decisions by layer-wise relevance
     propagation", PLOS ONE 2015; Montavon et al., "Layer-wise relevance propagation: an overview", 2019; presets by
@@ -156,7 +156,7 @@ class Relevance(Explainer):
         with self.scene(images, targets, streams) as scene:
             found, logits = self._propagate(scene) if len(scene) else (scene.images[:, 0], scene.confidence)
             scale = found.abs().amax((1, 2)).clamp(min=torch.finfo(found.dtype).tiny)
-            scores = {"logit": logits, "arrived": found.sum((1, 2)), "scale": scale}
+            scores = {"logit": logits, "arrived": found.sum((1, 2)), "divisor": scale}
             maps = {"relevance": found / scale[:, None, None]}
             explanation = self.conclude(scene, maps, scores=scores, seconds=time.perf_counter() - start)
         if on_image is not None:

@@ -623,7 +623,7 @@ def test_wrong_truths(measure, truth, error, message):
         (lambda: evaluate.rank_correlation([MAPS], MAPS), TypeError, "a must be a floating-point tensor.*list"),
         (lambda: evaluate.stability(MAPS), ValueError, r"maps must be \[R, N, H, W\] with R at least 2"),
         (lambda: evaluate.stability(MAPS[None]), ValueError, r"R at least 2, got \[1, 2, 6, 8\]"),
-        (lambda: evaluate.stability([MAPS, MAPS]), TypeError, "maps must be a floating-point tensor.*list"),
+        (lambda: evaluate.stability([MAPS, [MAPS]]), TypeError, "maps must be a floating-point tensor.*list"),
         (lambda: evaluate.stability(torch.stack([MAPS, MAPS]) > 0), TypeError, "maps must be a floating-point tensor"),
     ],
 )

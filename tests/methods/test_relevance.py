@@ -58,7 +58,7 @@ def network(bias: bool = False) -> nn.Sequential:
 def relevance(model: nn.Module, given: Tensor, targets: object = None, **settings: object) -> Tensor:
     """In units of the logit."""
     explanation = sdfido.Relevance(model, **(EXACT | settings)).explain(given, targets)
-    return explanation["relevance"] * explanation.scale[:, None, None]
+    return explanation["relevance"] * explanation.divisor[:, None, None]
 
 
 def dense(rule: str, a: Tensor, w: Tensor, r: Tensor, gamma: float = 0.25) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from sdfido import Explanation, Normalization, evaluate, methods, reports
-from tests.cli.support import RESULTS, draw, names, prepare, run, summary_of
+from tests.cli.support import INDEX, RESULTS, draw, names, prepare, run, summary_of
 from tests.methods.toy_method import Toy
 
 SPEC = "tests.methods.toy_method:Toy"
@@ -67,8 +67,7 @@ def test_the_command_line_runs_it_over_a_folder(folder: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "birds/a.png: red (0)" in result.stdout
     assert "; Noise keeps " in result.stdout
-    index = ["index.html", "summary.csv"]
-    assert names(folder / "out") == sorted([*(f"{name}/{file}" for name in "ab" for file in RESULTS), *index])
+    assert names(folder / "out") == sorted([*(f"{name}/{file}" for name in "ab" for file in RESULTS), *INDEX])
     about = summary_of(folder / "out" / "a")
     assert (about["method"], about["seed"], about["settings"]["cells"]) == ("toy", 5, 4)
     assert [name for name in NUMBERS if name not in about] == []

@@ -85,11 +85,15 @@ def test_a_regression_says_values_and_counts_shares_from_the_infill():
     score = scores.RegressionScore(Quarters(), "down")
     explanation = sdfido.FIDO(score, steps=30, **QUICK | {"infill": 0.9 * torch.ones(1)}).explain(images(), 2)
     assert explanation.scale.text(float(explanation.prob_image[0])) == "−4.8"
-    # In the first image quarter 2 is dark, in the second it is bright: nothing there makes it low.
+    # In the first image quarter 2 is dark, so that is what makes its value low.
     inside = torch.zeros(16, 16, dtype=torch.bool)
     inside[8:, :8] = True
     assert float(explanation.ssr[0][inside].mean()) > 3 * float(explanation.ssr[0][~inside].mean())
-    assert any("−4.8" in note or "90% of the way" in note for note in explanation.notes[1])
+    for n, (image, infill) in enumerate(zip(explanation.prob_image, explanation.prob_infill, strict=True)):
+        level = float(infill + 0.9 * (image - infill))
+        assert explanation.scale.wanted(0.9, float(image), float(infill)) == pytest.approx(level)
+        assert float(explanation.prob_ssr_binary[n]) >= level
+        assert float(explanation.area_ssr[n]) < 0.5
     outputs = nn.Sequential(Quarters(), nn.Flatten(0))  # one value for an image of one
     assert scores.RegressionScore(outputs).resolve(images()[:0]).shape == (0,)
 
