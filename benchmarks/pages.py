@@ -17,6 +17,7 @@ from benchmarks.speed import report as speed
 from benchmarks.studies.ablation import report as ablation
 from benchmarks.studies.birds import report as birds
 from benchmarks.studies.calm import report as calm
+from benchmarks.studies.comparison import report as comparison
 from benchmarks.studies.concepts import report as concepts
 from benchmarks.studies.conformance import report as conformance
 from benchmarks.studies.contrast import report as contrast
@@ -45,6 +46,7 @@ PAGES = {
     "docs/studies/calm.md": Page(calm.blocks, ("calm",)),
     "docs/studies/photos.md": Page(photos.blocks, ("photos", "birds")),
     "docs/studies/redundancy.md": Page(redundancy.blocks, ("redundancy",)),
+    "docs/studies/comparison.md": Page(comparison.blocks, ("comparison",)),
     "docs/studies/concepts.md": Page(concepts.blocks, ("concepts",)),
     "docs/studies/conformance.md": Page(conformance.blocks, ("conformance",)),
     "docs/studies/contrast.md": Page(contrast.blocks, ("contrast",)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,19 +14,15 @@ from .. import methods, models, runs
 from ..execution import Execution
 from ..files import printable
 from ..methods.settings import FAST, Settings
-from ..runs import events, layout
+from ..runs import layout
 from ..runs.items import SUFFIXES
-from ..runs.summary import notes, regions, scale
-from .console import Bar, complain, fail, find_own_modules, interruptible, say
+from .console import complain, fail, find_own_modules, interruptible, say
+from .telling import Teller
 
 _DTYPE = str(Execution.dtype).removeprefix("torch.")
 _DTYPES = {None: Execution.dtype, False: torch.float32, True: torch.bfloat16}
 _OPTIONS = {"steps": "--steps", "num_samples": "--samples", "mask_size": "--mask-size", "seed": "--seed"}
 _FAST = f"of fido, {FAST['steps']} steps of one repeat, a fifth of the composites"
-_SHOWN = {
-    **{"model_spec": "model", "model_sha256": "model", "photo_sha256": "photo", "target_is_predicted": "target"},
-    **{"num_samples": "samples", "mask_size": "mask size", "dtype": "precision"},
-}
 
 HELP = f"""Explain the classifier's decision on each photo: files, folders (with their sub-folders), or both.
 
@@ -249,7 +244,7 @@ def explain(
     settings |= {"max_batch": max_batch, "channels_last": channels_last, "dtype": _DTYPES[bfloat16]}
     settings |= {"fold_batch_norm": fold_batch_norm}
     find_own_modules()
-    teller = _Teller()
+    teller = Teller()
     with interruptible(teller.state):
         try:
             items, store = runs.choose(photos, out), runs.Store(out)
@@ -294,7 +289,7 @@ def demo(
     out: Out = Path("out"), steps: Steps = None, samples: Samples = None, seed: Seed = None, device: Device = "cpu"
 ) -> None:
     """Explain what EfficientNet-Lite0 sees in scikit-image's photo of a cup of coffee."""
-    teller = _Teller()
+    teller = Teller()
     with interruptible(lambda: "nothing is explained"):
         settings = {"steps": steps, "num_samples": samples, "seed": seed}
         try:
@@ -344,88 +339,3 @@ def _all_settings(method: str, fast: bool, others: Sequence[str], settings: Mapp
         except (SyntaxError, ValueError):
             found[name] = text
     return found | {name: value for name, value in settings.items() if value is not None}
-
-
-class _Teller:
-    """Prints what a run tells, and moves the bar."""
-
-    def __init__(self) -> None:
-        self.photos = self._done = 0
-
-    def state(self) -> str:
-        """What is done, for an interrupt."""
-        done = f"{self._done} of {self.photos} photos are explained"
-        return f"{done}, and their results complete; run it again to go on"
-
-    def follow(self, run: runs.Run, executor: runs.Executor | None = None) -> runs.Outcome:
-        """Execute a run under a bar; exit code 2 where something is missing that it needs."""
-        with Bar(len(run.items)) as self._bar:
-            try:
-                return run.execute(executor, self._tell)
-            except (ImportError, ValueError, ConnectionError, RuntimeError) as error:
-                fail(error)
-
-    def _tell(self, event: events.Event) -> None:
-        match event:
-            case events.Resumed():
-                self._done = event.finished
-                self._bar.expect(event.photos - event.finished)
-                _tell_resumed(event)
-            case events.Started():
-                self._bar.begin(event.names, event.worker)
-            case events.Stepped():
-                self._bar.step(event.step, event.steps, event.photos, event.worker)
-            case events.Explained():
-                self._done += 1
-                say(_line(event))
-                self._bar.finish(explained=True)
-            case events.Taken():
-                self._done += 1
-                say(f"{event.name}: explained by another process")
-                self._bar.finish()
-            case events.Failed():
-                complain(f"Error: {event.message}")
-                self._bar.finish()
-            case events.Retried():
-                complain(f"Note: {event.photos} photos together failed, and are tried in halves: {event.message}")
-            case events.WriterLost():
-                complain("Note: a process that writes results has ended before its time; they are written without it")
-            case events.WorkerLost():
-                lost = f"{event.photos} photo{'s' if event.photos != 1 else ''}"
-                complain(
-                    f"Note: worker {event.worker + 1} has ended before its time with {lost} in hand: {event.message}"
-                )
-            case events.IndexFailed():
-                files = " and ".join(printable(event.out / name) for name in (layout.TABLE, layout.PAGE))
-                complain(f"Error: {files} could not be written: {event.message}")
-
-
-def _tell_resumed(event: events.Resumed) -> None:
-    if event.finished == event.photos == 1:
-        say("the photo is explained already (--again explains it anew)")
-    elif event.finished:
-        say(f"{event.finished} of {event.photos} photos are explained already (--again explains them anew)")
-    older: Counter[str] = Counter()
-    for names, count in event.older.items():
-        older[", ".join(sorted({_SHOWN.get(name, name) for name in names}))] += count
-    for shown, count in older.items():
-        say(f"{count} of {event.photos} photos have older results (other {shown}), which are replaced")
-
-
-def _id(target: Any) -> str:
-    """A target's classes, as they are numbered."""
-    return ", ".join(map(str, target)) if isinstance(target, list) else str(target)
-
-
-def _line(event: events.Explained) -> str:
-    """A photo's numbers in a line."""
-    about = event.summary
-    write = scale(about).text
-    parts = [f"{event.name}: {about['label']} ({_id(about['target'])}) {write(about['prob_image'])}"]
-    for number, region in enumerate(regions(about)):
-        does, of = ("keeps", "removes")[not region.kept], " of the photo" if number == 0 else ""
-        told = f"{region.title} {does} {region.size:.0%}{of}"
-        parts.append(told if region.confidence is None else f"{told}: {write(region.confidence)}")
-    picture = event.folder / layout.OVERVIEW
-    line = "; ".join([*parts, f"see {printable(picture if picture.exists() else event.folder)}"])
-    return "\n".join([line, *(f"  Note: {note}" for note in notes(about))])

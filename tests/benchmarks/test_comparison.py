@@ -86,7 +86,7 @@ def test_methods_have_the_names_that_tables_and_picture_know():
 
 def test_every_block_of_the_page_is_made_and_has_as_many_cells_in_every_row():
     made = report.blocks(_results())
-    assert markers.names((paths.ROOT / "benchmarks/studies/comparison/page.md").read_text()) == list(made)
+    assert markers.names((paths.ROOT / "docs/studies/comparison.md").read_text()) == list(made)
     for title, block in made.items():
         rows = [line for line in block.splitlines() if line.startswith("|")]
         assert len({row.count("|") for row in rows}) == 1, title

@@ -1,4 +1,4 @@
-"""Tables of the comparison: the blocks of page.md."""
+"""Tables of the comparison: the blocks of docs/studies/comparison.md."""
 
 from __future__ import annotations
 
