@@ -36,7 +36,7 @@ test: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.speed.suite --json $(OUT)/benchmarks.json
 
-# The numbers of docs/studies, measured again: about three hours. The pages' tables are made from them.
+# The numbers of docs/studies, measured again: several hours. The pages' tables are made from them.
 studies: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.studies.birds
 	$(BIN)/python -m benchmarks.studies.redundancy
