@@ -45,7 +45,8 @@ TRAININGS = {
     for name in ("ml", "em")
 }
 ORDINARY, AVERAGE = "ordinary", "average"  # heads: the highest of the features, as in other studies, and their mean
-QUIET = 0.7  # load of the machine at the start, below which times count
+QUIET = 0.7  # load of the machine, below which times count
+LOAD = os.getloadavg()[0]  # before anything is trained here
 NAMES = ("ml", "em", AVERAGE, ORDINARY)
 
 
@@ -149,13 +150,13 @@ def _trained(name: str) -> dict[str, Any]:
         path.parent.mkdir(parents=True, exist_ok=True)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
-        start, load = time.process_time(), os.getloadavg()[0]
+        start = time.process_time()
         try:
             weights = train(name).state_dict()
         finally:
             torch.set_num_threads(threads)
         with replacing(path) as part:
-            torch.save({"weights": weights, "seconds": time.process_time() - start, "load": load}, part)
+            torch.save({"weights": weights, "seconds": time.process_time() - start, "load": LOAD}, part)
     found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return found
 
