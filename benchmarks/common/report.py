@@ -28,6 +28,11 @@ def goals_table(about: str, rows: Sequence[Goal]) -> str:
     return table([about, "goal", "measured", "reached"], [[*row[:3], marks[row[3]]] for row in rows])
 
 
+def with_interval(value: Mapping[str, float], form: str = ".2f") -> str:
+    """A mean with its interval, as ``statistics.interval`` gives them."""
+    return "{} ({} to {})".format(*(format(value[key], form) for key in ("value", "low", "high")))
+
+
 def percent(part: float | None, digits: int = 1) -> str:
     """Of a part in 0..1."""
     if part is None:

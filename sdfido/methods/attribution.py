@@ -132,11 +132,8 @@ class Attribution(Explainer):
                 maps[name], scores[f"scale_{name}"] = values / scale[:, None, None], scale
                 title = name.replace("_", " ").capitalize()
                 self.legend[name] = MapInfo(title, str(self.describe()["attribution"]), signed=bool((values < 0).any()))
-            explanation = self.conclude(scene, maps, scores=scores, seconds=time.perf_counter() - start)
-        if on_image is not None:
-            for index in range(len(explanation)):
-                on_image(index, explanation[index])
-        return explanation
+            seconds = time.perf_counter() - start
+            return self.conclude(scene, maps, scores=scores, seconds=seconds, on_image=on_image)
 
     def _values(self, scene: Scene) -> dict[str, Tensor]:
         """Maps [N, H, W] by name, as the function gives them."""

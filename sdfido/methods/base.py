@@ -268,6 +268,7 @@ class Explainer(ABC):
         scores: Mapping[str, Tensor] | None = None,
         trace: Tensor | None = None,
         seconds: float | None = None,
+        on_image: OnImage | None = None,
     ) -> Explanation:
         """The explanation of a scene: its maps, and what the model says of image, infill and each region.
 
@@ -280,6 +281,7 @@ class Explainer(ABC):
             scores: numbers of the method itself by name [N].
             trace: loss of each step [N, steps].
             seconds: duration of the computation.
+            on_image: called with each image's index and explanation, by methods that explain all images at once.
         """
         explanation = Explanation(
             self.name,
@@ -296,7 +298,11 @@ class Explainer(ABC):
         )
         if explanation.regions:
             explanation = self._with_regions(scene, explanation)
-        return replace(explanation, scores={**explanation.scores, **(scores or {})})
+        explanation = replace(explanation, scores={**explanation.scores, **(scores or {})})
+        if on_image is not None:
+            for index in range(len(explanation)):
+                on_image(index, explanation[index])
+        return explanation
 
     def _with_regions(self, scene: Scene, explanation: Explanation) -> Explanation:
         """The explanation with its final regions, and what the model says of them and of the masks."""

@@ -202,11 +202,8 @@ class CALM(Explainer):
             shown = functional.upsample(cells / highest, scene.size).clamp(0, 1)
             maps = dict(zip(self.legend, shown.unbind(1), strict=True))
             parts = {f"{name}_cells": cells[:, place] for place, name in enumerate(self.legend)}
-            explanation = self.conclude(scene, maps, parts, seconds=time.perf_counter() - start)
-        if on_image is not None:
-            for index in range(len(explanation)):
-                on_image(index, explanation[index])
-        return explanation
+            seconds = time.perf_counter() - start
+            return self.conclude(scene, maps, parts, seconds=seconds, on_image=on_image)
 
     def difference(self, images: Tensor, first: int | Tensor, second: int | Tensor) -> Tensor:
         """Where two classes differ: ``|p(first, z | x) - p(second, z | x)|`` [N, H, W], 0..1, upsampled.

@@ -158,11 +158,8 @@ class Relevance(Explainer):
             scale = found.abs().amax((1, 2)).clamp(min=torch.finfo(found.dtype).tiny)
             scores = {"logit": logits, "arrived": found.sum((1, 2)), "divisor": scale}
             maps = {"relevance": found / scale[:, None, None]}
-            explanation = self.conclude(scene, maps, scores=scores, seconds=time.perf_counter() - start)
-        if on_image is not None:
-            for index in range(len(explanation)):
-                on_image(index, explanation[index])
-        return explanation
+            seconds = time.perf_counter() - start
+            return self.conclude(scene, maps, scores=scores, seconds=seconds, on_image=on_image)
 
     def _propagate(self, scene: Scene) -> tuple[Tensor, Tensor]:
         """Relevance of the pixels [N, H, W], and the logits [N] that it begins with."""

@@ -23,7 +23,7 @@ from .items import Item
 from .loader import Loaded, Loader
 from .photo_explainer import PhotoExplainer
 from .resume import tidy
-from .sharing import Sharing
+from .sharing import Sharing, packed
 from .writer import Writer, processes_that_pay, serve
 
 __all__ = ["Processes", "Throttle", "devices_for"]
@@ -81,13 +81,7 @@ class Processes:
             return
         workers = min(self.workers, -(-len(items) // batch))
         devices = devices_for(self.device or explainer.device, workers)
-        try:
-            recipes = [pickle.dumps(explainer.recipe | {"device": device}) for device in devices]
-        except Exception as error:
-            raise ValueError(
-                f"model must be a name or a Classifier that can be pickled, to be sent to workers, got one for which: "
-                f"{reason(error)}"
-            ) from error
+        recipes = [packed(explainer, device, "workers") for device in devices]
         writers = -(-processes_that_pay(devices[0], len(items)) // workers)
         _Group(self, recipes, writers, Sharing(items, batch, report)).work()
 

@@ -14,11 +14,11 @@ import torch
 
 from ..checks import check_number
 from .batches import explain_in_batches
-from .events import Event, OnEvent, Stepped, WriterLost, reason
+from .events import Event, OnEvent, Stepped, WriterLost
 from .items import Item
 from .loader import Loader
 from .photo_explainer import PhotoExplainer
-from .sharing import Sharing
+from .sharing import Sharing, packed
 from .writer import Writer, processes_that_pay
 
 __all__ = ["RayExecutor"]
@@ -82,13 +82,7 @@ class RayExecutor:
         if not items:
             return
         device = self.device or explainer.device
-        try:
-            recipe = pickle.dumps(explainer.recipe | {"device": device})
-        except Exception as error:
-            raise ValueError(
-                f"model must be a name or a Classifier that can be pickled, to be sent to actors, got one for which: "
-                f"{reason(error)}"
-            ) from error
+        recipe = packed(explainer, device, "actors")
         started = not self._ray.is_initialized()
         if started:
             self._ray.init(address=self.address, include_dashboard=False, log_to_driver=False, logging_level="error")

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .events import Event, Explained, Failed, OnEvent, Started, Stepped, Taken, WorkerLost
+from .events import Event, Explained, Failed, OnEvent, Started, Stepped, Taken, WorkerLost, reason
 from .items import Item
+from .photo_explainer import PhotoExplainer
 
-__all__ = ["Sharing"]
+__all__ = ["Sharing", "packed"]
 
 _TRIES = 2  # of a photo that a worker had in hand when it ended
+
+
+def packed(explainer: PhotoExplainer, device: str, workers: str) -> bytes:
+    """What makes the same explainer on a device of another process, where ``PhotoExplainer(**pickle.loads(...))`` does.
+
+    Raises:
+        ValueError: its classifier cannot be sent to what the message calls ``workers``.
+    """
+    try:
+        return pickle.dumps(explainer.recipe | {"device": device})
+    except Exception as error:  # a model of the user's own may refuse in any way
+        raise ValueError(
+            f"model must be a name or a Classifier that can be pickled, to be sent to {workers}, got one for which: "
+            f"{reason(error)}"
+        ) from error
 
 
 class Sharing:

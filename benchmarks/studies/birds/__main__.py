@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 import sdfido
-from benchmarks.common import classifiers, drawing, records
+from benchmarks.common import classifiers, drawing, paths, records
 from benchmarks.common.attributions import BLUR
 from benchmarks.common.drawing import Drawings
 from benchmarks.common.measuring import machine
@@ -161,10 +161,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=IMAGES, help="how many are explained, a multiple of 6")
     parser.add_argument("--out", type=Path, help="folder of both files; by default each goes to its place")
     arguments = parser.parse_args()
-    file, shown = report.RESULTS, report.PICTURE
-    if arguments.out:
-        file, shown = arguments.out / file.name, arguments.out / shown.name
-    else:
+    file, shown = paths.placed(arguments.out, report.RESULTS, report.PICTURE)
+    if arguments.out is None:
         classifiers.retrain("strong")  # for the time that it takes on this machine
     results, drawings, maps = compare(arguments.images)
     results = records.write(file, results)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.common import markers, paths
 from benchmarks.common.records import Results
-from benchmarks.common.report import Goal, conditions, goals_table, percent, table
+from benchmarks.common.report import Goal, conditions, goals_table, percent, table, with_interval
 
 RESULTS, PICTURE = paths.RESULTS / "calm.json", paths.IMAGES / "calm.webp"
 LABELS = {
@@ -30,16 +30,12 @@ _SECONDS = 600
 _LATER = "to be taken on a quiet machine"
 
 
-def _interval(value: dict[str, float], digits: int = 2) -> str:
-    return "{} ({} to {})".format(*(f"{value[key]:.{digits}f}" for key in ("value", "low", "high")))
-
-
 def cues_table(results: Results) -> str:
     """Cue localisation, and the published figures on photos of birds."""
     rows = []
     for name, found in results["methods"].items():
         published = f"{PUBLISHED[name]:.2f}" if name in PUBLISHED else "–"
-        rows.append([LABELS[name], *(_interval(found[key]) for key in ("pairs", "one", "two")), published])
+        rows.append([LABELS[name], *(with_interval(found[key]) for key in ("pairs", "one", "two")), published])
     rows.append(["chance", *3 * [f"{results['truth']['value']:.2f}"], "–"])
     return table(["method", "all pairs ↑", "one part ↑", "two parts ↑", "published, photos"], rows)
 
@@ -47,7 +43,7 @@ def cues_table(results: Results) -> str:
 def images_table(results: Results) -> str:
     """The same image by image."""
     rows = [
-        [LABELS[name], *(_interval(found[key]) for key in ("images", "shown", "missing", "pointing"))]
+        [LABELS[name], *(with_interval(found[key]) for key in ("images", "shown", "missing", "pointing"))]
         for name, found in results["methods"].items()
     ]
     return table(["method", "each image ↑", "part is there ↑", "part is missing ↑", "pointing game ↑"], rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.common import markers, paths
 from benchmarks.common.records import Results
-from benchmarks.common.report import conditions, percent, table
+from benchmarks.common.report import conditions, percent, table, with_interval
 from benchmarks.studies.reliability import report as reliability
 from benchmarks.studies.reliability.report import COLUMNS, INFILLS, average, of
 
@@ -88,8 +88,7 @@ def birds_table(results: Results) -> str:
     for method, label in METHODS.items():
         maps = results["birds"]["maps"][method]
         best = best_map(maps)
-        found = (maps[best][measure] for measure in ("iou", "pointing"))
-        cells = [f"{each['value']:.2f} ({each['low']:.2f} to {each['high']:.2f})" for each in found]
+        cells = [with_interval(maps[best][measure]) for measure in ("iou", "pointing")]
         rows.append([label, f"`{best}`" if len(maps) > 1 else "–", *cells])
     return table(["drawn birds", "map", "IoU ↑", "pointing game ↑"], rows)
 

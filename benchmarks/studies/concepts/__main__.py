@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.common import classifiers, drawing, records
+from benchmarks.common import classifiers, drawing, paths, records
 from benchmarks.common.measuring import machine
 from benchmarks.common.records import Results
 from benchmarks.common.statistics import digits, interval
@@ -130,9 +130,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=classifiers.TEST_SEED, help="of the held-out drawings")
     parser.add_argument("--out", type=Path, help="folder of both files; by default each goes to its place")
     arguments = parser.parse_args()
-    file, shown = report.RESULTS, report.PICTURE
-    if arguments.out:
-        file, shown = arguments.out / file.name, arguments.out / shown.name
+    file, shown = paths.placed(arguments.out, report.RESULTS, report.PICTURE)
     results, found, pixels = run(arguments.images, arguments.fitted, arguments.seed)
     results = records.write(file, results)
     picture.draw(found, results, pixels, shown)

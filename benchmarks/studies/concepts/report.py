@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.common import markers, paths
 from benchmarks.common.drawing import SPECIES
 from benchmarks.common.records import Results
-from benchmarks.common.report import Goal, conditions, goals_table, percent, table
+from benchmarks.common.report import Goal, conditions, goals_table, percent, table, with_interval
 from benchmarks.studies.concepts.maps import PLACES
 
 RESULTS, PICTURE = paths.RESULTS / "concepts.json", paths.IMAGES / "concepts.webp"
@@ -16,10 +16,6 @@ ENOUGH = 0.5  # of a map in a part that makes it the feature's own
 
 def _signed(value: float, digits: int = 2) -> str:
     return f"{value:+.{digits}f}".replace("-", "−")
-
-
-def _interval(value: dict[str, float]) -> str:
-    return "{} ({} to {})".format(*(f"{value[key]:.2f}" for key in ("value", "low", "high")))
 
 
 def measures_table(results: Results) -> str:
@@ -42,7 +38,7 @@ def answers_table(results: Results) -> str:
             values = [found[key][place] for place in PLACES]
             cells = [f"{value['value']:.2f}" for value in values]
             best = max(range(len(PLACES)), key=lambda p: values[p]["value"])
-            cells[best] = _interval(values[best])
+            cells[best] = with_interval(values[best])
             if values[best]["value"] >= ENOUGH:
                 cells[best] = f"**{cells[best]}**"
             head, added = about["head"][int(key)], about["contributions"][int(key)]
@@ -64,7 +60,7 @@ def own_table(results: Results) -> str:
     rows = []
     for place, (name, found) in zip(PLACES, own(results).items(), strict=True):
         logit = results["answers"][name]["logit"]
-        values = [_interval(each) for each in (found[place], logit[place], found["whole"])]
+        values = [with_interval(each) for each in (found[place], logit[place], found["whole"])]
         rows.append([name, place, *values, percent(found["area"])])
     header = ["species", "part", "strongest feature ↑", "logit ↑", "feature, map not cut ↑", "region"]
     return table(header, rows)

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.common import classifiers, records
+from benchmarks.common import classifiers, paths, records
 from benchmarks.common.measuring import machine
 from benchmarks.common.records import Results
 from benchmarks.common.statistics import interval
@@ -124,9 +124,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=classifiers.TEST_SEED, help="of the drawings")
     parser.add_argument("--out", type=Path, help="folder of both files; by default each goes to its place")
     arguments = parser.parse_args()
-    file, shown = report.RESULTS, report.PICTURE
-    if arguments.out:
-        file, shown = arguments.out / file.name, arguments.out / shown.name
+    file, shown = paths.placed(arguments.out, report.RESULTS, report.PICTURE)
     results, found, maps = compare(arguments.images, arguments.seed)
     results = records.write(file, results)
     picture.draw(found, maps, shown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.common import markers, paths
 from benchmarks.common.records import Results
-from benchmarks.common.report import Goal, conditions, goals_table, percent, table
+from benchmarks.common.report import Goal, conditions, goals_table, percent, table, with_interval
 
 RESULTS, PICTURE = paths.RESULTS / "contrast.json", paths.IMAGES / "contrast.webp"
 LABELS = {
@@ -20,25 +20,21 @@ LABELS = {
 _CHECKS = {"weights": "random weights", "classes": "a random other species"}
 
 
-def _interval(value: dict[str, float]) -> str:
-    return "{:.2f} ({:.2f} to {:.2f})".format(*(value[key] for key in ("value", "low", "high")))
-
-
 def methods_table(results: Results) -> str:
     rows = [
-        [LABELS[name], _interval(found["iou"]), _interval(found["points"])]
+        [LABELS[name], with_interval(found["iou"]), with_interval(found["points"])]
         for name, found in results["methods"].items()
     ]
     return table(["map", "IoU ↑", "points at the part ↑"], rows)
 
 
 def leads_table(results: Results) -> str:
-    rows = [[LABELS[name], _interval(lead)] for name, lead in results["leads"].items()]
+    rows = [[LABELS[name], with_interval(lead)] for name, lead in results["leads"].items()]
     return table(["FIDO, A rather than B, against", "IoU gained"], rows)
 
 
 def checks_table(results: Results) -> str:
-    rows = [[label, _interval(results["randomised"][name])] for name, label in _CHECKS.items()]
+    rows = [[label, with_interval(results["randomised"][name])] for name, label in _CHECKS.items()]
     return table(["FIDO's maps against those for", "rank correlation"], rows)
 
 

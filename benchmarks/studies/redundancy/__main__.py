@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.common import classifiers, records, redundant
+from benchmarks.common import classifiers, paths, records, redundant
 from benchmarks.common.attributions import BLUR
 from benchmarks.common.measuring import machine
 from benchmarks.common.records import Results
@@ -133,9 +133,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=methods.METHODS, default=list(methods.METHODS))
     parser.add_argument("--out", type=Path, help="folder of both files; by default each goes to its place")
     arguments = parser.parse_args()
-    file, shown = report.RESULTS, report.PICTURE
-    if arguments.out:
-        file, shown = arguments.out / file.name, arguments.out / shown.name
+    file, shown = paths.placed(arguments.out, report.RESULTS, report.PICTURE)
     results, birds, found = compare(arguments.images, arguments.seed, arguments.methods)
     if len(arguments.methods) < len(methods.METHODS):
         before = records.read(file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.common import markers, paths
 from benchmarks.common.records import Results
-from benchmarks.common.report import Goal, conditions, goals_table, percent, table
+from benchmarks.common.report import Goal, conditions, goals_table, percent, table, with_interval
 
 RESULTS, PICTURE = paths.RESULTS / "redundancy.json", paths.IMAGES / "redundancy.webp"
 LABELS = {
@@ -30,10 +30,8 @@ _COUNTS = {
 }
 
 
-def _interval(value: dict[str, float] | None, digits: int = 2) -> str:
-    if value is None:
-        return "–"
-    return "{} ({} to {})".format(*(f"{value[key]:.{digits}f}" for key in ("value", "low", "high")))
+def _interval(value: dict[str, float] | None) -> str:
+    return "–" if value is None else with_interval(value)
 
 
 def parts_table(results: Results) -> str:

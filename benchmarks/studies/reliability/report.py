@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.common import markers, paths
 from benchmarks.common.records import Results
-from benchmarks.common.report import Goal, conditions, goals_table, percent, table, text_table
+from benchmarks.common.report import Goal, conditions, goals_table, percent, table, text_table, with_interval
 from benchmarks.common.statistics import interval, mean
 
 RESULTS, PICTURE = paths.RESULTS / "reliability.json", paths.IMAGES / "reliability.webp"
@@ -152,9 +152,7 @@ def differences_table(results: Results, methods: Mapping[str, str] = METHODS) ->
     for method, label in methods.items():
         if method != "FIDO":
             found = (advantage(results, method, measure) for measure in measures)
-            rows.append(
-                [label, *(f"{each['value']:+.2f} ({each['low']:+.2f} to {each['high']:+.2f})" for each in found)]
-            )
+            rows.append([label, *(with_interval(each, "+.2f") for each in found)])
     return table(["FIDO less", *(COLUMNS[measure][0] for measure in measures)], rows)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.common import markers, paths
 from benchmarks.common.records import Results
-from benchmarks.common.report import Goal, conditions, goals_table, percent, table
+from benchmarks.common.report import Goal, conditions, goals_table, percent, table, with_interval
 from benchmarks.studies.transfer.birds import SHARED
 
 RESULTS, PHOTOS = paths.RESULTS / "transfer.json", paths.RESULTS / "transfer_photos.json"
@@ -18,10 +18,6 @@ LABELS = {
     "other task": "task: species, and which way it faces",
     "pretraining": "pretraining data: birds, and drawings without birds",
 }
-
-
-def _interval(value: Mapping[str, float]) -> str:
-    return "{} ({} to {})".format(*(f"{value[key]:.2f}" for key in ("value", "low", "high")))
 
 
 def matrix_table(tables: Results, of: str, fraction: str, measure: str) -> str:
@@ -60,20 +56,25 @@ def statements_table(results: Results) -> str:
         [
             "stable across initialisations",
             "share",
-            _interval(share["initialisation"]),
+            with_interval(share["initialisation"]),
             verdict(share["initialisation"]),
         ],
-        ["transfers across tasks, related", "share", _interval(share["related task"]), verdict(share["related task"])],
-        ["transfers across tasks, another", "share", _interval(share["other task"]), verdict(share["other task"])],
-        ["less across pretraining data", "share less", _interval(less), smaller],
+        [
+            "transfers across tasks, related",
+            "share",
+            with_interval(share["related task"]),
+            verdict(share["related task"]),
+        ],
+        ["transfers across tasks, another", "share", with_interval(share["other task"]), verdict(share["other task"])],
+        ["less across pretraining data", "share less", with_interval(less), smaller],
         [
             "… so much less that it does not transfer",
             "share",
-            _interval(share["pretraining"]),
+            with_interval(share["pretraining"]),
             _CONTRARY[verdict(share["pretraining"])],
         ],
         *(
-            [f"… asymmetric, {of}", "difference", _interval(found[name]), _differs(found[name])]
+            [f"… asymmetric, {of}", "difference", with_interval(found[name]), _differs(found[name])]
             for name, of in (("asymmetry", "by probability"), ("asymmetry_of_shares", "by share"))
         ),
     ]
@@ -82,7 +83,7 @@ def statements_table(results: Results) -> str:
 
 def shares_table(results: Results) -> str:
     found = results["statements"]
-    rows = [[LABELS[name], _interval(value)] for name, value in found["share"].items()]
+    rows = [[LABELS[name], with_interval(value)] for name, value in found["share"].items()]
     return table(["classifiers differ in", "share of the own map's gain"], rows)
 
 
@@ -94,7 +95,7 @@ def models_table(results: Results) -> str:
             name,
             percent(accuracy),
             percent(results["pointing"][name], 0),
-            _interval(found["diagonal"][name]),
+            with_interval(found["diagonal"][name]),
             found["best_control"][name],
         ]
         for name, accuracy in results["accuracy"].items()
@@ -104,7 +105,7 @@ def models_table(results: Results) -> str:
 
 def photos_table(results: Results) -> str:
     """The matrices of the photos, and what each network gains by its own map."""
-    gains = ", ".join(f"{name} {_interval(gain)}" for name, gain in results["diagonal"].items())
+    gains = ", ".join(f"{name} {with_interval(gain)}" for name, gain in results["diagonal"].items())
     kept = [
         f"{float(fraction):.0%} kept:\n\n{matrix_table(results['tables'], 'kept', fraction, 'probability')}"
         for fraction in results["tables"]["kept"]
