@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,15 +12,10 @@ import sdfido
 from benchmarks.common.records import Results
 from benchmarks.studies.conformance import catalogue
 from benchmarks.studies.conformance.catalogue import Entry
+from benchmarks.studies.conformance.remedies import REMEDIES
 from sdfido.models.adapters import network_of
 
 SETTINGS: dict[str, Any] = {"steps": 2, "mask_size": 4, "repeats": 1, "num_samples": 1, "pruning": False}
-# What is passed once the error has said so: a model made of the model, and settings.
-REMEDIES: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
-    "dict of two heads": (lambda model: sdfido.ClassScore(model, output="species"), {}),
-    "graph as of SpeciesNet, bare": (sdfido.models.ChannelsLast, {}),
-    "exported, batches of 1": (lambda model: model, {"max_batch": 1}),
-}
 
 
 def explain(model: Any, images: Tensor, streams: list[int], **settings: Any) -> sdfido.Explanation:
@@ -53,7 +47,7 @@ def check(entry: Entry) -> Results:
             row |= compare(model, images_of(side))
             return row
         except Exception as error:  # whatever a model raises
-            row["error"], row["kind"] = str(error).splitlines()[0][:400], type(error).__name__
+            row["error"], row["kind"] = (str(error) or "no message").splitlines()[0][:400], type(error).__name__
     if entry.family in REMEDIES:
         remedied, settings = REMEDIES[entry.family]
         row |= {"remedied": True} | compare(remedied(model), images_of(sizes[-1]), **settings)
