@@ -228,7 +228,8 @@ class Patches(nn.Module):  # as SigLIP 2 with flexible sizes
 
 class Silent(nn.Module):  # as HaloNet
     def forward(self, images):
-        assert images.shape[-1] % 32 == 0
+        if images.shape[-1] % 32:
+            raise AssertionError
         return images
 
 
