@@ -31,6 +31,7 @@ from benchmarks.studies.conformance.catalogue import Entry
 from benchmarks.studies.conformance.checks import SETTINGS, check
 
 NEEDED = ("timm", "torchvision", "transformers", "open_clip")
+PART = 60  # models that a process builds
 NAMES = ("timm", "torchvision", "transformers", "open_clip_torch", "torch")
 
 
@@ -40,17 +41,17 @@ def study(entries: list[Entry], workers: int, done: Path, finish: bool = False) 
     before = [json.loads(line) for line in done.read_text().splitlines()] if done.exists() else []
     rows: Results = {row["library"] + row["name"]: row for row in before if row["size"]}
     waiting = [] if finish else [entry for entry in entries if entry.library + entry.name not in rows]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=60) as pool:
-        futures = {pool.submit(check, entry): entry for entry in waiting}
-        for future in as_completed(futures):
-            entry, row = futures[future], future.result()
-            rows[entry.library + entry.name] = row
-            with done.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            said = (
-                f"{row['kind']}: {row['error']}" if row["error"] else f"{row['size']} pixels, apart {row['apart']:.1e}"
-            )
-            print(f"{len(rows)}/{len(entries)} {entry.library} {entry.name}: {said}", flush=True)
+    for first in range(0, len(waiting), PART):  # with new processes each, since libraries keep memory
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            futures = {pool.submit(check, entry): entry for entry in waiting[first : first + PART]}
+            for future in as_completed(futures):
+                entry, row = futures[future], future.result()
+                rows[entry.library + entry.name] = row
+                with done.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                found = f"{row['size']} pixels, apart {row['apart']:.1e}"
+                said = f"{row['kind']}: {row['error']}" if row["error"] else found
+                print(f"{len(rows)}/{len(entries)} {entry.library} {entry.name}: {said}", flush=True)
     return {
         "machine": machine(),
         # Of a run that went on with earlier rows, these say nothing.
