@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import warnings
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import torch
@@ -16,6 +19,7 @@ from benchmarks.studies.conformance.remedies import REMEDIES
 from sdfido.models.adapters import network_of
 
 SETTINGS: dict[str, Any] = {"steps": 2, "mask_size": 4, "repeats": 1, "num_samples": 1, "pruning": False}
+TIMED = 7  # steps whose median counts
 
 
 def explain(model: Any, images: Tensor, streams: list[int], **settings: Any) -> sdfido.Explanation:
@@ -52,6 +56,17 @@ def check(entry: Entry) -> Results:
         remedied, settings = REMEDIES[entry.family]
         row |= {"remedied": True} | compare(remedied(model), images_of(sizes[-1]), **settings)
     return row
+
+
+def step_time(entry: Entry, side: int) -> float:
+    """Milliseconds of a step: the median of some steps for one image, one thread, after two that warm up."""
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    marks: list[float] = []
+    settings = SETTINGS | {"steps": TIMED + 3}
+    explainer = sdfido.FIDO(catalogue.build(entry).model, **settings)
+    explainer.explain(images_of(side)[:1], on_step=lambda progress: marks.append(time.perf_counter()))
+    return round(1e3 * median(after - before for before, after in pairwise(marks[2:])), 2)
 
 
 def compare(model: Any, images: Tensor, **settings: Any) -> Results:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from benchmarks.common import markers, paths
 from benchmarks.common.records import Results
-from benchmarks.common.report import Goal, conditions, goals_table, percent, table, text_table
+from benchmarks.common.report import Goal, conditions, goals_table, machine, percent, table, text_table
 
 RESULTS = paths.RESULTS / "conformance.json"
 LIBRARIES = {
@@ -39,6 +39,7 @@ def summary_table(results: Results) -> str:
 def models_table(results: Results, library: str) -> str:
     """The models of a library, one in each row."""
     lines = []
+    timed = "times" in results
     for row in results["rows"]:
         if row["library"] != library:
             continue
@@ -48,8 +49,11 @@ def models_table(results: Results, library: str) -> str:
         else:
             apart = "same bits" if row["apart"] == 0 else f"{row['apart']:.0e}"
             found = ["yes" if row["finite"] and row["repeatable"] else "**no**", apart, "yes" if row["folded"] else ""]
+        if timed:
+            found.append(f"{row['step_ms']:.0f}" if "step_ms" in row else "–")
         lines.append([row["name"], str(row["size"]), size, *found])
-    return table(["model", "pixels", "million parameters", "runs", "alone and in a batch", "folded"], lines)
+    header = ["model", "pixels", "million parameters", "runs", "alone and in a batch", "folded"]
+    return table([*header, *(["ms a step"] if timed else [])], lines)
 
 
 def refused_table(results: Results) -> str:
@@ -101,7 +105,11 @@ def summary(results: Results) -> str:
 
 def blocks(results: Results) -> markers.Blocks:
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    more = {"versions": versions} | ({"not reached": ", ".join(results["missing"])} if results["missing"] else {})
+    more = {"versions": versions}
+    if times := results.get("times"):
+        more |= {"times taken on": machine(times), "load of the machine before the times": str(times["load"])}
+    if results["missing"]:
+        more |= {"not reached": ", ".join(results["missing"])}
     return {
         "goals": goals_block(results),
         "summary": summary_table(results),
