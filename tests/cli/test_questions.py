@@ -87,9 +87,10 @@ def test_wrong_questions(folder: Path, options: list[str], says: str) -> None:
 
 
 def test_seeds_of_a_method_without_any(folder: Path) -> None:
-    result = run("explain", "red.png", "--model", MODEL, "--method", "lrp", "--seeds", "2")
+    pytest.importorskip("captum")
+    result = run("explain", "red.png", "--model", MODEL, "--method", "attribution", "--seeds", "2")
     assert result.exit_code == 2
-    assert "Error: seeds must be 1 for method 'lrp', which is not random, got 2" in result.stderr
+    assert "Error: seeds must be 1 for method 'attribution', which is not random, got 2" in result.stderr
 
 
 def save(path: Path) -> None:
@@ -102,7 +103,6 @@ def save(path: Path) -> None:
         torch.export.save(torch.export.export(network, (example,), dynamic_shapes=dynamic), path)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 @pytest.mark.parametrize(
     "spec",
     [
