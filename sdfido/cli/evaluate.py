@@ -160,7 +160,7 @@ def _print(evaluation: runs.Evaluation) -> None:
     if not console.is_terminal:
         console.width = 200  # nothing is to be squeezed there
     for measured in evaluation.measured:
-        title = None if evaluation.agreement is None else printable(measured.out)
+        title = None if evaluation.pairs is None else printable(measured.out)
         console.print(_measures(measured, title))
     if evaluation.agreement:
         console.print(_agreement(evaluation.agreement, evaluation.legend))

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..ops.functional import upsample
 from .agreement import rank_correlation
 from .order import Maps, check_fraction, check_maps, top
+from .tables import text_table
 
 __all__ = ["ModelAgreement", "model_agreement"]
 
@@ -54,13 +55,7 @@ class ModelAgreement:
             raise ValueError(f"measure must be one of {', '.join(titles)}, got {measure!r}")
         values: Tensor = getattr(self, measure)
         values = values.nanmean(2) if values.dim() == 3 else values
-        rows = [
-            [name, *(f"{each:.2f}" for each in row)] for name, row in zip(self.models, values.tolist(), strict=True)
-        ]
-        header = [titles[measure], *self.models]
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        lines = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in (header, *rows))
-        return "\n".join("  ".join(line) for line in lines)
+        return text_table(titles[measure], self.models, self.models, values)
 
     def __str__(self) -> str:
         return "\n\n".join(map(self.table, ("rank", "overlap", "other_images")))

@@ -133,11 +133,11 @@ class Evaluation:
             "runs": [_run(each) for each in self.measured],
             "build": build_info(),
         }
-        if self.agreement is not None:
-            names = dict.fromkeys(name for _, by_map in self.agreement for name in by_map)
+        if (found := self.agreement) is not None:
+            names = dict.fromkeys(name for _, by_map in found for name in by_map)
             record["rank_correlation"] = {
-                "photos": [{"photo": result.photo} | by_map for result, by_map in self.agreement],
-                "mean": {name: mean_of_known([m[name] for _, m in self.agreement if name in m]) for name in names},
+                "photos": [{"photo": result.photo} | by_map for result, by_map in found],
+                "mean": {name: mean_of_known([m[name] for _, m in found if name in m]) for name in names},
                 "pairs": {name: pairs.tolist() for name in names if (pairs := self.each_with_each(name)) is not None},
             }
         known: dict[str, Any] = _known(record)
@@ -175,7 +175,7 @@ class Evaluation:
     def _panels(self) -> list[dict[str, Curve]]:
         """For each measure the average curves: of all maps, or, with several folders, of each one's best map."""
         first = self.measured[0]
-        if self.agreement is None:
+        if self.pairs is None:
             return [
                 {info.heading: first.mean_curve(kind, name) for name, info in first.legend.items()} for kind in ROLES
             ]
@@ -185,7 +185,7 @@ class Evaluation:
         ]
 
     def _title(self) -> str:
-        if self.agreement is not None:
+        if self.pairs is not None:
             legend = self.legend
             keep, remove = legend[best_map(legend, "keep")].heading, legend[best_map(legend, "remove")].heading
             return f"{keep} maps: sufficiency and insertion; {remove} maps: necessity and deletion"
