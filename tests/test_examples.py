@@ -131,7 +131,7 @@ def test_a_classifier_of_transformers_is_explained(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_species_is_told_from_its_twin(tmp_path: Path) -> None:
-    printed = run("contrastive.py", "--training", "200", cwd=tmp_path)
+    printed = run("contrastive.py", "--training", "120", "--steps", "12", cwd=tmp_path)
     crest = next(line for line in printed.splitlines() if line.startswith("crest"))
     found, plain = (float(part.split(";")[0]) for part in crest.split(": ")[1:])
     assert found > plain + 0.1
@@ -140,7 +140,7 @@ def test_a_species_is_told_from_its_twin(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_detections_are_explained(tmp_path: Path) -> None:
-    printed = run("detector.py", "--training", "150", "--steps", "12", cwd=tmp_path)
+    printed = run("detector.py", "--training", "100", "--steps", "8", cwd=tmp_path)
     lines = [line for line in printed.splitlines() if "the most important pixel" in line]
     assert [line.split(":")[0] for line in lines] == ["bird", "fish"]
     for line in lines:
