@@ -22,7 +22,7 @@ SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
 PACKAGED := $(SOURCES) $(shell find sdfido tests -name '*.py') MANIFEST.in README.md LICENSE
 CXX_SOURCES := $(shell find csrc tests benchmarks examples -name '*.cpp' -o -name '*.h' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo test bench studies docs wheel wheel-test lint format clean
+.PHONY: demo test test-models bench studies docs wheel wheel-test lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -32,6 +32,11 @@ demo: $(VENV)/.installed
 # out and takes 3 minutes; PYTEST_ARGS='-m slow' and the like choose.
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "" $(PYTEST_ARGS)
+
+# The tests that skip where timm, torchvision, transformers, open_clip, Quantus or pytorch-grad-cam are missing, in an
+# environment of their own with all of these: 6 GB.
+test-models: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.studies.conformance.environment pytest
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.speed.suite --json $(OUT)/benchmarks.json

@@ -27,14 +27,27 @@ def draw(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor
     crest = ((dx - 9).abs() <= -12 - dy) & (dy >= -20) & ((dx - 9).abs() <= 4)
     bib = ((dx - 8) / 3.5) ** 2 + (dy / 4) ** 2 <= 1
     colours = 0.25 + 0.5 * torch.rand(count, 3, 1, 1, generator=generator)
-    pixels = 0.3 * torch.rand(count, 3, SIZE, SIZE, generator=generator)
+    pixels = 0.2 * torch.rand(count, 3, 1, 1, generator=generator)
+    pixels = pixels + 0.1 * torch.rand(count, 3, SIZE, SIZE, generator=generator)
     pixels = torch.where((body | head)[:, None], colours, pixels)
     pixels = torch.where((crest & (species % 2 == 1)[:, None, None])[:, None], 0.6 * colours, pixels)
     pixels = torch.where((bib & (species >= 2)[:, None, None])[:, None], 0.3 * colours, pixels)
     return pixels, species, torch.stack([crest, bib], 1)
 
 
+def erase(images: Tensor, species: Tensor, parts: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Images of which a square has the mean colour, as infilled ones; a part that is mostly in it does not count."""
+    y, x = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
+    at = torch.randint(0, SIZE, (2, len(images), 1, 1), generator=generator)
+    side = torch.randint(0, 14, (len(images), 1, 1), generator=generator)
+    inside = ((y - at[0]).abs() <= side) & ((x - at[1]).abs() <= side)
+    seen = (parts & ~inside[:, None]).sum((2, 3)) > parts.sum((2, 3)) / 2
+    species = (species % 2) * seen[:, 0] + 2 * (species // 2) * seen[:, 1]
+    return torch.where(inside[:, None], images.mean((2, 3), keepdim=True), images), species
+
+
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--training", type=int, default=300, help="training steps of the classifier")
 parser.add_argument("--steps", type=int, default=26)
 parser.add_argument("--out", type=Path, default=Path("out"))
 arguments = parser.parse_args()
@@ -48,8 +61,9 @@ model = nn.Sequential(
     *(nn.Flatten(), nn.Linear(32, len(SPECIES))),
 )
 optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-for _ in range(300):
-    images, species, _ = draw(64, generator)
+for _ in range(arguments.training):
+    images, species, parts = draw(64, generator)
+    images, species = erase(images, species, parts, generator)
     optimizer.zero_grad()
     F.cross_entropy(model(images), species).backward()
     optimizer.step()
@@ -58,7 +72,7 @@ images, species, parts = draw(64, generator)
 print(f"{(model(images).argmax(1) == species).float().mean():.0%} of new birds are classified correctly")
 images, parts = images[species == 3][:6], parts[species == 3][:6]
 
-settings = {"mask_size": 20, "steps": arguments.steps}
+settings = {"infill": "mean", "mask_size": 20, "steps": arguments.steps}
 both = sdfido.FIDO(model, **settings).explain(images, 3)
 against = {
     part: sdfido.FIDO(sdfido.ContrastScore(model), **settings).explain(images, (3, rival))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -107,7 +108,7 @@ def ask(model: Callable[[Tensor], Any], images: Tensor) -> Any:
     except torch.OutOfMemoryError:
         raise
     except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
-        advice = _TEXTS if _reads_texts(model) else _advice(str(error))
+        advice = _advice_for(model) or _advice(str(error)) or (_SIZE if isinstance(error, AssertionError) else None)
         if advice is None:
             raise
         kind = next((kind for kind in (RuntimeError, TypeError) if isinstance(error, kind)), ValueError)
@@ -116,6 +117,15 @@ def ask(model: Callable[[Tensor], Any], images: Tensor) -> Any:
 
 
 _TEXTS = "it reads texts, too: load it with the texts of classes, sdfido.models.load('hf:NAME', texts=[...])"
+_TOKENS = (
+    "it takes tokens (input_ids), which have no gradient; explain a function of the images that makes embeddings of "
+    "them, such as lambda images: model(inputs_embeds=...)"
+)
+_PATCHES = (
+    "it takes patches and their spatial_shapes, not images; explain a function of the images that cuts them into "
+    "patches, such as lambda images: model(pixel_values=..., pixel_attention_mask=..., spatial_shapes=...)"
+)
+_SIZE = "give images of the size that it is made for"
 _ADVICE = (  # what errors say, and what helps
     (("exported", "Guard failed", "specialized"), "export it with a dynamic batch, or explain with max_batch=1"),
     (("'indices'", "embedding"), "it takes whole numbers, such as tokens; explain a model that takes pixels"),
@@ -126,10 +136,7 @@ _ADVICE = (  # what errors say, and what helps
         "give a function of the images alone, such as lambda images: model(images, ...)",
     ),
     (("type", "dtype", "Half", "Double"), "bring the model to float32 by model.float()"),
-    (
-        ("match model", "mat1 and mat2 shapes", "image size", "size of tensor"),
-        "give images of the size that it is made for",
-    ),
+    (("match model", "mat1 and mat2 shapes", "image size", "size of tensor"), _SIZE),
     (("Kernel size can't be", "too small", "smaller than", "must be greater"), "give larger images"),
     (("channel",), "give images [B, C, H, W]; if it takes channels last, explain sdfido.models.ChannelsLast(model)"),
 )
@@ -140,9 +147,17 @@ def _advice(message: str) -> str | None:
     return next((advice for words, advice in _ADVICE if any(word in message for word in words)), None)
 
 
-def _reads_texts(model: Any) -> bool:
-    """Whether a model embeds images and texts, as CLIP does."""
-    return hasattr(model, "get_text_features") or hasattr(model, "encode_text")
+def _advice_for(model: Any) -> str | None:
+    """What helps with a model that takes something else than images; None where it takes images, as far as is known."""
+    if hasattr(model, "get_text_features") or hasattr(model, "encode_text"):  # embeds images and texts, as CLIP does
+        return _TEXTS
+    try:
+        taken = inspect.signature(getattr(model, "forward", model)).parameters
+    except (TypeError, ValueError):  # of a builtin
+        return None
+    if "spatial_shapes" in taken:
+        return _PATCHES
+    return _TOKENS if next(iter(taken), "") == "input_ids" else None
 
 
 def _chosen(returned: Any, output: Output) -> Tensor:

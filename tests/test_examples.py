@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,13 @@ def run(name: str, *arguments: str, cwd: Path) -> str:
     result = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+def test_every_example_is_listed_and_run() -> None:
+    examples = {path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".cpp")}
+    listed = set(re.findall(r"^\| \[(\S+)\]", (EXAMPLES / "README.md").read_text(), re.MULTILINE))
+    tested = {name for name in examples if f'"{name}"' in Path(__file__).read_text()}
+    assert examples == listed == tested
 
 
 @pytest.mark.slow
@@ -119,6 +127,28 @@ def test_a_classifier_of_transformers_is_explained(tmp_path: Path) -> None:
     printed = run("hugging_face.py", "--steps", "3", cwd=tmp_path)
     assert "the pipeline gives the same maps: True" in printed
     assert (tmp_path / "out/hugging_face.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_a_species_is_told_from_its_twin(tmp_path: Path) -> None:
+    printed = run("contrastive.py", "--training", "120", "--steps", "12", cwd=tmp_path)
+    crest = next(line for line in printed.splitlines() if line.startswith("crest"))
+    found, plain = (float(part.split(";")[0]) for part in crest.split(": ")[1:])
+    assert found > plain + 0.1
+    assert (tmp_path / "out/contrastive.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_detections_are_explained(tmp_path: Path) -> None:
+    printed = run("detector.py", "--training", "100", "--steps", "8", cwd=tmp_path)
+    lines = [line for line in printed.splitlines() if "the most important pixel" in line]
+    assert [line.split(":")[0] for line in lines] == ["bird", "fish"]
+    for line in lines:
+        hits, misses = map(
+            int, re.search(r"in its box in (\d) of 4 images, in the other animal's in (\d);", line).groups()
+        )
+        assert hits >= 3 > misses, line
+    assert (tmp_path / "out/detector_fish.png").stat().st_size > 10_000
 
 
 def test_masks_from_cpp_have_the_bits_of_the_operator(tmp_path: Path) -> None:

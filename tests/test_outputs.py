@@ -216,6 +216,23 @@ class Clip(nn.Module):
         return image @ text.T
 
 
+class Tokens(nn.Module):  # as ImageGPT
+    def forward(self, input_ids, inputs_embeds=None):
+        return nn.functional.embedding(input_ids, torch.zeros(9, 4))
+
+
+class Patches(nn.Module):  # as SigLIP 2 with flexible sizes
+    def forward(self, pixel_values, pixel_attention_mask=None, spatial_shapes=None):
+        return pixel_values @ torch.zeros(12, 3)
+
+
+class Silent(nn.Module):  # as HaloNet
+    def forward(self, images):
+        if images.shape[-1] % 32:
+            raise AssertionError
+        return images
+
+
 @pytest.mark.parametrize(
     ("model", "images", "says"),
     [
@@ -228,6 +245,9 @@ class Clip(nn.Module):
         (nn.Sequential(nn.Conv2d(3, 4, 3).half()), torch.zeros(1, 3, 8, 8), r"float32 by model\.float\(\)"),
         (lambda image, text: image, torch.zeros(1, 3, 8, 8), "a function of the images alone"),
         (Clip(), torch.zeros(1, 3, 8, 8), "load it with the texts of classes"),
+        (Tokens(), torch.zeros(1, 3, 8, 8), r"lambda images: model\(inputs_embeds=\.\.\.\)"),
+        (Patches(), torch.zeros(1, 3, 8, 8), r"lambda images: model\(pixel_values=.*spatial_shapes=\.\.\.\)"),
+        (Silent(), torch.zeros(1, 3, 8, 8), "AssertionError; give images of the size that it is made for"),
     ],
 )
 def test_images_that_a_model_cannot_take(model, images, says):

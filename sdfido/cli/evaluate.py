@@ -53,8 +53,10 @@ With --truth, for the joint map:
 
 * pointing: whether the most important pixel hits, higher; outside: part of those pixels that miss the truth, lower
 
-With several OUTs (seeds, models), a second table has the rank correlation of the maps between them, for each photo that
-all have explained: 1 is the same order of importance, 0 none in common.
+With several OUTs (seeds, models, methods), a second table has the rank correlation of the maps between them, for each
+photo that all have explained: 1 is the same order of importance, 0 none in common. With three or more, a third table
+has it for each two of them, averaged over these photos. Models may differ in size, as long as they see the same part of
+a photo.
 
 The truth is FOLDER/NAME.png for the photo with the results OUT/NAME (sub-folders alike), or for the photo NAME.jpg that
 has OUT for itself: as large as the photo, 0 where nothing matters; or rows of FOLDER/{BOXES}: photo,x0,y0,x1,y1 in
@@ -68,6 +70,8 @@ Examples:
     sdfido evaluate results --truth masks --device cuda
 
     sdfido evaluate seed0 seed1 seed2
+
+    sdfido evaluate resnet50 vit efficientnet
 
     sdfido evaluate results --photos /new/place/birds
 
@@ -156,10 +160,12 @@ def _print(evaluation: runs.Evaluation) -> None:
     if not console.is_terminal:
         console.width = 200  # nothing is to be squeezed there
     for measured in evaluation.measured:
-        title = None if evaluation.agreement is None else printable(measured.out)
+        title = None if evaluation.pairs is None else printable(measured.out)
         console.print(_measures(measured, title))
     if evaluation.agreement:
         console.print(_agreement(evaluation.agreement, evaluation.legend))
+        if len(evaluation.outs) > 2:
+            console.print(_pairs(evaluation))
 
 
 def _measures(measured: Measurements, title: str | None) -> Table:
@@ -209,6 +215,16 @@ def _agreement(rows: Sequence[tuple[runs.Result, dict[str, float]]], legend: Map
     table.add_section()
     means = (mean_of_known([by_map[name] for _, by_map in rows if name in by_map]) for name in names)
     table.add_row("average", *(_number(value, "{:.2f}") for value in means), style="bold")
+    return table
+
+
+def _pairs(evaluation: runs.Evaluation) -> Table:
+    name = best_map(evaluation.legend, "both")
+    pairs = evaluation.each_with_each(name)
+    outs = [escape(printable(out)) for out in evaluation.outs]
+    table = Table(f"{evaluation.legend[name].heading}, each with each", *outs)
+    for out, row in zip(outs, [] if pairs is None else pairs.tolist(), strict=False):
+        table.add_row(out, *(_number(value, "{:.2f}") for value in row))
     return table
 
 

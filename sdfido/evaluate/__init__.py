@@ -10,6 +10,7 @@ from .coherence import components, total_variation
 from .cues import CueLocalisation, average_precision, cue_localisation
 from .curves import deletion, insertion, necessity, sufficiency
 from .measure import AREAS, AT, TOP, Measures, measure
+from .models import ModelAgreement, model_agreement
 from .order import ranks, top
 from .probe import Curve, Probe
 from .prompts import PromptCheck, prompt_check
@@ -27,6 +28,7 @@ __all__ = [
     "Curve",
     "Masked",
     "Measures",
+    "ModelAgreement",
     "Probe",
     "PromptCheck",
     "Transfer",
@@ -41,6 +43,7 @@ __all__ = [
     "intersection_over_union",
     "label_randomisation",
     "measure",
+    "model_agreement",
     "model_randomisation",
     "necessity",
     "outside",

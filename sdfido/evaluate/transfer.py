@@ -15,6 +15,7 @@ from ..ops.functional import upsample
 from ..scores import ClassScore, Model, as_score
 from .order import check_fractions, check_maps
 from .probe import InfillSpec, Probe
+from .tables import text_table
 
 __all__ = ["CONTROLS", "Masked", "Transfer", "transfer"]
 
@@ -77,11 +78,7 @@ class Transfer:
             if value not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}")
         values = getattr(getattr(self, of), measure)[:, :, self.fractions.index(fraction)]
-        rows = [[name, *(f"{each:.2f}" for each in row)] for name, row in zip(self.maps, values.tolist(), strict=True)]
-        header = [f"{measure}, {fraction:.0%} {of}", *self.models]
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        lines = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in (header, *rows))
-        return "\n".join("  ".join(line) for line in lines)
+        return text_table(f"{measure}, {fraction:.0%} {of}", self.models, self.maps, values)
 
     def __str__(self) -> str:
         return "\n\n".join(self.table(fraction, of=of) for of in ("kept", "removed") for fraction in self.fractions)

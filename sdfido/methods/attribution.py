@@ -17,7 +17,7 @@ from ..execution import chunks
 from ..explanation import Explanation, MapInfo
 from ..normalization import Normalization
 from ..ops.functional import upsample
-from ..scores import Model, Score, module_of
+from ..scores import ClassScore, Model, Score, module_of
 from .base import Explainer, OnImage, OnStep, Scene
 
 __all__ = ["Attribution", "AttributionSettings"]
@@ -65,7 +65,8 @@ class Attribution(Explainer):
     A function gets the model, images [B, C, H, W] and targets [B], and returns maps [B, H, W], values of the pixels
     [B, C, H, W] whose colours are then summed, or several of these by name. A class of captum is made with the model,
     and its ``attribute`` is called with the target; an instance, such as ``LayerGradCam(model, layer)``, is called as
-    it is. Maps of other sizes, such as a layer's, are resized bilinearly.
+    it is. For other scores than ``ClassScore``, a class of captum is made with the score, which most of them take.
+    Maps of other sizes, such as a layer's, are resized bilinearly.
 
     Each map is divided by its largest absolute value. Where a map has values below 0 it is signed, -1..1.
     ``explanation.scale_NAME`` [N] is the divisor.
@@ -103,9 +104,7 @@ class Attribution(Explainer):
     ) -> None:
         super().__init__(model, infill=infill, normalization=normalization, **settings)
         self.legend: dict[str, MapInfo] = {}
-        asked = module_of(self.score)
-        self._model = getattr(self.score, "model", self.score) if asked is None else asked
-        self._function = _function(_found(self.settings.attribution), self._model)
+        self._function = _function(_found(self.settings.attribution), self.score)
 
     def describe(self) -> dict[str, Any]:
         given = self.settings.attribution
@@ -169,12 +168,30 @@ def _is_captum(given: Any) -> bool:
     return callable(getattr(given, "attribute", None))
 
 
-def _function(given: Any, model: Any) -> Function:
+def _function(given: Any, score: Score) -> Function:
     """From images and targets to values."""
     if not _is_captum(given):
+        asked = module_of(score)
+        model = getattr(score, "model", score) if asked is None else asked
         return lambda images, targets, **options: given(model, images, targets, **options)
-    method = cast(Any, given)(model) if inspect.isclass(given) else given
-    return lambda images, targets, **options: method.attribute(images.requires_grad_(), target=targets, **options)
+    if isinstance(score, ClassScore):
+        method = cast(Any, given)(score.model) if inspect.isclass(given) else given
+        return lambda images, targets, **options: method.attribute(images.requires_grad_(), target=targets, **options)
+    if not inspect.isclass(given):
+        raise TypeError(
+            f"attribution must be a class of captum for {type(score).__name__}, which it is then made with, got an "
+            "instance, whose target is a class; give the class, or a function (model, images, targets) -> maps"
+        )
+    try:
+        method = cast(Any, given)(score)
+    except AssertionError as error:
+        raise TypeError(
+            f"attribution must be one that takes any function for {type(score).__name__}, such as Saliency or "
+            f"IntegratedGradients, got {given.__name__}, which needs a module with class logits: {error}"
+        ) from error
+    return lambda images, targets, **options: method.attribute(
+        images.requires_grad_(), additional_forward_args=(targets,), **options
+    )
 
 
 def _found(given: Any) -> Any:

@@ -111,11 +111,15 @@ class Classifier:
             raise ValueError(f"index must be a class of {self.name}, 0..{len(self.labels) - 1}, got {index}")
         return class_names.names(self.labels[index])[0]
 
-    def find(self, target: int | str) -> int:
+    def find(self, target: int | str, argument: str = "target") -> int:
         """The class that an id (281 or "281") or a name ("tabby") means, regardless of case.
 
         A name is searched among the names that are shown, then among all names, then as whole words of a name, then as
         any part of one.
+
+        Args:
+            target: the id or name.
+            argument: what errors call it.
 
         Raises:
             ValueError: no class or several classes have the name; the message lists those that come close.
@@ -124,11 +128,13 @@ class Classifier:
             index = int(target)
             if index < 0 or (self.labels is not None and index >= len(self.labels)):
                 classes = f"0..{len(self.labels) - 1}" if self.labels is not None else "at least 0"
-                raise ValueError(f"target must be a class id of {self.name}, {classes}, got {target!r}")
+                raise ValueError(f"{argument} must be a class id of {self.name}, {classes}, got {target!r}")
             return index
         if self.labels is None:
-            raise ValueError(f"target must be a class id, as the classes of {self.name} have no names; got {target!r}")
-        return class_names.find(target, self.labels, self.name)
+            raise ValueError(
+                f"{argument} must be a class id, as the classes of {self.name} have no names; got {target!r}"
+            )
+        return class_names.find(target, self.labels, self.name, argument)
 
     def fingerprint(self) -> str:
         """SHA-256 of the network's weights and of how photos are preprocessed for it."""

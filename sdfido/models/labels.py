@@ -13,7 +13,7 @@ def names(label: str) -> list[str]:
     return [name.strip() for name in label.split(",")]
 
 
-def find(wanted: str, labels: Sequence[str], model: str) -> int:
+def find(wanted: str, labels: Sequence[str], model: str, argument: str = "target") -> int:
     """The class that a name means, regardless of case.
 
     It is searched among the names that are shown, then among all names, then as whole words of a name, then as any
@@ -22,14 +22,14 @@ def find(wanted: str, labels: Sequence[str], model: str) -> int:
     Args:
         wanted: the name.
         labels: for each class its names, separated by commas.
-        model: the classifier's name, for the message.
+        model, argument: the classifier's name and what the argument is called, for the message.
 
     Raises:
         ValueError: no class or several classes have the name; the message lists those that come close.
     """
     sought = wanted.strip().casefold()
     if not sought:
-        raise ValueError("target must be a class id or name, got an empty text")
+        raise ValueError(f"{argument} must be a class id or name, got an empty text")
     known = [[name.casefold() for name in names(label)] for label in labels]
     word = re.compile(rf"\b{re.escape(sought)}\b")
     for matches in (
@@ -42,12 +42,13 @@ def find(wanted: str, labels: Sequence[str], model: str) -> int:
             return matches[0]
         if matches:
             raise ValueError(
-                f"target {wanted!r} may mean {_listed(matches, labels)}; give the id or a name that only one class has"
+                f"{argument} {wanted!r} may mean {_listed(matches, labels)}; give the id or a name that only one class "
+                "has"
             )
     owners = {name: i for i, own in reversed(list(enumerate(known))) for name in own}
     near = dict.fromkeys(owners[name] for name in difflib.get_close_matches(sought, owners, n=5))
     hint = f"; close to it: {_listed(list(near), labels)}" if near else ""
-    raise ValueError(f"target must be a class id or name of {model}, got {wanted!r}{hint}")
+    raise ValueError(f"{argument} must be a class id or name of {model}, got {wanted!r}{hint}")
 
 
 def distinct(labels: Sequence[str], clean: Sequence[str]) -> tuple[str, ...]:

@@ -10,6 +10,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from .. import evaluate
 from ..evaluate import Curve
 from ..explanation import MapInfo
@@ -66,10 +69,10 @@ class Evaluation:
         self._max_batch = max_batch
         for result in (result for found in self._found for result in found):
             self._classifiers.get(result)
-        #: of each photo, with several folders, the rank correlation of its maps between them
-        self.agreement: list[tuple[Result, dict[str, float]]] | None = None
+        #: of each photo, with R folders, R > 1, the rank correlations of its maps between them [R, R]
+        self.pairs: list[tuple[Result, dict[str, Tensor]]] | None = None
         if len(self._found) > 1:
-            self.agreement = agreement(self._found, self._classifiers)
+            self.pairs = agreement(self._found, self._classifiers)
         #: what is measured in each folder that has any result that can be
         self.measured: list[Measurements] = []
 
@@ -99,6 +102,26 @@ class Evaluation:
         return sum(each.without_truth for each in self.measured)
 
     @property
+    def agreement(self) -> list[tuple[Result, dict[str, float]]] | None:
+        """Of each photo, with several folders, the rank correlation of its maps, averaged over all pairs of folders."""
+        if self.pairs is None:
+            return None
+        first, second = torch.triu_indices(len(self.outs), len(self.outs), 1)
+        return [
+            (result, {name: float(pairs[first, second].mean()) for name, pairs in by_map.items()})
+            for result, by_map in self.pairs
+        ]
+
+    def each_with_each(self, name: str) -> Tensor | None:
+        """The rank correlation of a map between each two of R folders, averaged over the photos [R, R]; if any have it.
+
+        Args:
+            name: of the map, one of ``legend``.
+        """
+        found = [by_map[name] for _, by_map in self.pairs or () if name in by_map]
+        return torch.stack(found).nanmean(0) if found else None
+
+    @property
     def legend(self) -> dict[str, MapInfo]:
         """What the maps of all results show."""
         return {name: info for each in reversed(self.measured) for name, info in each.legend.items()}
@@ -110,11 +133,12 @@ class Evaluation:
             "runs": [_run(each) for each in self.measured],
             "build": build_info(),
         }
-        if self.agreement is not None:
-            names = dict.fromkeys(name for _, by_map in self.agreement for name in by_map)
+        if (found := self.agreement) is not None:
+            names = dict.fromkeys(name for _, by_map in found for name in by_map)
             record["rank_correlation"] = {
-                "photos": [{"photo": result.photo} | by_map for result, by_map in self.agreement],
-                "mean": {name: mean_of_known([m[name] for _, m in self.agreement if name in m]) for name in names},
+                "photos": [{"photo": result.photo} | by_map for result, by_map in found],
+                "mean": {name: mean_of_known([m[name] for _, m in found if name in m]) for name in names},
+                "pairs": {name: pairs.tolist() for name in names if (pairs := self.each_with_each(name)) is not None},
             }
         known: dict[str, Any] = _known(record)
         return known
@@ -151,7 +175,7 @@ class Evaluation:
     def _panels(self) -> list[dict[str, Curve]]:
         """For each measure the average curves: of all maps, or, with several folders, of each one's best map."""
         first = self.measured[0]
-        if self.agreement is None:
+        if self.pairs is None:
             return [
                 {info.heading: first.mean_curve(kind, name) for name, info in first.legend.items()} for kind in ROLES
             ]
@@ -161,7 +185,7 @@ class Evaluation:
         ]
 
     def _title(self) -> str:
-        if self.agreement is not None:
+        if self.pairs is not None:
             legend = self.legend
             keep, remove = legend[best_map(legend, "keep")].heading, legend[best_map(legend, "remove")].heading
             return f"{keep} maps: sufficiency and insertion; {remove} maps: necessity and deletion"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from torch import Tensor
 
 from .. import evaluate, infills, models
 from ..evaluate import Curve
@@ -280,13 +282,14 @@ def _measure_chunk(
         report(Measured(result.photo))
 
 
-def agreement(runs: Sequence[Sequence[Result]], classifiers: Classifiers) -> list[tuple[Result, dict[str, float]]]:
-    """For each photo that all runs have explained, the mean rank correlation of each map between the runs.
+def agreement(runs: Sequence[Sequence[Result]], classifiers: Classifiers) -> list[tuple[Result, dict[str, Tensor]]]:
+    """For each photo that all R runs have explained, the rank correlations of each map between the runs, [R, R].
 
-    Maps that not all runs have, and photos with a result that cannot be read, are left out.
+    Maps of another size than the first run's are resized. Maps that not all runs have, and photos with a result that
+    cannot be read, are left out.
 
     Raises:
-        ValueError: the runs' classifiers see different parts of a photo, or at different sizes.
+        ValueError: the runs' classifiers see different parts of a photo.
     """
     by_content = [{result.content: result for result in reversed(run)} for run in runs]
     rows = []
@@ -295,16 +298,20 @@ def agreement(runs: Sequence[Sequence[Result]], classifiers: Classifiers) -> lis
             continue
         same = [others[content] for others in by_content]
         loaded = [classifiers.get(result) for result in same]
-        seen = [(classifier.size, classifier.crop, classifier.crop_mode) for classifier in loaded]
-        if len(set(seen)) > 1:
+        if len({(Fraction(*each.size), each.crop, each.crop_mode) for each in loaded}) > 1:
+            seen = [(each.size, each.crop, each.crop_mode) for each in loaded]
             raise ValueError(
-                f"out must be folders whose maps can be compared, got models that see photos at sizes and crops {seen}"
+                "out must be folders whose maps show the same part of a photo, got models that see photos at sizes and "
+                f"crops {seen}; give them one crop, such as --model 'NAME?crop=1', or evaluate each folder alone"
             )
         try:
             explanations = [result.load(classifier) for result, classifier in zip(same, loaded, strict=True)]
         except (OSError, ValueError):  # told where it is measured
             continue
         names = [name for name in explanations[0].maps if all(name in each.maps for each in explanations)]
-        stable = {name: evaluate.stability(torch.stack([each[name] for each in explanations])) for name in names}
-        rows.append((first, {name: float(value) for name, value in stable.items()}))
+        found = {}
+        for name in names:
+            by_run = {str(place): each[name] for place, each in enumerate(explanations)}
+            found[name] = evaluate.model_agreement(by_run).rank[:, :, 0]
+        rows.append((first, found))
     return rows

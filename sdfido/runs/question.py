@@ -56,7 +56,7 @@ class Question:
             return RegressionScore(classifier.model, self.value)
         if self.rather_than is None:
             return classifier.model
-        rival = None if self.rather_than == RIVAL else classifier.find(self.rather_than)
+        rival = None if self.rather_than == RIVAL else classifier.find(self.rather_than, "rather_than")
         return ContrastScore(classifier.model, rival)
 
     def chosen(self, classifier: Classifier) -> int | None:

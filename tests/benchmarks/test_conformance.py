@@ -54,3 +54,20 @@ def test_the_recorded_results_are_of_these_models():
     rows = [(row["library"], row["name"]) for row in recorded["rows"]]
     assert rows == [each for each in known if each in rows]
     assert set(report.blocks(recorded)) >= {"goals", "summary", "refused", "conditions"}
+
+
+def test_times_get_a_column():
+    (entry,) = (entry for entry in catalogue.entries() if entry.name == "one logit")
+    threads = torch.get_num_threads()
+    milliseconds = checks.step_time(entry, 64)
+    torch.set_num_threads(threads)
+    assert milliseconds > 0
+    results = records.read(report.RESULTS)
+    (row,) = (row for row in results["rows"] if row["name"] == entry.name)
+    row["step_ms"] = 12.3
+    blocks = report.blocks(results | {"times": {"machine": results["machine"], "load": 0.1}})
+    lines = {line.split("|")[1].strip(): line for line in blocks["models-others"].splitlines()}
+    assert lines["model"].endswith("| ms a step |")
+    assert lines["one logit"].endswith("12 |")
+    assert lines["dict of two heads"].endswith("– |")
+    assert "times taken on" in blocks["conditions"]

@@ -17,7 +17,7 @@ from PIL import Image
 
 from sdfido import Explanation, evaluate, models, reports
 from sdfido.infills import from_spec
-from tests.cli.support import draw, explain, names, prepare, run, stamps, summary_of
+from tests.cli.support import MODEL, draw, explain, names, prepare, run, stamps, summary_of
 
 MAPS = ("ssr", "sdr", "joint")
 WRITTEN = ["curves.png", "evaluation.json"]
@@ -347,11 +347,34 @@ def test_files_that_cannot_be_written_are_reported(folder: Path, out: Path, monk
     assert not (out / "evaluation.json").exists()
 
 
-def test_runs_of_models_that_see_photos_otherwise(folder: Path, out: Path) -> None:
+def test_models_of_other_sizes_are_set_against_each_other(folder: Path, out: Path) -> None:
     explain("red.png", "blue.png", "--out", "large", model="colour_models:large")
-    result = run("evaluate", "out", "large")
+    explain("red.png", "blue.png", "--out", "seed4", "--seed", "4")
+    result = run("evaluate", "out", "large", "seed4")
+    assert result.exit_code == 0, result.output
+    same = record(out)["rank_correlation"]
+    for photo in same["photos"]:
+        first, second, third = (
+            load(folder / each, Path(photo["photo"]).stem)[1]["joint"] for each in ("out", "large", "seed4")
+        )
+        found = evaluate.model_agreement({"16 pixels": first, "20 pixels": second, "seed 4": third})
+        assert photo["joint"] == pytest.approx(float(found.mean))
+    pairs = torch.tensor(same["pairs"]["joint"])
+    assert pairs.shape == (3, 3)
+    assert torch.equal(pairs, pairs.T)
+    rows = [line.split("│")[1:-1] for line in result.stdout.split("each with each")[1].splitlines() if "│" in line]
+    assert [row[0].strip() for row in rows] == ["out", "large", "seed4"]
+    assert [row[0 + n].strip() for n, row in enumerate(rows, 1)] == ["1.00"] * 3
+    assert rows[0][2].strip() == f"{pairs[0, 1]:.2f}"
+
+
+def test_runs_of_models_that_see_another_part_of_photos(folder: Path, out: Path) -> None:
+    explain("red.png", "blue.png", "--out", "squashed", model=f"{MODEL}?crop_mode=squash")
+    result = run("evaluate", "out", "squashed")
     assert result.exit_code == 2
-    assert "Error: out must be folders whose maps can be compared, got models that see photos at" in result.stderr
+    assert "Error: out must be folders whose maps show the same part of a photo, got models that see" in result.stderr
+    assert "such as --model 'NAME?crop=1'" in result.stderr
+    assert not (out / "evaluation.json").exists()
 
 
 def test_moved_photos(folder: Path, out: Path) -> None:

@@ -53,6 +53,29 @@ def test_captum_is_an_explainer_by_class_by_name_and_by_instance() -> None:
     assert explanation.settings["attribution"] == "InputXGradient"
 
 
+def test_captum_explains_other_questions() -> None:
+    attr = pytest.importorskip("captum.attr")
+    asked, given = model().eval(), images()
+    explanation = sdfido.Attribution(sdfido.ContrastScore(asked), attribution=attr.Saliency).explain(given, (2, 0))
+    leaf = given.clone().requires_grad_()
+    logits = asked(leaf)
+    (expected,) = torch.autograd.grad((logits[:, 2] - logits[:, 0]).sum(), [leaf])
+    found = explanation["attribution"] * explanation.scale_attribution[:, None, None]
+    torch.testing.assert_close(found, expected.abs().sum(1))
+    paths = sdfido.Attribution(
+        sdfido.scores.RegressionScore(asked, "down"),
+        attribution=attr.IntegratedGradients,
+        options={"n_steps": 64, "baselines": 0.0},
+    )
+    integrated = paths.explain(given, 1)
+    total = integrated["attribution"].sum((1, 2)) * integrated.scale_attribution
+    torch.testing.assert_close(total, (asked(torch.zeros_like(given)) - asked(given))[:, 1], rtol=0.02, atol=1e-4)
+    with pytest.raises(TypeError, match=r"attribution must be a class of captum for ContrastScore.*give the class"):
+        sdfido.Attribution(sdfido.ContrastScore(asked), attribution=attr.LayerGradCam(asked, asked[2]))
+    with pytest.raises(TypeError, match="such as Saliency or IntegratedGradients, got GuidedBackprop"):
+        sdfido.Attribution(sdfido.ContrastScore(asked), attribution=attr.GuidedBackprop)
+
+
 def test_maps_of_a_layer_are_resized() -> None:
     attr = pytest.importorskip("captum.attr")
     asked = model()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Callable
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import torch
@@ -13,15 +15,11 @@ import sdfido
 from benchmarks.common.records import Results
 from benchmarks.studies.conformance import catalogue
 from benchmarks.studies.conformance.catalogue import Entry
+from benchmarks.studies.conformance.remedies import REMEDIES
 from sdfido.models.adapters import network_of
 
 SETTINGS: dict[str, Any] = {"steps": 2, "mask_size": 4, "repeats": 1, "num_samples": 1, "pruning": False}
-# What is passed once the error has said so: a model made of the model, and settings.
-REMEDIES: dict[str, tuple[Callable[[Any], Any], dict[str, Any]]] = {
-    "dict of two heads": (lambda model: sdfido.ClassScore(model, output="species"), {}),
-    "graph as of SpeciesNet, bare": (sdfido.models.ChannelsLast, {}),
-    "exported, batches of 1": (lambda model: model, {"max_batch": 1}),
-}
+TIMED = 7  # steps whose median counts
 
 
 def explain(model: Any, images: Tensor, streams: list[int], **settings: Any) -> sdfido.Explanation:
@@ -53,11 +51,22 @@ def check(entry: Entry) -> Results:
             row |= compare(model, images_of(side))
             return row
         except Exception as error:  # whatever a model raises
-            row["error"], row["kind"] = str(error).splitlines()[0][:400], type(error).__name__
+            row["error"], row["kind"] = (str(error) or "no message").splitlines()[0][:400], type(error).__name__
     if entry.family in REMEDIES:
         remedied, settings = REMEDIES[entry.family]
         row |= {"remedied": True} | compare(remedied(model), images_of(sizes[-1]), **settings)
     return row
+
+
+def step_time(entry: Entry, side: int) -> float:
+    """Milliseconds of a step: the median of some steps for one image, one thread, after two that warm up."""
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    marks: list[float] = []
+    settings = SETTINGS | {"steps": TIMED + 3}
+    explainer = sdfido.FIDO(catalogue.build(entry).model, **settings)
+    explainer.explain(images_of(side)[:1], on_step=lambda progress: marks.append(time.perf_counter()))
+    return round(1e3 * median(after - before for before, after in pairwise(marks[2:])), 2)
 
 
 def compare(model: Any, images: Tensor, **settings: Any) -> Results:
