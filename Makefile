@@ -50,6 +50,7 @@ studies: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.studies.calm
 	$(BIN)/python -m benchmarks.studies.conformance.environment
 	$(BIN)/python -m benchmarks.studies.contrast
+	$(BIN)/python -m benchmarks.studies.texts
 	$(BIN)/python -m benchmarks.studies.photos
 	$(BIN)/python -m benchmarks.studies.reliability
 	$(BIN)/python -m benchmarks.studies.comparison

@@ -26,6 +26,7 @@ from benchmarks.studies.paper import report as paper
 from benchmarks.studies.photos import report as photos
 from benchmarks.studies.redundancy import report as redundancy
 from benchmarks.studies.reliability import report as reliability
+from benchmarks.studies.texts import report as texts
 from benchmarks.studies.transfer import report as transfer
 
 
@@ -51,6 +52,7 @@ PAGES = {
     "docs/studies/conformance.md": Page(conformance.blocks, ("conformance",)),
     "docs/studies/contrast.md": Page(contrast.blocks, ("contrast",)),
     "docs/studies/reliability.md": Page(reliability.blocks, ("reliability",)),
+    "docs/studies/texts.md": Page(texts.blocks, ("texts",)),
     "docs/studies/transfer.md": Page(transfer.blocks, ("transfer", "transfer_photos")),
     "docs/studies/ablation.md": Page(ablation.blocks, ("ablation", "throughput", "existing_code")),
     "docs/studies/enhance.md": Page(enhance.blocks, ("enhance",)),

@@ -30,7 +30,7 @@ def notes(explanation: Explanation) -> list[str]:
             "the target does not depend on what is shown, and no region means anything."
         ]
     found = []
-    if scale.zero and image < FAINT:
+    if scale.percent and image < FAINT:
         found.append(
             f"The model gives the target only {scale.text(image)} for the image: the regions show what speaks for it "
             "most, not why the model decided as it did."

@@ -62,6 +62,16 @@ def test_a_classifier_with_a_map_of_its_own_is_trained(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_text_is_explained_and_nonsense_flagged(tmp_path: Path) -> None:
+    printed = run("clip_text.py", cwd=tmp_path)
+    hits = [int(line.split("%")[0].split()[-1]) for line in printed.splitlines() if "points at the part" in line]
+    assert min(hits) >= 80
+    assert "'a bird with a yellow bib' fits every image better" in printed
+    assert "'q xkcd vuzz p wom' fits 6 of 6 images no better" in printed
+    assert (tmp_path / "out/clip_text.png").exists()
+
+
+@pytest.mark.slow
 def test_a_folder_is_explained_and_resumed(tmp_path: Path) -> None:
     printed = run("explain_folder.py", "--steps", "3", cwd=tmp_path)
     assert "2 explained, 0 finished before, 0 failed" in printed

@@ -20,6 +20,10 @@ class ContrastScore(OfClasses):
     the probability of A of the two, 1/2 where neither is more likely. What A and B have in common cancels out, so the
     smallest sufficient region is what tells A from B, not what tells A from all others.
 
+    Where nothing of either is shown, the confidence is near 1/2, not 0: a region that leaves 10% leaves 10% of the way
+    from the infill's confidence to the image's (``sdfido.scores.Scale``). It takes away what speaks for A, and need not
+    make B win.
+
     Targets are pairs (A, B) of class indices, int64 [B, 2].
 
     Args:
@@ -43,6 +47,7 @@ class ContrastScore(OfClasses):
         name="probability of the two",
         meaning="sigmoid of the difference of the two classes' logits: the probability of A, were there only A and B",
         target="{} rather than {}",
+        zero=False,
     )
 
     def __init__(self, model: Model, rather_than: int | None = None) -> None:

@@ -20,7 +20,8 @@ class Scale:
     confidence is more of what is asked for.
 
     Where 0 means "nothing of it" (``zero``), a share of an image's confidence is ``share * image``. Otherwise, as of
-    regressions and similarities, it is counted from what the infill alone gets: ``infill + share * (image - infill)``.
+    contrasts, regressions and similarities, it is counted from what the infill alone gets:
+    ``infill + share * (image - infill)``.
     The score of such an image is then divided by a tenth of its distance between image and infill, so that the masks'
     penalties mean what they mean for log-odds.
 

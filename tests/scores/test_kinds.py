@@ -69,6 +69,26 @@ def test_a_contrast_shows_what_only_one_of_the_two_has():
     assert quarters(against) == [0]
 
 
+def test_what_destroys_a_contrast_need_not_make_the_other_class_win():
+    model = nn.Sequential(Quarters(), nn.Linear(4, 2, bias=False))
+    with torch.no_grad():  # quarter 0 speaks for class 0, and nothing for class 1
+        model[1].weight.copy_(torch.tensor([[0.5, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]))
+    grey = QUICK | {"infill": 0.5 * torch.ones(1)}
+    explanation = sdfido.FIDO(scores.ContrastScore(model), steps=30, **grey).explain(images()[:1], (0, 1))
+    image, infill = float(explanation.prob_image), float(explanation.prob_infill)
+    assert image > 0.9
+    assert infill == pytest.approx(0.5)  # neither of the two
+    assert explanation.final_cells[0, 1, :2, :2].all()  # quarter 0
+    assert float(explanation.area_sdr) < 0.5  # and not the whole image
+    assert float(explanation.prob_sdr_binary) <= infill + 0.1 * (image - infill)
+    assert explanation.notes == [[]]
+
+
+def test_a_class_that_loses_a_contrast_is_noted():
+    found = sdfido.FIDO(scores.ContrastScore(Quarters()), steps=4, **QUICK).explain(images()[:1], (3, 0))
+    assert any("gives the target only < 0.1% for the image" in note for note in found.notes[0])
+
+
 def test_a_contrast_sets_a_class_against_its_strongest_rival():
     score = scores.ContrastScore(Quarters())
     assert score.resolve(images()).tolist() == [[0, 1], [1, 2]]

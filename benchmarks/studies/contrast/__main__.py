@@ -93,6 +93,7 @@ def compare(count: int, seed: int, drawn: int = DRAWN) -> tuple[Results, Birds, 
         "classifier": about,
         "truth": round(float(truth.float().mean()), 5),
         "confidence": round(float(against.prob_image.mean()), 4),
+        "confidence_infill": round(float(against.prob_infill.mean()), 4),
         "area": {
             name: round(float(each.area_ssr.mean()), 5) for name, each in (("contrast", against), ("class", plain))
         },

@@ -62,7 +62,9 @@ def blocks(results: Results) -> markers.Blocks:
     more = {
         "birds, and questions": f"{results['images']}, {2 * results['images']}",
         "test birds that the classifier gets right": percent(results["classifier"]["right"]),
-        "probability of A of the two, mean": f"{results['confidence']:.2f}",
+        "probability of A of the two, mean of images and of infills": (
+            f"{results['confidence']:.2f}, {results['confidence_infill']:.2f}"
+        ),
         "pixels of a part, mean": percent(results["truth"]),
         "smallest sufficient region, A rather than B and A": ", ".join(
             percent(results["area"][name]) for name in ("contrast", "class")

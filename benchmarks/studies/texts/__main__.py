@@ -1,0 +1,129 @@
+"""Asks whether the map for a text points at the part that the text names, and which texts the prompt check flags.
+
+    python -m benchmarks.studies.texts [--images 24] [--seed 0] [--out FOLDER]
+
+writes benchmarks/results/texts.json. ``python -m benchmarks.pages`` puts the tables into docs/studies/texts.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import string
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+import sdfido
+from benchmarks.common import classifiers, drawing, paths, records
+from benchmarks.common.attributions import BLUR, grad_cam, integrated_gradients
+from benchmarks.common.measuring import machine
+from benchmarks.common.records import Results
+from benchmarks.common.statistics import interval
+from benchmarks.studies.texts import report
+from benchmarks.studies.texts.model import PARTS, SCALE, TEMPLATES, TEXTS, TRAINED, Toy, train
+from sdfido import evaluate, scores
+
+NONSENSE_SEED, NONSENSE = 11, 10  # of the prompts without meaning, and how many
+
+
+class OneNumber(nn.Module):
+    """A model whose one output [B, 1] is the score of a text, for methods that explain outputs."""
+
+    def __init__(self, score: scores.TextScore, target: int) -> None:
+        super().__init__()
+        self.model, self.score, self.target = score.model, score, target
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.score(images, torch.full((len(images),), self.target))[:, None]
+
+
+def others(score: scores.TextScore, model: Toy, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    """Maps [N, H, W] of the same scores by Grad-CAM and integrated gradients."""
+    found: dict[str, list[Tensor]] = {"grad-cam": [], "integrated gradients": []}
+    zero = torch.zeros(1, dtype=torch.int64)
+    for image, target in zip(images, targets.tolist(), strict=True):
+        one = OneNumber(score, target).eval()
+        found["grad-cam"].append(grad_cam(one, image[None], zero, layer=model.features[-3])["map"])
+        found["integrated gradients"].append(integrated_gradients(one, image[None], zero)["map"])
+    return {name: torch.cat(each) for name, each in found.items()}
+
+
+def prompts(score: scores.TextScore, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Whether the prompt check flags texts that are true, wrong, or without meaning: by kind, a pair each."""
+    found: dict[str, list[Tensor]] = {"true": [], "wrong": [], "nonsense": []}
+    for label in range(1, len(TEXTS)):
+        flagged = ~evaluate.prompt_check(score, images, TEXTS[label]).passed
+        found["true"].append(flagged[labels == label])
+        found["wrong"].append(flagged[labels != label])
+    letters = random.Random(NONSENSE_SEED)
+    for _ in range(NONSENSE):
+        sense = letters.choice(TEXTS[1:])
+        words = ("".join(letters.choices(string.ascii_lowercase, k=len(word))) for word in sense.split())
+        found["nonsense"].append(~evaluate.prompt_check(score, images, " ".join(words)).passed)
+    return {name: torch.cat(each) for name, each in found.items()}
+
+
+@torch.no_grad()
+def fits(score: scores.TextScore, images: Tensor, labels: Tensor) -> Tensor:
+    """Whether the text of its species fits each image best: bool [N]."""
+    return score.logits(images).argmax(1) == labels
+
+
+def run(count: int, seed: int, model: Toy) -> Results:
+    """Results for the first ``count`` birds with a part that the model gives their own text."""
+    drawn = drawing.birds(range(2 * count), seed=seed)
+    with_part = drawn.some(drawn.labels > 0)
+    everything = classifiers.NORMALIZATION.normalize(with_part.pixels)
+    score = scores.TextScore(model, TEXTS, model.encode_text, logit_scale=SCALE)
+    right = fits(score, everything, with_part.labels)
+    index = right.nonzero()[:count, 0]
+    birds, images = with_part.some(index), everything[index]
+    explanation = sdfido.FIDO(score, infill=BLUR).explain(images, birds.labels)
+    maps = {"fido": explanation.joint, **others(score, model, images, birds.labels)}
+    rows = {
+        name: {
+            "points": interval(evaluate.pointing_game(each, birds.truth).double()),
+            "iou": interval(evaluate.intersection_over_union(each, birds.truth).double()),
+        }
+        for name, each in maps.items()
+    }
+    hits = evaluate.pointing_game(maps["fido"], birds.truth)
+    own = {PARTS[label]: hits[birds.labels == label] for label in range(1, len(PARTS))}
+    return {
+        "machine": machine(),
+        "threads": torch.get_num_threads(),
+        "images": len(birds.labels),
+        "seed": seed,
+        "trained": TRAINED,
+        "templates": len(TEMPLATES),
+        "right": round(float(right.float().mean()), 4),
+        "truth": round(float(birds.truth.float().mean()), 5),
+        "methods": rows,
+        "parts": {name: {"hits": int(each.sum()), "birds": len(each)} for name, each in own.items()},
+        "flagged": {
+            kind: {"part": round(float(each.float().mean()), 4), "checks": len(each)}
+            for kind, each in prompts(score, images, birds.labels).items()
+        },
+        "settings": explanation.settings,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=24, help="how many birds are explained")
+    parser.add_argument("--seed", type=int, default=classifiers.TEST_SEED, help="of the held-out drawings")
+    parser.add_argument("--out", type=Path, help="folder of the file; by default it goes to its place")
+    arguments = parser.parse_args()
+    (file,) = paths.placed(arguments.out, report.RESULTS)
+    print("training", flush=True)
+    model = train()
+    print("explaining", flush=True)
+    results = records.write(file, run(arguments.images, arguments.seed, model))
+    print(report.summary(results))
+    print(f"wrote {file}")
+
+
+if __name__ == "__main__":
+    main()
