@@ -15,6 +15,9 @@ from .background import PLACES
 __all__ = ["MEASURES", "SPREAD", "Estimate", "Flag", "Group", "Limits", "Photos", "flags", "groups", "suspicion"]
 
 Array = NDArray[np.float64]
+Chosen = NDArray[np.bool_]
+
+_MANY = 1000  # values, of which no single one sways the mean
 
 MEASURES = {
     "prob_image": "probability of the class for the photo",
@@ -69,9 +72,8 @@ class Photos:
     numbers: Mapping[str, Array]  #: those of ``MEASURES`` by name [N], NaN where not known
     backgrounds: Mapping[str, Array]  #: by class, its probability for the background alone of every photo [N]
     without: Array  #: of the explained class for the background without each of ``PLACES`` [N, places]
-    empty: Mapping[str, float]  #: by class, its probability for an even grey image
 
-    def of(self, name: str, value: str) -> NDArray[np.bool_]:
+    def of(self, name: str, value: str) -> Chosen:
         """Which photos have this class or site: [N]."""
         return np.array([each == value for each in (self.classes if name == "class" else self.sites)], dtype=bool)
 
@@ -122,18 +124,14 @@ def flags(photos: Photos, limits: Limits | None = None) -> list[Flag]:
     * ``site``: likewise the backgrounds of a site, over those of all other sites, whatever their photos show.
     * ``outside``: the evidence of a class lies outside the animal as far as chance would put it there.
 
-    A difference counts if the lower end of its interval is above the limit. Without photos of another class the
-    backgrounds are compared with an even grey image.
+    A difference counts if the lower end of its interval is above the limit. What one class gains by a mark, the others
+    gain where it is missing; so the strongest comes first, and the photos of a flagged class or site are left out of
+    what the others are compared with. Without others to compare with, nothing is flagged.
     """
     limits = limits or Limits()
-    found = []
+    found = _of_backgrounds(photos, limits) + _of_sites(photos, limits)
     for name in sorted(set(photos.classes)):
-        chosen = photos.of("class", name)
-        rise = _rise(photos, name, chosen, ~chosen, limits)
-        if _known(photos.backgrounds[name][chosen]) >= limits.photos and rise.low > limits.background:
-            found.append(_of_background(photos, name, chosen, rise, limits))
-        found += _of_sites(photos, name, limits)
-        found += _of_outside(photos, name, chosen, limits)
+        found += _of_outside(photos, name, photos.of("class", name), limits)
     return sorted(found, key=lambda flag: -flag.estimate.value)
 
 
@@ -142,54 +140,64 @@ def suspicion(photos: Photos) -> Array:
     return photos.numbers["background_alone"] - photos.numbers["animal_alone"]
 
 
-def _of_background(photos: Photos, name: str, chosen: NDArray[np.bool_], rise: Estimate, limits: Limits) -> Flag:
-    own, without = photos.backgrounds[name][chosen], photos.without[chosen]
-    drops = {place: float(np.nanmean(own - without[:, k])) / rise.value for k, place in enumerate(PLACES)}
-    place = next((each for each in PLACES if drops[each] >= limits.place), None)  # small ones first
-    if place is not None:
-        alike = [each for each in PLACES if _size(each) == _size(place)]
-        place = max(alike, key=lambda each: drops[each])
-        where = (
-            f"It goes with the {place} of the photo: filled in, that takes {min(drops[place], 1):.0%} of the rise away."
-        )
-    else:
-        where = "No edge or corner of the photo holds most of that: it is spread over the background."
-    others, count = photos.backgrounds[name][~chosen], int(chosen.sum())
-    elsewhere = (
-        f"in the backgrounds of the other photos {_mean(others, limits).text}"
-        if _known(others)
-        else f"in an even grey image {photos.empty[name]:.0%}"
-    )
-    return Flag(
-        "background",
-        name,
-        None,
-        place or SPREAD,
-        rise,
-        count,
-        f"The background alone speaks for {name!r}: with the animal filled in, the model still gives it "
-        f"{_mean(own, limits).text} in the {count} photos explained for it, and {elsewhere}. {where}",
-    )
-
-
-def _of_sites(photos: Photos, name: str, limits: Limits) -> list[Flag]:
-    found = []
-    for site in sorted({each for each in photos.sites if each is not None}):
-        here = photos.of("site", site)
-        values = photos.backgrounds[name]
-        if min(_known(values[here]), _known(values[~here])) < limits.photos:
-            continue
-        rise = _rise(photos, name, here, ~here, limits)
-        if rise.low > limits.site:
-            reason = (
-                f"The background of site {site!r} speaks for {name!r}: with all animals filled in, the model gives it "
-                f"{_mean(values[here], limits).text} there, and {_mean(values[~here], limits).text} at the other sites."
-            )
-            found.append(Flag("site", name, site, SPREAD, rise, int(here.sum()), reason))
+def _of_backgrounds(photos: Photos, limits: Limits) -> list[Flag]:
+    found: list[Flag] = []
+    left_out = np.zeros(len(photos.classes), dtype=bool)
+    chosen = {name: photos.of("class", name) for name in sorted(set(photos.classes))}
+    for name in sorted(chosen, key=lambda each: -_step(photos, each, chosen[each], ~chosen[each])):
+        here, there = chosen[name], ~chosen[name] & ~left_out
+        rise = _compared(photos, name, here, there, limits.background, limits)
+        if rise is not None:
+            without = f" (but for those of {', '.join(flag.name for flag in found)})" if found else ""
+            found.append(_of_background(photos, name, here, there, without, rise, limits))
+            left_out |= here
     return found
 
 
-def _of_outside(photos: Photos, name: str, chosen: NDArray[np.bool_], limits: Limits) -> list[Flag]:
+def _of_background(
+    photos: Photos, name: str, here: Chosen, there: Chosen, but: str, rise: Estimate, limits: Limits
+) -> Flag:
+    own, without = photos.backgrounds[name][here], photos.without[here]
+    drops = {place: float(np.nanmean(own - without[:, k])) / rise.value for k, place in enumerate(PLACES)}
+    place = next((each for each in PLACES if drops[each] >= limits.place), None)  # small ones first
+    if place is not None:
+        place = max((each for each in PLACES if _kind(each) == _kind(place)), key=lambda each: drops[each])
+        part = min(drops[place], 1)
+        where = f"It goes with the {place} of the photo: filled in, that takes {part:.0%} of the difference away."
+    else:
+        where = "No edge or corner of the photo holds most of that: it is spread over the background."
+    count, others = int(here.sum()), _mean(photos.backgrounds[name][there], limits).text
+    reason = (
+        f"The background alone speaks for {name!r}: with the animal filled in, the model still gives it "
+        f"{_mean(own, limits).text} in the {count} photos explained for it, and {others} in the other photos{but}. "
+        f"{where}"
+    )
+    return Flag("background", name, None, place or SPREAD, rise, count, reason)
+
+
+def _of_sites(photos: Photos, limits: Limits) -> list[Flag]:
+    found: list[Flag] = []
+    left_out = np.zeros(len(photos.sites), dtype=bool)
+    chosen = {site: photos.of("site", site) for site in sorted({each for each in photos.sites if each is not None})}
+    pairs = [(name, site) for name in sorted(set(photos.classes)) for site in chosen]
+    for name, site in sorted(pairs, key=lambda pair: -_step(photos, pair[0], chosen[pair[1]], ~chosen[pair[1]])):
+        here, there = chosen[site], ~chosen[site] & ~left_out
+        rise = _compared(photos, name, here, there, limits.site, limits)
+        if rise is not None:
+            values = photos.backgrounds[name]
+            but = list(dict.fromkeys(flag.site for flag in found if flag.site not in (None, site)))
+            without = f" (but for {', '.join(map(str, but))})" if but else ""
+            reason = (
+                f"The background of site {site!r} speaks for {name!r}: with all animals filled in, the model gives it "
+                f"{_mean(values[here], limits).text} there, and {_mean(values[there], limits).text} at the other "
+                f"sites{without}."
+            )
+            found.append(Flag("site", name, site, SPREAD, rise, int(here.sum()), reason))
+            left_out |= here
+    return found
+
+
+def _of_outside(photos: Photos, name: str, chosen: Chosen, limits: Limits) -> list[Flag]:
     outside, chance = (photos.numbers[each][chosen] for each in ("outside", "outside_by_chance"))
     if _known(outside) < limits.photos:
         return []
@@ -204,14 +212,27 @@ def _of_outside(photos: Photos, name: str, chosen: NDArray[np.bool_], limits: Li
     return [Flag("outside", name, None, None, found, int(chosen.sum()), reason)]
 
 
-def _rise(photos: Photos, name: str, here: NDArray[np.bool_], there: NDArray[np.bool_], limits: Limits) -> Estimate:
-    """By how much the backgrounds of some photos give a class more than those of others, or than a grey image."""
+def _compared(photos: Photos, name: str, here: Chosen, there: Chosen, limit: float, limits: Limits) -> Estimate | None:
+    """By how much some backgrounds give a class more than others, if that is above a limit."""
     values = photos.backgrounds[name]
-    if not _known(values[here]):
+    if min(_known(values[here]), _known(values[there])) < limits.photos or _step(photos, name, here, there) <= limit:
+        return None
+    rise = _rise(photos, name, here, there, limits)
+    return rise if rise.low > limit else None
+
+
+def _step(photos: Photos, name: str, here: Chosen, there: Chosen) -> float:
+    """By how much some backgrounds give a class more than others; -1 where that is not known."""
+    own, others = (photos.backgrounds[name][each] for each in (here, there))
+    return float(np.nanmean(own) - np.nanmean(others)) if _known(own) and _known(others) else -1.0
+
+
+def _rise(photos: Photos, name: str, here: Chosen, there: Chosen, limits: Limits) -> Estimate:
+    """The same with its interval."""
+    own, others = (photos.backgrounds[name][each] for each in (here, there))
+    if not (_known(own) and _known(others)):
         return Estimate(math.nan, math.nan, math.nan)
-    own = _resampled(values[here], limits, 0)
-    other = _resampled(values[there], limits, 1) if _known(values[there]) else np.full_like(own, photos.empty[name])
-    return _estimate(own - other, limits)
+    return _estimate(_resampled(own, limits, 0) - _resampled(others, limits, 1), limits)
 
 
 def _mean(values: Array, limits: Limits) -> Estimate:
@@ -230,11 +251,16 @@ def _estimate(resampled: Array, limits: Limits) -> Estimate:
 def _resampled(values: Array, limits: Limits, stream: int) -> Array:
     """The mean of the known values, and of as many drawn from them with replacement, again and again [1 + resamples].
 
+    Of many values, the means are drawn from the normal distribution that they then have.
+
     Source: Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 1979.
     """
     known = values[np.isfinite(values)]
     rng = np.random.default_rng([stream, len(known)])
-    drawn = [known[rng.integers(len(known), size=len(known))].mean() for _ in range(limits.resamples)]
+    if len(known) > _MANY:
+        drawn = known.mean() + known.std() / math.sqrt(len(known)) * rng.standard_normal(limits.resamples)
+    else:
+        drawn = known[rng.integers(len(known), size=(limits.resamples, len(known)))].mean(1)
     return np.array([known.mean(), *drawn])
 
 
@@ -242,5 +268,6 @@ def _known(values: Array) -> int:
     return int(np.isfinite(values).sum())
 
 
-def _size(place: str) -> str:
+def _kind(place: str) -> str:
+    """An edge or a corner."""
     return place.split()[-1]

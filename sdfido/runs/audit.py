@@ -91,7 +91,6 @@ class Audit:
         self._max_batch, self._device = max_batch, device
         self._chosen = {"confidence": confidence, "categories": None if categories is None else list(categories)}
         self._rows: dict[Path, Row] = {}
-        self._empty: list[float] = []
         #: results whose photos no truth knows
         self.without_truth = sum(not self._truth.knows(result) for result in self._results)
         #: results that could not be measured
@@ -144,7 +143,6 @@ class Audit:
             {name: _array([row[name] for row in rows]) for name in MEASURES},
             {name: _array(values) for name, values in backgrounds.items()},
             _array([row["without"] or [None] * len(PLACES) for row in rows]).reshape(len(rows), len(PLACES)),
-            {name: self._empty[target] for name, target in targets.items()},
         )
 
     @property
@@ -230,8 +228,6 @@ class Audit:
                 raise ValueError(f"out must take the audit, got {shown}, where {printable(path)} cannot be replaced")
 
     def _measure(self, report: Callable[[Any], object]) -> None:
-        even = torch.zeros(1, 3, *self._classifier.size, device=self._device)
-        self._empty = evaluate.answers(self._classifier.model, even)[0].tolist()
         known = _kept(self.out / layout.AUDIT_ROWS)
         keys = {each.folder: self._key(each) for each in self._results if self._truth.knows(each)}
         self._rows = {folder: known[key] for folder, key in keys.items() if key in known}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..files import printable
@@ -19,7 +20,8 @@ def match(results: Sequence[Result], names: Sequence[str], source: str) -> list[
 
     Paths are compared from their ends, whatever their case and slashes. A name means a photo if the shorter of both
     paths is the end of the other; the longest such name counts. Where the folders differ, a file name is enough if only
-    one photo and one name have it.
+    one photo and one name have it; and what is left is matched by its last folders, if these are the same once the
+    front of all paths is exchanged for another one (``D:/traps/A/1.jpg`` for ``/data/A/1.jpg``).
 
     Args:
         results: of the photos.
@@ -49,6 +51,8 @@ def match(results: Sequence[Result], names: Sequence[str], source: str) -> list[
         if len(best) > 1:
             unclear.append(f"{result.photo} (may be {first([names[place] for place in best], 2)})")
         found.append(best[0] if len(best) == 1 else None)
+    if not unclear:
+        _match_moved(found, paths, entries, named)
     taken: dict[int, tuple[Parts, str]] = {}
     for result, own, chosen in zip(results, paths, found, strict=True):
         if chosen is not None and taken.setdefault(chosen, (own[0], result.photo))[0] != own[0]:
@@ -59,6 +63,23 @@ def match(results: Sequence[Result], names: Sequence[str], source: str) -> list[
             "with their folders"
         )
     return found
+
+
+def _match_moved(
+    found: list[int | None], paths: Sequence[Sequence[Parts]], entries: Sequence[Parts], named: Mapping[str, list[int]]
+) -> None:
+    """Put in what is matched once the front that most of the paths differ in is exchanged."""
+    taken = {place for place in found if place is not None}
+    pairs: dict[tuple[Parts, Parts], list[tuple[int, int]]] = {}
+    for n, own in enumerate(paths):
+        for place in named.get(own[0][-1], []) if found[n] is None else []:
+            tail = _tail(own[0], entries[place])
+            if place not in taken and tail > 1:
+                pairs.setdefault((own[0][:-tail], entries[place][:-tail]), []).append((n, place))
+    best = sorted(pairs.values(), key=len, reverse=True)[:2]
+    if len(best) == 1 or (best and len(best[0]) > len(best[1])):
+        for n, place in best[0]:
+            found[n] = place
 
 
 def _paths(result: Result) -> list[Parts]:
@@ -76,6 +97,12 @@ def _parts(path: str) -> Parts:
         elif part not in ("", ".", ".."):
             found.append(part)
     return tuple(found)
+
+
+def _tail(path: Parts, entry: Parts) -> int:
+    """How many parts are common at the end."""
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(reversed(path), reversed(entry), strict=False))
+    return len(list(same))
 
 
 def _full(path: Parts, entry: Parts) -> int:
