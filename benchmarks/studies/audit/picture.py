@@ -42,12 +42,16 @@ def draw(folder: Path, seed: int, path: Path) -> None:
     save(figure, path)
 
 
+def _worst(record: dict[str, Any], name: str) -> int:
+    """The most suspicious photo that is explained for a class."""
+    return next(int(n) for n in record["worst"] if record["photos"][n]["class"] == name)
+
+
 def _cells(folder: Path, what: Draw) -> list[tuple[Any, str, tuple[int, ...] | None]]:
     """Pictures, what stands below, and the box that is drawn."""
     record = json.loads((folder / "results/audit.json").read_text())
     name = SPECIES[what.species]
-    photo = next(record["photos"][n] for n in record["worst"] if record["photos"][n]["class"] == name)
-    index = int(Path(photo["photo"]).stem)
+    index = int(Path(record["photos"][_worst(record, name)]["photo"]).stem)
     truth = json.loads((folder / "truth.json").read_text())["annotations"][index]["bbox"]
     x0, y0, x1, y1 = truth[0], truth[1], truth[0] + truth[2], truth[1] + truth[3]
     pixels = torch.from_numpy(np.asarray(Image.open(folder / f"photos/{index:03}.png"))).permute(2, 0, 1)[None] / 255
