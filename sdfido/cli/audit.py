@@ -54,9 +54,9 @@ photos get. A model that looks at the animal alone has 0
 * suffices, needed: part of the photo that suffices for the class, without which it is lost
 
 It flags a class where the rise is above {_LIMITS.background:.0%} (at the lower end of its interval), and names the edge
-or corner that holds {_LIMITS.place:.0%} of it, if one does: a timestamp, a logo. It flags a site where its backgrounds
-do the same for a class. It flags evidence that lies outside the animal as much as by chance. Classes and sites with
-fewer than {_LIMITS.photos} photos are not flagged. A flag is a reason to look, not a proof; no flag is none either.
+or corner that holds {_LIMITS.place:.0%} of it, if one does: a timestamp, a logo. If none does, it names the sites whose
+backgrounds speak for the class. It flags evidence that lies outside the animal as much as by chance. Classes and sites
+with fewer than {_LIMITS.photos} photos are not flagged. A flag is a reason to look, no proof; no flag is none either.
 
 The truth, as many as there are (--truth repeatable), told apart by its content:
 

@@ -116,12 +116,14 @@ def groups(photos: Photos, limits: Limits | None = None) -> list[Group]:
 
 
 def flags(photos: Photos, limits: Limits | None = None) -> list[Flag]:
-    """What speaks for a shortcut, the strongest first.
+    """What speaks for a shortcut: backgrounds of classes and sites, the strongest first, and then evidence outside.
 
     * ``background``: the backgrounds of a class's photos raise its probability over what the backgrounds of the other
       photos get: ``mean of p(class | background) in its photos - the same in all others``. Where the background without
       a place of the frame loses most of that rise, the place is named.
-    * ``site``: likewise the backgrounds of a site, over those of all other sites, whatever their photos show.
+    * ``site``: where no place is named, whether the backgrounds of a site raise that class over those of all other
+      sites, whatever their photos show. By itself that is no shortcut: every model says something of empty photos, and
+      not the same everywhere.
     * ``outside``: the evidence of a class lies outside the animal as far as chance would put it there.
 
     A difference counts if the lower end of its interval is above the limit. What one class gains by a mark, the others
@@ -129,10 +131,14 @@ def flags(photos: Photos, limits: Limits | None = None) -> list[Flag]:
     what the others are compared with. Without others to compare with, nothing is flagged.
     """
     limits = limits or Limits()
-    found = _of_backgrounds(photos, limits) + _of_sites(photos, limits)
-    for name in sorted(set(photos.classes)):
-        found += _of_outside(photos, name, photos.of("class", name), limits)
-    return sorted(found, key=lambda flag: -flag.estimate.value)
+    backgrounds = _of_backgrounds(photos, limits)
+    backgrounds += _of_sites(photos, [flag.name for flag in backgrounds if flag.place == SPREAD], limits)
+    names = sorted(set(photos.classes))
+    outside = [flag for name in names for flag in _of_outside(photos, name, photos.of("class", name), limits)]
+    return [
+        *sorted(backgrounds, key=lambda flag: -flag.estimate.value),
+        *sorted(outside, key=lambda flag: -flag.estimate.value),
+    ]
 
 
 def suspicion(photos: Photos) -> Array:
@@ -175,11 +181,11 @@ def _of_background(
     return Flag("background", name, None, place or SPREAD, rise, count, reason)
 
 
-def _of_sites(photos: Photos, limits: Limits) -> list[Flag]:
+def _of_sites(photos: Photos, names: Sequence[str], limits: Limits) -> list[Flag]:
     found: list[Flag] = []
     left_out = np.zeros(len(photos.sites), dtype=bool)
     chosen = {site: photos.of("site", site) for site in sorted({each for each in photos.sites if each is not None})}
-    pairs = [(name, site) for name in sorted(set(photos.classes)) for site in chosen]
+    pairs = [(name, site) for name in names for site in chosen]
     for name, site in sorted(pairs, key=lambda pair: -_step(photos, pair[0], chosen[pair[1]], ~chosen[pair[1]])):
         here, there = chosen[site], ~chosen[site] & ~left_out
         rise = _compared(photos, name, here, there, limits.site, limits)

@@ -7,15 +7,14 @@ import hashlib
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from .. import evaluate
 from ..evaluate import audit
 from ..evaluate.audit import MEASURES, Estimate, Flag, Group, Limits, Photos
 from ..evaluate.background import PLACES
@@ -23,21 +22,17 @@ from ..files import printable, remove_leftovers, replacing
 from ..locks import Lock
 from ..ops import build_info
 from . import items, layout, measure, summary
+from .audit_rows import Row, kept, measured, rounded
 from .detections import CONFIDENCE
-from .events import Failed, Measured, OnEvent, Started, reason
+from .events import Failed, Measured, OnEvent, Started
 from .measure import Result
 from .truth import Truth, sites
 
-__all__ = ["SCHEMA", "Audit", "Row"]
+__all__ = ["SCHEMA", "Audit"]
 
 SCHEMA = "sdfido-audit/1"
 _CHUNK = 16  # photos measured at once
-_FAINT = 0.0005  # probabilities below are not kept, and count as 0
-_SHARE = 0.9  # of a photo's probability, from which the infill alone is as convincing
 _WORST = 20
-
-Row = dict[str, Any]
-"""What is measured of one photo, in plain values."""
 
 
 class Audit:
@@ -86,8 +81,7 @@ class Audit:
         self._truth = Truth(truth, self._results, confidence=confidence, categories=categories)
         self._sites = _sites(self._results, self._truth, sites)
         self._originals = measure.Originals(photos)
-        self._classifiers = measure.Classifiers(device)
-        self._classifier = self._classifiers.get(self._results[0])
+        self._classifier = measure.Classifiers(device).get(self._results[0])
         self._max_batch, self._device = max_batch, device
         self._chosen = {"confidence": confidence, "categories": None if categories is None else list(categories)}
         self._rows: dict[Path, Row] = {}
@@ -135,14 +129,14 @@ class Audit:
     def photos(self) -> Photos:
         """What the statistics are made of."""
         rows = self.rows
-        targets = {row["class"]: row["target"] for row in rows}
-        backgrounds = {name: [_probability(row, target) for row in rows] for name, target in targets.items()}
+        names = _names(rows)
+        backgrounds = {name: [_probability(row, target) for row in rows] for target, name in names.items()}
         return Photos(
-            [row["class"] for row in rows],
+            [names[row["target"]] for row in rows],
             [self._sites[row["results"]] for row in rows],
             {name: _array([row[name] for row in rows]) for name in MEASURES},
             {name: _array(values) for name, values in backgrounds.items()},
-            _array([row["without"] or [None] * len(PLACES) for row in rows]).reshape(len(rows), len(PLACES)),
+            _array([row.get("without") or [None] * len(PLACES) for row in rows]).reshape(len(rows), len(PLACES)),
         )
 
     @property
@@ -161,7 +155,7 @@ class Audit:
         * ``schema``: "sdfido-audit/1"; ``out``, ``truth``, ``model``, ``settings``, ``build``: how it was made;
         * ``counts``: results in all (``results``), ``audited``, ``without_truth``, ``without_animal``, ``failed``;
         * ``measures``: what each number means, in words;
-        * ``flags``: ``kind``, ``class``, ``site``, ``place``, ``estimate``, ``photos``, ``reason``; strongest first;
+        * ``flags``: ``kind``, ``class``, ``site``, ``place``, ``estimate``, ``photos``, ``reason``;
         * ``classes`` and ``sites``: ``name``, ``photos``, and each number as ``{"value", "low", "high"}``;
         * ``photos``: ``photo``, ``results`` (its folder in OUT), ``class``, ``site``, each number, ``suspicion``;
         * ``worst``: places in ``photos``, the most suspicious first.
@@ -191,8 +185,8 @@ class Audit:
             "classes": [_group(each) for each in audit.groups(photos, self.limits) if each.kind == "class"],
             "sites": [_group(each) for each in audit.groups(photos, self.limits) if each.kind == "site"],
             "photos": [
-                {name: row[name] for name in ("photo", "results", "class")}
-                | {"site": photos.sites[n]}
+                {"photo": row["photo"], "results": row["results"]}
+                | {"class": photos.classes[n], "site": photos.sites[n]}
                 | {name: row[name] for name in MEASURES}
                 | {"suspicion": round(float(suspicion[n]), 5) if math.isfinite(suspicion[n]) else None}
                 for n, row in enumerate(rows)
@@ -228,7 +222,11 @@ class Audit:
                 raise ValueError(f"out must take the audit, got {shown}, where {printable(path)} cannot be replaced")
 
     def _measure(self, report: Callable[[Any], object]) -> None:
-        known = _kept(self.out / layout.AUDIT_ROWS)
+        def tell(event: Failed) -> None:
+            self.failed += 1
+            report(event)
+
+        known = kept(self.out / layout.AUDIT_ROWS)
         keys = {each.folder: self._key(each) for each in self._results if self._truth.knows(each)}
         self._rows = {folder: known[key] for folder, key in keys.items() if key in known}
         for _ in self._rows:
@@ -238,62 +236,20 @@ class Audit:
             for begin in range(0, len(left), _CHUNK):
                 chunk = left[begin : begin + _CHUNK]
                 report(Started(tuple(each.photo for each in chunk)))
-                for result, row in self._measured(chunk, report):
+                rows = measured(
+                    chunk,
+                    self._truth,
+                    self._originals,
+                    self._classifier,
+                    tell,
+                    device=self._device,
+                    max_batch=self._max_batch,
+                )
+                for result, row in rows:
                     self._rows[result.folder] = row
                     file.write(json.dumps({"key": keys[result.folder], "row": row}, ensure_ascii=False) + "\n")
                     report(Measured(result.photo))
                 file.flush()
-
-    def _measured(self, chunk: Sequence[Result], report: Callable[[Any], object]) -> list[tuple[Result, Row]]:
-        """The rows of some results; one that cannot be measured is reported and left out."""
-        opened, rows = [], []
-        for result in chunk:
-            try:
-                photo = self._originals.open(result)
-                mask = self._truth.find(photo, result, self._classifier)
-                if mask is None:
-                    rows.append((result, _about(result) | {"animal": False}))
-                    continue
-                explanation = result.load(self._classifier)
-                opened.append((result, explanation, mask, self._classifier.preprocess(photo)))
-            except ImportError:
-                raise
-            except (OSError, ValueError) as error:
-                self.failed += 1
-                report(Failed(result.photo, reason(error)))
-        if not opened:
-            return rows
-        kept, explanations, masks, images = zip(*opened, strict=True)
-        animals = torch.stack(masks).to(self._device)
-        targets = torch.cat([each.targets for each in explanations]).to(self._device)
-        said = evaluate.background(
-            self._classifier.model,
-            torch.stack(images).to(self._device),
-            animals,
-            targets,
-            max_batch=self._max_batch,
-        )
-        for n, (result, explanation) in enumerate(zip(kept, explanations, strict=True)):
-            target, classes = int(targets[n]), said.classes[n]
-            alone = None if bool(classes.isnan().any()) else classes.tolist()
-            evidence = explanation[measure.best_map(explanation.legend, "keep")].clamp(min=0).to(self._device)
-            outside = evaluate.energy_outside(evidence, animals[n : n + 1])
-            chance = 1 - float(animals[n].float().mean())
-            numbers = {
-                "prob_image": float(said.image[n]),
-                "animal_alone": float(said.animal[n]),
-                "background_alone": None if alone is None else alone[target],
-                "outside": float(outside) if _needs_evidence(result) else None,
-                "outside_by_chance": chance,
-                **_areas(result),
-            }
-            row = _about(result) | {"animal": True, "target": target}
-            row |= {name: _rounded(value) for name, value in numbers.items()}
-            row["without"] = None if alone is None else [_rounded(value) for value in said.without[n].tolist()]
-            if alone is not None:
-                row["background"] = {str(k): _rounded(p) for k, p in enumerate(alone) if p >= _FAINT}
-            rows.append((result, row))
-        return rows
 
     def _key(self, result: Result) -> str:
         """What a row depends on."""
@@ -331,37 +287,11 @@ def _sites(results: Sequence[Result], truth: Truth, given: Any) -> dict[str, str
     return {printable(result.place): site for result, site in zip(results, sites(results, truth, given), strict=True)}
 
 
-def _about(result: Result) -> Row:
-    return {"photo": result.photo, "results": printable(result.place), "class": str(result.summary["label"])}
-
-
-def _needs_evidence(result: Result) -> bool:
-    """Whether the class needs anything of the photo; where the infill alone is as convincing, maps mean nothing."""
-    known = summary.numbers(result.summary)
-    return known.get("prob_infill", 0.0) < _SHARE * known["prob_image"]
-
-
-def _areas(result: Result) -> dict[str, float | None]:
-    """What part of the photo suffices, and what part is needed."""
-    regions = summary.regions(result.summary)
-    found = {kept: next((region.size for region in regions if region.kept == kept), None) for kept in (True, False)}
-    return {"sufficient_area": found[True], "necessary_area": found[False]}
-
-
-def _kept(path: Path) -> dict[str, Row]:
-    """The rows that are kept in a file, by their keys; a line that a killed process has left does not count."""
-    found: dict[str, Row] = {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return {}
-    for line in lines:
-        try:
-            each = json.loads(line)
-            found[each["key"]] = each["row"]
-        except (ValueError, TypeError, KeyError):
-            continue
-    return found
+def _names(rows: Sequence[Row]) -> dict[int, str]:
+    """What the explained classes are called; those of the same name with their numbers."""
+    labels = {row["target"]: row["class"] for row in rows}
+    shared = {name for name, count in Counter(labels.values()).items() if count > 1}
+    return {target: f"{name} ({target})" if name in shared else name for target, name in labels.items()}
 
 
 def _probability(row: Row, target: int) -> float | None:
@@ -372,12 +302,8 @@ def _array(values: Sequence[Any]) -> Any:
     return np.array(values, dtype=np.float64)
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else round(value, 5)
-
-
 def _estimate(each: Estimate) -> dict[str, float | None]:
-    return {name: _rounded(value) for name, value in each._asdict().items()}
+    return {name: rounded(value) for name, value in each._asdict().items()}
 
 
 def _group(group: Group) -> dict[str, Any]:

@@ -96,12 +96,18 @@ def test_a_class_alone_has_nothing_to_be_compared_with() -> None:
 
 
 def test_a_site_whose_backgrounds_speak_for_a_class() -> None:
-    sites: list[str | None] = ["ridge", "ridge", "lake", "lake", None] * 4
+    sites: list[str | None] = [*["ridge"] * 8, *["lake"] * 8, *[None] * 4]
     known = photos(sites, fox=[0.1, 0.1], hare=[0.5, 0.5])
     values = np.array([0.8 if site == "ridge" else 0.1 for site in sites])
-    (flag,) = flags(replace(known, backgrounds=dict(known.backgrounds) | {"fox": values}))
-    assert told([flag]) == [("site", "fox", "ridge", SPREAD)]
+    without = np.repeat(values[:, None], len(PLACES), 1)
+    found = flags(replace(known, backgrounds=dict(known.backgrounds) | {"fox": values}, without=without))
+    assert told(found) == [("site", "fox", "ridge", SPREAD), ("background", "fox", None, SPREAD)]
+    flag = found[0]
     assert flag.photos == 8
+    # by itself, where a class's photos are as often as others, it is no shortcut
+    mixed: list[str | None] = ["ridge", "lake"] * EACH
+    values = np.array([0.8 if site == "ridge" else 0.1 for site in mixed])
+    assert flags(replace(known, sites=mixed, backgrounds=dict(known.backgrounds) | {"fox": values})) == []
     assert "gives it 80% (80% to 80%) there, and 10% (10% to 10%) at the other sites." in flag.reason
 
 

@@ -1,6 +1,6 @@
 """Plants shortcuts in small classifiers of drawn camera-trap scenes, and asks whether an audit finds and names them.
 
-    python -m benchmarks.studies.audit [--draws 10] [--seed 0] [--out FOLDER]
+    python -m benchmarks.studies.audit [--draws 10] [--seed 10] [--out FOLDER]
 
 writes benchmarks/results/audit.json and docs/img/audit.webp. Each draw trains four classifiers: one on clean photos,
 and one for each kind of shortcut; 48 photos of each are explained, and audited by their boxes, in the format of COCO
@@ -32,6 +32,7 @@ from sdfido.evaluate.audit import Limits
 from sdfido.methods.settings import FAST
 
 DRAWS, TRAINING, AUDITED, TESTED = 10, 600, 48, 150
+SEED = 10  # draws 0 to 9 and 100 to 103 were seen while flags and limits were chosen
 TRAIN, AUDIT, TEST, SWAPPED = range(4)  # parts of a draw
 
 
@@ -84,7 +85,7 @@ def _write(scenes: Scenes, folder: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=DRAWS)
-    parser.add_argument("--seed", type=int, default=0, help="of the first draw")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the first draw")
     parser.add_argument("--out", type=Path, help="folder of both files; by default each goes to its place")
     arguments = parser.parse_args()
     file, shown = paths.placed(arguments.out, report.RESULTS, report.PICTURE)

@@ -19,7 +19,7 @@ from sdfido.evaluate import from_around
 from sdfido.evaluate.background import PLACES, places
 
 _SIDE, _GAP, _HEAD, _FOOT = 1.5, 0.08, 0.3, 0.26  # in inches
-_TITLES = ("photo", "animal alone", "background alone", "without the place named")
+_TITLES = ("photo", "animal alone", "background alone", "without the mark")
 
 
 def draw(folder: Path, seed: int, path: Path) -> None:
