@@ -41,7 +41,8 @@ class Audit:
     Args:
         out: folder with results of one classifier, each of the class that it explains.
         truth: files with boxes, or folders with masks, see ``Truth``.
-        sites: where the photos' sites come from, see ``sdfido.runs.truth.sites``.
+        sites: where the photos' sites come from: a CSV file with the columns photo and site, or "folders", the photos'
+            sub-folders; by default what the truth says, as COCO Camera Traps do, or else the sub-folders.
         photos: folder where the photos are now, if they have moved.
         confidence, categories: which boxes count, see ``sdfido.runs.detections.read``.
         limits: what counts as a shortcut.
@@ -233,6 +234,7 @@ class Audit:
             report(Measured(""))
         left = [each for each in self._results if each.folder in keys and each.folder not in self._rows]
         with (self.out / layout.AUDIT_ROWS).open("a", encoding="utf-8") as file:
+            file.write("\n" if left else "")  # behind a line that a killed process may have left
             for begin in range(0, len(left), _CHUNK):
                 chunk = left[begin : begin + _CHUNK]
                 report(Started(tuple(each.photo for each in chunk)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,10 @@ def test_what_is_measured_is_not_measured_again(folder: Path, out: Path) -> None
     assert len(measured) == N
     assert sum(map(bool, measured)) == N - 4
     again.write()
+    calls = sys.modules["colour_models"].calls
+    before = len(calls)
     assert audit("--truth", truth).exit_code == 0
+    assert len(calls) == before  # the classifier is not asked
     found = record(out)
     assert found["counts"]["audited"] == N
     assert [p for p in found["photos"] if p in first["photos"]] == first["photos"]

@@ -6,13 +6,15 @@ writes benchmarks/results/audit.json and docs/img/audit.webp. Each draw trains f
 and one for each kind of shortcut; 48 photos of each are explained, and audited by their boxes, in the format of COCO
 Camera Traps. A trial with other numbers (--draws, --seed) goes elsewhere (--out). ``python -m benchmarks.pages`` puts
 the tables into docs/studies/audit.md.
+
+Stopped and started again, it goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
+import shutil
 import time
 import warnings
 from pathlib import Path
@@ -21,8 +23,9 @@ from typing import Any
 import torch
 from PIL import Image
 
-from benchmarks.common import paths, records
+from benchmarks.common import drawing, paths, records
 from benchmarks.common.measuring import machine
+from benchmarks.common.pairs import fingerprint
 from benchmarks.common.records import Results
 from benchmarks.common.statistics import digits
 from benchmarks.studies.audit import models, picture, report
@@ -33,11 +36,26 @@ from sdfido.methods.settings import FAST
 
 DRAWS, TRAINING, AUDITED, TESTED = 10, 600, 48, 150
 SEED = 10  # draws 0 to 9 and 100 to 103 were seen while flags and limits were chosen
+WORK = paths.BUILD / "audit"  # models, photos and results of the draws; a study that was stopped goes on from them
 TRAIN, AUDIT, TEST, SWAPPED = range(4)  # parts of a draw
 
 
-def audited(what: Draw, folder: Path) -> tuple[Results, Any]:
-    """A classifier of a draw, trained, explained and audited in a folder; the numbers, and the audit's record."""
+def known(what: Draw, folder: Path) -> Results:
+    """The numbers of a draw, from its folder if they were measured there with the same code, or measured there anew."""
+    counts = (TRAINING, AUDITED, TESTED, FAST)
+    key = fingerprint([*Path(__file__).parent.glob("*.py"), Path(drawing.__file__)], what, counts)
+    file = folder / "row.json"
+    if file.exists() and (found := records.read(file))["key"] == key:
+        row: Results = found["row"]
+        return row
+    shutil.rmtree(folder, ignore_errors=True)
+    row = audited(what, folder)
+    records.write(file, {"key": key, "row": row})
+    return row
+
+
+def audited(what: Draw, folder: Path) -> Results:
+    """The numbers of a classifier of a draw, trained, explained and audited in a folder."""
     model = models.train(draw(what, TRAINING, part=TRAIN), what.seed)
     scenes = draw(what, AUDITED, part=AUDIT)
     truth = _write(scenes, folder / "photos")
@@ -64,7 +82,7 @@ def audited(what: Draw, folder: Path) -> tuple[Results, Any]:
         "rises": {name: None if value is None else digits(value) for name, value in rises.items()},
         "flags": [{name: each[name] for name in ("kind", "class", "site", "place")} for each in record["flags"]],
         "lows": [each["estimate"]["low"] for each in record["flags"]],
-    }, record
+    }
 
 
 def _write(scenes: Scenes, folder: Path) -> Path:
@@ -92,23 +110,22 @@ def main() -> None:
     torch.set_num_threads(1)
     start, rows = time.process_time(), []
     kinds: tuple[Kind, ...] = ("clean", *KINDS)
-    with tempfile.TemporaryDirectory() as folder:
-        for seed in range(arguments.seed, arguments.seed + arguments.draws):
-            for kind in kinds:
-                row, _ = audited(Draw(kind, seed), Path(folder, f"{kind}-{seed}"))
-                rows.append(row)
-                print(f"{time.process_time() - start:.0f} s: {kind} {seed}: {row}", flush=True)
-        results = {
-            "machine": machine(),
-            "draws": arguments.draws,
-            "seed": arguments.seed,
-            "photos": {"training": TRAINING, "audited": AUDITED, "tested": TESTED},
-            "limits": {name: value for name, value in vars(Limits()).items()},
-            "settings": FAST,
-            "rows": rows,
-        }
-        results = records.write(file, results)
-        picture.draw(Path(folder), arguments.seed, shown)
+    folder = WORK if arguments.out is None else arguments.out / "work"
+    for seed in range(arguments.seed, arguments.seed + arguments.draws):
+        for kind in kinds:
+            rows.append(row := known(Draw(kind, seed), folder / f"{kind}-{seed}"))
+            print(f"{time.process_time() - start:.0f} s: {kind} {seed}: {row}", flush=True)
+    results = {
+        "machine": machine(),
+        "draws": arguments.draws,
+        "seed": arguments.seed,
+        "photos": {"training": TRAINING, "audited": AUDITED, "tested": TESTED},
+        "limits": vars(Limits()),
+        "settings": FAST,
+        "rows": rows,
+    }
+    results = records.write(file, results)
+    picture.draw(folder, arguments.seed, shown)
     print(report.summary(results))
     print(f"wrote {file} and {shown}")
 
