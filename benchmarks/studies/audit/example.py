@@ -7,6 +7,7 @@ writes benchmarks/results/audit_example.json; ``python -m benchmarks.pages`` put
 
 from __future__ import annotations
 
+import json
 import tempfile
 import textwrap
 from pathlib import Path
@@ -14,11 +15,12 @@ from pathlib import Path
 import torch
 from typer.testing import CliRunner
 
-from benchmarks.common import markers, paths, records
+from benchmarks.common import markers, paths
 from benchmarks.common.records import Results
 from benchmarks.studies.audit.__main__ import audited
 from benchmarks.studies.audit.scenes import Draw
 from sdfido import cli
+from sdfido.files import replacing
 
 FILE = paths.RESULTS / "audit_example.json"
 SEED = 100  # one of those that the limits were chosen on
@@ -41,7 +43,9 @@ def main() -> None:
         arguments = ["audit", str(out / "results"), "--truth", str(out / "truth.json")]
         result = CliRunner().invoke(cli.make_app(), arguments, catch_exceptions=False)
         output = result.stdout.replace(f"{folder}/", "")
-    records.write(FILE, {"seed": SEED, "output": output})
+    text = json.dumps({"seed": SEED, "output": output}, indent=1, ensure_ascii=False)  # with the spaces of the table
+    with replacing(FILE) as part:
+        part.write_text(text + "\n", encoding="utf-8")
     print(output)
 
 
