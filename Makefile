@@ -48,6 +48,8 @@ studies: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.studies.transfer
 	$(BIN)/python -m benchmarks.studies.concepts
 	$(BIN)/python -m benchmarks.studies.calm
+	$(BIN)/python -m benchmarks.studies.audit
+	$(BIN)/python -m benchmarks.studies.audit.example
 	$(BIN)/python -m benchmarks.studies.conformance.environment
 	$(BIN)/python -m benchmarks.studies.contrast
 	$(BIN)/python -m benchmarks.studies.texts

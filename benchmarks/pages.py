@@ -15,6 +15,8 @@ from benchmarks.common import markers, paths, records
 from benchmarks.speed import cuda_report, migration
 from benchmarks.speed import report as speed
 from benchmarks.studies.ablation import report as ablation
+from benchmarks.studies.audit import example as audit_example
+from benchmarks.studies.audit import report as audit
 from benchmarks.studies.birds import report as birds
 from benchmarks.studies.calm import report as calm
 from benchmarks.studies.comparison import report as comparison
@@ -43,6 +45,8 @@ PAGES = {
     "docs/benchmarks.md": Page(speed.blocks, ("speed",)),
     "docs/cuda.md": Page(cuda_report.blocks, ("cuda_kernels",)),
     "docs/guides/migration.md": Page(migration.blocks, ("migration",)),
+    "docs/guides/audit.md": Page(audit_example.blocks, ("audit_example",)),
+    "docs/studies/audit.md": Page(audit.blocks, ("audit",)),
     "docs/studies/birds.md": Page(birds.blocks, ("birds",)),
     "docs/studies/calm.md": Page(calm.blocks, ("calm",)),
     "docs/studies/photos.md": Page(photos.blocks, ("photos", "birds")),

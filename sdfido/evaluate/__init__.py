@@ -6,6 +6,7 @@ method can be compared.
 """
 
 from .agreement import rank_correlation, stability
+from .background import Background, answers, background, from_around
 from .coherence import components, total_variation
 from .cues import CueLocalisation, average_precision, cue_localisation
 from .curves import deletion, insertion, necessity, sufficiency
@@ -24,6 +25,7 @@ __all__ = [
     "AT",
     "CONTROLS",
     "TOP",
+    "Background",
     "CueLocalisation",
     "Curve",
     "Masked",
@@ -33,12 +35,15 @@ __all__ = [
     "PromptCheck",
     "Transfer",
     "agreed",
+    "answers",
     "average_precision",
+    "background",
     "components",
     "cue_localisation",
     "deletion",
     "energy_outside",
     "false_positive_rate",
+    "from_around",
     "insertion",
     "intersection_over_union",
     "label_randomisation",

@@ -5,6 +5,7 @@ and prints nothing.
 """
 
 from .annotations import Annotations
+from .audit import Audit
 from .evaluation import Evaluation
 from .executors import Executor, Serial
 from .items import Item, choose, shard
@@ -14,9 +15,11 @@ from .processes import Processes
 from .ray_executor import RayExecutor
 from .run import Outcome, Run
 from .store import Results, Store
+from .truth import Truth
 
 __all__ = [
     "Annotations",
+    "Audit",
     "Evaluation",
     "Executor",
     "Item",
@@ -29,6 +32,7 @@ __all__ = [
     "Run",
     "Serial",
     "Store",
+    "Truth",
     "choose",
     "shard",
 ]

@@ -15,7 +15,7 @@ from ..files import printable
 from ..models import Classifier, read_photo
 from .items import SUFFIXES
 
-__all__ = ["BOXES", "Annotations"]
+__all__ = ["BOXES", "Annotations", "seen"]
 
 BOXES = "boxes.csv"
 _HEADER = ["photo", "x0", "y0", "x1", "y1"]
@@ -66,9 +66,25 @@ class Annotations:
                 known[y0:y1, x0:x1] = True
         else:
             return None
-        drawn = Image.fromarray(known.astype(np.uint8) * 255).convert("RGB")
-        seen = classifier.pixels(drawn, border=(0.0,))[0] > 0.5
-        return seen if bool(seen.any()) else None
+        return seen(Image.fromarray(known.astype(np.uint8) * 255), classifier)
+
+    def knows(self, name: str | os.PathLike[str]) -> bool:
+        """Whether there is a mask or a box for the photo of this name, without the suffix."""
+        place = Path(name)
+        return place.as_posix() in self._boxes or (self._folder / f"{place}.png").is_file()
+
+    def about(self, name: str | os.PathLike[str]) -> str:
+        """What changes whenever the mask or the boxes of that photo do."""
+        path = self._folder / f"{Path(name)}.png"
+        if path.is_file():
+            return f"{printable(path)} {path.stat().st_mtime_ns} {path.stat().st_size}"
+        return repr(self._boxes.get(Path(name).as_posix()))
+
+
+def seen(drawn: Image.Image, classifier: Classifier) -> Tensor | None:
+    """What a classifier sees of a mask, white on black, as large as the upright photo: bool [H, W]; None: nothing."""
+    mask = classifier.pixels(drawn.convert("RGB"), border=(0.0,))[0] > 0.5
+    return mask if bool(mask.any()) else None
 
 
 def _mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -21,6 +21,12 @@ PARQUET = "summary.parquet"
 CURVES, EVALUATION = "curves.png", "evaluation.json"
 """The files of an evaluation."""
 
+AUDIT, AUDIT_PHOTOS, AUDIT_GROUPS = "audit.json", "audit.csv", "audit-groups.csv"
+"""The files of an audit: all of it, a row a photo, a row a class or site."""
+
+AUDIT_ROWS = ".audit.jsonl"
+"""What an audit has measured of each photo, so that it need not be measured again."""
+
 
 def is_drawn(path: Path) -> bool:
     """Whether a picture is one that sdfido has written, and so no photo."""

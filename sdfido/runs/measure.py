@@ -49,6 +49,11 @@ class Result:
         return str(self.summary["photo"])
 
     @property
+    def named(self) -> Path:
+        """What masks of the photo are called, without the suffix: the place of the results, or the photo's own name."""
+        return self.place if self.place != Path() else Path(Path(self.photo).stem)
+
+    @property
     def content(self) -> str:
         """What two results of the same photo share."""
         return str(self.summary.get("photo_sha256", self.summary["photo"]))
@@ -243,8 +248,7 @@ def _measure_chunk(
         try:
             photo = originals.open(result)
             explanation = result.load(classifier)
-            place = result.place if result.place != Path() else Path(Path(result.photo).stem)
-            truth = annotations.find(photo, place, classifier) if annotations else None
+            truth = annotations.find(photo, result.named, classifier) if annotations else None
             opened.append((result, classifier.preprocess(photo), explanation, truth))
         except ImportError:
             raise

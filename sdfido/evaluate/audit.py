@@ -1,0 +1,279 @@
+"""Statistics of an audit: numbers by class and by site with bootstrap intervals, and flags with reasons in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .background import PLACES
+
+__all__ = ["MEASURES", "SPREAD", "Estimate", "Flag", "Group", "Limits", "Photos", "flags", "groups", "suspicion"]
+
+Array = NDArray[np.float64]
+Chosen = NDArray[np.bool_]
+
+_MANY = 1000  # values, of which no single one sways the mean
+
+MEASURES = {
+    "prob_image": "probability of the class for the photo",
+    "animal_alone": "probability of the class for the animal alone, all else an even grey",
+    "background_alone": "probability of the class for the background alone, the animal filled in from around it",
+    "outside": "part of the evidence map outside the animal",
+    "outside_by_chance": "part of the photo outside the animal: what a map that ignores the animal gets",
+    "sufficient_area": "part of the photo that suffices for the class",
+    "necessary_area": "part of the photo without which the class is lost",
+}
+"""What is averaged over the photos of a class or a site, each 0..1."""
+
+SPREAD = "spread over the background"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What counts as a shortcut; chosen on drawn scenes (docs/studies/audit.md) of which no result is reported."""
+
+    background: float = 0.15  #: by how much backgrounds must raise a class, at the lower end of the interval
+    site: float = 0.15  #: likewise by how much the backgrounds of a site must
+    outside: float = 0.95  #: part of what chance puts outside the animal that evidence must have there
+    place: float = 0.6  #: part of the rise that must go with a place, for that to be named
+    photos: int = 8  #: fewer are no group
+    level: float = 0.95  #: of the intervals
+    resamples: int = 2000
+
+
+class Estimate(NamedTuple):
+    """A mean over photos, or a difference of two, with its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def text(self) -> str:
+        """In percent: "62% (55% to 70%)"."""
+        if not math.isfinite(self.value):
+            return "–"
+        if not math.isfinite(self.low):
+            return f"{self.value:.0%}"
+        return f"{self.value:.0%} ({self.low:.0%} to {self.high:.0%})"
+
+
+@dataclass(frozen=True)
+class Photos:
+    """What is known of N photos."""
+
+    classes: Sequence[str]  #: that is explained in each photo [N]
+    sites: Sequence[str | None]  #: where the camera stood [N]
+    numbers: Mapping[str, Array]  #: those of ``MEASURES`` by name [N], NaN where not known
+    backgrounds: Mapping[str, Array]  #: by class, its probability for the background alone of every photo [N]
+    without: Array  #: of the explained class for the background without each of ``PLACES`` [N, places]
+
+    def of(self, name: str, value: str) -> Chosen:
+        """Which photos have this class or site: [N]."""
+        return np.array([each == value for each in (self.classes if name == "class" else self.sites)], dtype=bool)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The photos of a class or of a site."""
+
+    kind: Literal["class", "site"]
+    name: str
+    photos: int
+    numbers: Mapping[str, Estimate]  #: those of ``MEASURES``, and ``background_rise`` of classes
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Something that a person should look at, and why."""
+
+    kind: Literal["background", "site", "outside"]
+    name: str  #: the class
+    site: str | None  #: whose backgrounds it is about, if it is about a site
+    place: str | None  #: where in the frame it lies: one of ``PLACES``, or ``SPREAD``
+    estimate: Estimate  #: of the number that was compared with the limit
+    photos: int  #: that speak for it
+    reason: str  #: one or several sentences
+
+
+def groups(photos: Photos, limits: Limits | None = None) -> list[Group]:
+    """The numbers of each class and each site, classes first, both sorted by name."""
+    limits = limits or Limits()
+    found = []
+    for kind, names in (("class", photos.classes), ("site", photos.sites)):
+        for name in sorted({each for each in names if each is not None}):
+            chosen = photos.of(kind, name)
+            numbers = {each: _mean(values[chosen], limits) for each, values in photos.numbers.items()}
+            if kind == "class":
+                numbers["background_rise"] = _rise(photos, name, chosen, ~chosen, limits)
+            found.append(Group("class" if kind == "class" else "site", name, int(chosen.sum()), numbers))
+    return found
+
+
+def flags(photos: Photos, limits: Limits | None = None) -> list[Flag]:
+    """What speaks for a shortcut: backgrounds of classes and sites, the strongest first, and then evidence outside.
+
+    * ``background``: the backgrounds of a class's photos raise its probability over what the backgrounds of the other
+      photos get: ``mean of p(class | background) in its photos - the same in all others``. Where the background without
+      a place of the frame loses most of that rise, the place is named.
+    * ``site``: where no place is named, whether the backgrounds of a site raise that class over those of all other
+      sites, whatever their photos show. By itself that is no shortcut: every model says something of empty photos, and
+      not the same everywhere.
+    * ``outside``: the evidence of a class lies outside the animal as far as chance would put it there.
+
+    A difference counts if the lower end of its interval is above the limit. What one class gains by a mark, the others
+    gain where it is missing; so the strongest comes first, and the photos of a flagged class or site are left out of
+    what the others are compared with. Without others to compare with, nothing is flagged.
+    """
+    limits = limits or Limits()
+    backgrounds = _of_backgrounds(photos, limits)
+    backgrounds += _of_sites(photos, [flag.name for flag in backgrounds if flag.place == SPREAD], limits)
+    names = sorted(set(photos.classes))
+    outside = [flag for name in names for flag in _of_outside(photos, name, photos.of("class", name), limits)]
+    return [
+        *sorted(backgrounds, key=lambda flag: -flag.estimate.value),
+        *sorted(outside, key=lambda flag: -flag.estimate.value),
+    ]
+
+
+def suspicion(photos: Photos) -> Array:
+    """How much more the background alone says than the animal alone, [N], -1..1; NaN where not known."""
+    return photos.numbers["background_alone"] - photos.numbers["animal_alone"]
+
+
+def _of_backgrounds(photos: Photos, limits: Limits) -> list[Flag]:
+    found: list[Flag] = []
+    left_out = np.zeros(len(photos.classes), dtype=bool)
+    chosen = {name: photos.of("class", name) for name in sorted(set(photos.classes))}
+    for name in sorted(chosen, key=lambda each: -_step(photos, each, chosen[each], ~chosen[each])):
+        here, there = chosen[name], ~chosen[name] & ~left_out
+        rise = _compared(photos, name, here, there, limits.background, limits)
+        if rise is not None:
+            without = f" (but for those of {', '.join(flag.name for flag in found)})" if found else ""
+            found.append(_of_background(photos, name, here, there, without, rise, limits))
+            left_out |= here
+    return found
+
+
+def _of_background(
+    photos: Photos, name: str, here: Chosen, there: Chosen, but: str, rise: Estimate, limits: Limits
+) -> Flag:
+    own, without = photos.backgrounds[name][here], photos.without[here]
+    drops = {place: float(np.nanmean(own - without[:, k])) / rise.value for k, place in enumerate(PLACES)}
+    place = next((each for each in PLACES if drops[each] >= limits.place), None)  # small ones first
+    if place is not None:
+        place = max((each for each in PLACES if _kind(each) == _kind(place)), key=lambda each: drops[each])
+        part = min(drops[place], 1)
+        where = f"It goes with the {place} of the photo: filled in, that takes {part:.0%} of the difference away."
+    else:
+        where = "No edge or corner of the photo holds most of that: it is spread over the background."
+    count, others = int(here.sum()), _mean(photos.backgrounds[name][there], limits).text
+    reason = (
+        f"The background alone speaks for {name!r}: with the animal filled in, the model still gives it "
+        f"{_mean(own, limits).text} in the {count} photos explained for it, and {others} in the other photos{but}. "
+        f"{where}"
+    )
+    return Flag("background", name, None, place or SPREAD, rise, count, reason)
+
+
+def _of_sites(photos: Photos, names: Sequence[str], limits: Limits) -> list[Flag]:
+    found: list[Flag] = []
+    left_out = np.zeros(len(photos.sites), dtype=bool)
+    chosen = {site: photos.of("site", site) for site in sorted({each for each in photos.sites if each is not None})}
+    pairs = [(name, site) for name in names for site in chosen]
+    for name, site in sorted(pairs, key=lambda pair: -_step(photos, pair[0], chosen[pair[1]], ~chosen[pair[1]])):
+        here, there = chosen[site], ~chosen[site] & ~left_out
+        rise = _compared(photos, name, here, there, limits.site, limits)
+        if rise is not None:
+            values = photos.backgrounds[name]
+            but = list(dict.fromkeys(flag.site for flag in found if flag.site not in (None, site)))
+            without = f" (but for {', '.join(map(str, but))})" if but else ""
+            reason = (
+                f"The background of site {site!r} speaks for {name!r}: with all animals filled in, the model gives it "
+                f"{_mean(values[here], limits).text} there, and {_mean(values[there], limits).text} at the other "
+                f"sites{without}."
+            )
+            found.append(Flag("site", name, site, SPREAD, rise, int(here.sum()), reason))
+            left_out |= here
+    return found
+
+
+def _of_outside(photos: Photos, name: str, chosen: Chosen, limits: Limits) -> list[Flag]:
+    outside, chance = (photos.numbers[each][chosen] for each in ("outside", "outside_by_chance"))
+    if _known(outside) < limits.photos:
+        return []
+    excess = _mean(outside - limits.outside * chance, limits)
+    if excess.low <= 0:
+        return []
+    found = _mean(outside, limits)
+    reason = (
+        f"The evidence for {name!r} lies where the animal is not: {found.text} of the map is outside the animal, and "
+        f"{np.nanmean(chance):.0%} of the photo is."
+    )
+    return [Flag("outside", name, None, None, found, int(chosen.sum()), reason)]
+
+
+def _compared(photos: Photos, name: str, here: Chosen, there: Chosen, limit: float, limits: Limits) -> Estimate | None:
+    """By how much some backgrounds give a class more than others, if that is above a limit."""
+    values = photos.backgrounds[name]
+    if min(_known(values[here]), _known(values[there])) < limits.photos or _step(photos, name, here, there) <= limit:
+        return None
+    rise = _rise(photos, name, here, there, limits)
+    return rise if rise.low > limit else None
+
+
+def _step(photos: Photos, name: str, here: Chosen, there: Chosen) -> float:
+    """By how much some backgrounds give a class more than others; -1 where that is not known."""
+    own, others = (photos.backgrounds[name][each] for each in (here, there))
+    return float(np.nanmean(own) - np.nanmean(others)) if _known(own) and _known(others) else -1.0
+
+
+def _rise(photos: Photos, name: str, here: Chosen, there: Chosen, limits: Limits) -> Estimate:
+    """The same with its interval."""
+    own, others = (photos.backgrounds[name][each] for each in (here, there))
+    if not (_known(own) and _known(others)):
+        return Estimate(math.nan, math.nan, math.nan)
+    return _estimate(_resampled(own, limits, 0) - _resampled(others, limits, 1), limits)
+
+
+def _mean(values: Array, limits: Limits) -> Estimate:
+    if not _known(values):
+        return Estimate(math.nan, math.nan, math.nan)
+    return _estimate(_resampled(values, limits, 0), limits)
+
+
+def _estimate(resampled: Array, limits: Limits) -> Estimate:
+    """The first is of the photos themselves, the others of the photos resampled."""
+    tail = (1 - limits.level) / 2
+    low, high = np.quantile(resampled[1:], [tail, 1 - tail])
+    return Estimate(float(resampled[0]), float(low), float(high))
+
+
+def _resampled(values: Array, limits: Limits, stream: int) -> Array:
+    """The mean of the known values, and of as many drawn from them with replacement, again and again [1 + resamples].
+
+    Of many values, the means are drawn from the normal distribution that they then have.
+
+    Source: Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 1979.
+    """
+    known = values[np.isfinite(values)]
+    rng = np.random.default_rng([stream, len(known)])
+    if len(known) > _MANY:
+        drawn = known.mean() + known.std() / math.sqrt(len(known)) * rng.standard_normal(limits.resamples)
+    else:
+        drawn = known[rng.integers(len(known), size=(limits.resamples, len(known)))].mean(1)
+    return np.array([known.mean(), *drawn])
+
+
+def _known(values: Array) -> int:
+    return int(np.isfinite(values).sum())
+
+
+def _kind(place: str) -> str:
+    """An edge or a corner."""
+    return place.split()[-1]

@@ -1,0 +1,170 @@
+"""Where the animals are in photos, as the classifier sees them: boxes from files, masks from folders."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from ..files import printable
+from ..models import Classifier
+from .annotations import Annotations, seen
+from .detections import CONFIDENCE, Boxes, first, read
+from .matching import match
+from .measure import Result
+
+__all__ = ["FOLDERS", "Truth", "sites"]
+
+FOLDERS = "folders"
+_ORIENTATION = 0x0112  # the tag of Exif
+_PROPORTIONS = 0.02  # by which the sides of a photo and of its truth may differ in proportion
+
+
+class Truth:
+    """Where the animals are, from files of detectors and data sets (``sdfido.runs.detections``), or folders of masks.
+
+    Args:
+        paths: files, and folders as ``Annotations`` takes them; a file counts before a folder.
+        results: whose photos are looked for in them.
+        confidence, categories: which boxes count, see ``sdfido.runs.detections.read``.
+
+    Raises:
+        ValueError: a file cannot be read, does not tell the photos apart, or, all together, they have none of them.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        results: Sequence[Result],
+        *,
+        confidence: float = CONFIDENCE,
+        categories: Sequence[str] | None = None,
+    ) -> None:
+        given = [Path(path) for path in paths]
+        if not given:
+            raise ValueError("truth must be at least one file or folder, got none")
+        self._masks = [Annotations(path) for path in given if path.is_dir()]
+        entries = [
+            entry
+            for path in given
+            if not path.is_dir()
+            for entry in read(path, confidence=confidence, categories=categories)
+        ]
+        source = f"truth {first([printable(path) for path in given])}"
+        found = match(results, [entry.photo for entry in entries], source)
+        self._boxes = {
+            result.folder: entries[place] for result, place in zip(results, found, strict=True) if place is not None
+        }
+        if entries and not self._boxes and not self._masks:
+            raise ValueError(
+                f"{source} must name the photos, but has none of {first([result.photo for result in results])}; it has "
+                f"{first([entry.photo for entry in entries])}"
+            )
+
+    def knows(self, result: Result) -> bool:
+        """Whether a file or folder says anything of the photo, even if that is: no animal."""
+        return result.folder in self._boxes or any(masks.knows(result.named) for masks in self._masks)
+
+    def about(self, result: Result) -> str:
+        """What changes whenever the truth of the photo does."""
+        if (entry := self._boxes.get(result.folder)) is not None:
+            return repr(entry)
+        return next((masks.about(result.named) for masks in self._masks if masks.knows(result.named)), "")
+
+    def site(self, result: Result) -> str | None:
+        """Where the camera stood, if a file says it."""
+        entry = self._boxes.get(result.folder)
+        return None if entry is None else entry.site
+
+    def find(self, photo: Image.Image, result: Result, classifier: Classifier) -> Tensor | None:
+        """Where animals are in the photo as the classifier sees it: bool [H, W]; None if there is none that it sees.
+
+        Raises:
+            ValueError: boxes or a mask do not fit the photo.
+        """
+        if (entry := self._boxes.get(result.folder)) is not None:
+            return seen(_drawn(entry, photo), classifier) if entry.boxes else None
+        found = (masks.find(photo, result.named, classifier) for masks in self._masks)
+        return next((mask for mask in found if mask is not None), None)
+
+
+def sites(results: Sequence[Result], truth: Truth, given: str | os.PathLike[str] | None = None) -> list[str | None]:
+    """The site of each result.
+
+    Args:
+        results: of the photos.
+        truth: whose files may say it, as COCO Camera Traps do by ``location``.
+        given: a CSV file with the columns photo and site; or "folders": the sub-folder of OUT that has the photo's
+            results, which is that of the photo. By default what the truth says, or else the sub-folders.
+
+    Raises:
+        ValueError: the file cannot be read, or does not tell the photos apart.
+    """
+    folders = [result.place.parent.as_posix() if result.place.parent != Path() else None for result in results]
+    if given is None:
+        said = [truth.site(result) for result in results]
+        return said if any(said) else folders
+    if str(given) == FOLDERS:
+        return folders
+    shown = f"sites {printable(given)!r}"
+    try:
+        with Path(given).open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise ValueError(f"{shown} cannot be read: {error.strerror}; a CSV file, or {FOLDERS!r}") from error
+    if not rows or not {"photo", "site"} <= set(rows[0]):
+        raise ValueError(f"{shown} must have the columns photo and site, and a row for each photo")
+    found = match(results, [row["photo"] for row in rows], shown)
+    return [None if place is None else rows[place]["site"] for place in found]
+
+
+def _drawn(entry: Boxes, photo: Image.Image) -> Image.Image:
+    """The boxes as white on black, as large as the upright photo.
+
+    Boxes in pixels may be of the photo upright or as it is stored, if the file says its size, and of any resolution.
+    """
+    upright = ImageOps.exif_transpose(photo).size
+    frame, stored = upright, False
+    if entry.size is not None and not entry.relative:
+        frame = entry.size
+        if not _alike(frame, upright):
+            stored = _alike(frame, photo.size)
+            if not stored:
+                raise ValueError(
+                    f"truth of {entry.photo!r} must be of a photo as this one, {upright[0]}x{upright[1]}, got "
+                    f"{frame[0]}x{frame[1]}"
+                )
+    width, height = photo.size if stored else upright
+    scale = (width, height) if entry.relative else (width / frame[0], height / frame[1])
+    known = np.zeros((height, width), dtype=np.uint8)
+    for box in entry.boxes:
+        x0, y0, x1, y1 = (value * scale[axis % 2] for axis, value in enumerate(box))
+        if not entry.relative and (min(x0, y0) < -1 or x1 > width + 1 or y1 > height + 1):
+            raise ValueError(
+                f"truth of {entry.photo!r} must have boxes inside the photo, {width}x{height}, got x0, y0, x1, y1 = "
+                f"{', '.join(f'{value:g}' for value in box)}"
+            )
+        rows, columns = slice(max(0, _down(y0)), -_down(-y1)), slice(max(0, _down(x0)), -_down(-x1))
+        known[rows, columns] = 255
+    drawn = Image.fromarray(known)
+    if stored:
+        drawn.getexif()[_ORIENTATION] = photo.getexif()[_ORIENTATION]
+        drawn = ImageOps.exif_transpose(drawn)
+    return drawn
+
+
+def _down(value: float) -> int:
+    """Rounded down, but for what rounding has left."""
+    return math.floor(value + 1e-6)
+
+
+def _alike(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether both have the same proportions."""
+    across, down = size[0] * other[1], size[1] * other[0]
+    return abs(across - down) < _PROPORTIONS * down
