@@ -7,6 +7,7 @@ and prints nothing.
 from .annotations import Annotations
 from .evaluation import Evaluation
 from .executors import Executor, Serial
+from .gallery import Gallery
 from .items import Item, choose, shard
 from .measure import Result
 from .photo_explainer import PhotoExplainer
@@ -19,6 +20,7 @@ __all__ = [
     "Annotations",
     "Evaluation",
     "Executor",
+    "Gallery",
     "Item",
     "Outcome",
     "PhotoExplainer",
