@@ -20,6 +20,8 @@ from .measure import Classifiers, Originals, Result, read
 if TYPE_CHECKING:
     from ..reports.gallery import Part
 
+    Classes = list[tuple[str, str, Sequence[Part]]]
+
 __all__ = ["Gallery"]
 
 PAGE, SHEET = "gallery.html", "gallery.webp"
@@ -70,8 +72,7 @@ class Gallery:
             by_class.setdefault(str(result.summary["label"]), []).append(result)
         self._chosen = {label: _spread(found, most) for label, found in sorted(by_class.items())}
         self._total = {label: len(found) for label, found in by_class.items()}
-        #: of each class its name, a remark and its parts, once ``make`` has run
-        self.classes: list[tuple[str, str, Sequence[Part]]] = []
+        self.classes: Classes = []  # of each class its name, a remark and its parts, once ``make`` has run
 
     def __len__(self) -> int:
         """Number of results that are clustered."""
