@@ -22,7 +22,7 @@ SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
 PACKAGED := $(SOURCES) $(shell find sdfido tests -name '*.py') MANIFEST.in README.md LICENSE
 CXX_SOURCES := $(shell find csrc tests benchmarks examples -name '*.cpp' -o -name '*.h' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo test test-models bench studies docs wheel wheel-test lint format clean
+.PHONY: demo test test-models test-ray bench studies docs wheel wheel-test lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -37,6 +37,10 @@ test: $(VENV)/.installed
 # environment of their own with all of these: 6 GB.
 test-models: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.studies.conformance.environment pytest
+
+# Ray itself, which takes 400 MB and which `test` does not install: a cluster that loses a node, and the example.
+test-ray: $(VENV)/.ray
+	$(BIN)/python -m pytest -m "" -k ray tests/runs/test_ray.py tests/test_examples.py $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.speed.suite --json $(OUT)/benchmarks.json
@@ -100,6 +104,10 @@ $(VENV)/.torch:
 $(VENV)/.installed: $(VENV)/.torch $(SOURCES)
 	SDFIDO_CUDA=$${SDFIDO_CUDA:-0} SDFIDO_WERROR=1 $(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[test]"
 	$(BIN)/python -m pip install --quiet --no-deps "$(RELEVANCE)"
+	touch $@
+
+$(VENV)/.ray: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet "ray[data]>=2.40"
 	touch $@
 
 # Only the package's own libraries belong into the wheel: torch's are where it is installed.

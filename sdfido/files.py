@@ -6,13 +6,14 @@ import contextlib
 import os
 import platform
 import re
+import shutil
 import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["printable", "remove_leftovers", "replacing"]
+__all__ = ["making_folder", "printable", "remove_leftovers", "replacing"]
 
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _DAY = 24 * 60 * 60
@@ -32,6 +33,26 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+@contextmanager
+def making_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary folder beside ``path`` to fill: it takes the place of ``path`` at the end; removed if anything fails.
+
+    A folder that is there is moved aside first, and removed last.
+    """
+    path = Path(path)
+    part, old = (path.with_name(f".{path.name}{kind}.{_HOST}-{os.getpid()}.part") for kind in ("", ".old"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.mkdir()
+        yield part
+        if path.exists():
+            path.rename(old)
+        part.rename(path)
+    finally:
+        for left in (part, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def printable(path: str | os.PathLike[str]) -> str:
     """A path as text that can be printed and written as UTF-8, whatever bytes it consists of."""
     return os.fsencode(path).decode("utf-8", "replace")
@@ -48,7 +69,7 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
             continue
         with contextlib.suppress(OSError):  # another process may have removed it
             if (made[1] == _HOST and not _runs(int(made[2]))) or time.time() - part.stat().st_mtime > _DAY:
-                part.unlink()
+                shutil.rmtree(part) if part.is_dir() else part.unlink()
 
 
 def _runs(process: int) -> bool:

@@ -1,4 +1,4 @@
-"""The command line: `sdfido explain`, `sdfido evaluate`, `sdfido audit`, `sdfido demo`, `sdfido info`."""
+"""The command line: `sdfido explain`, `evaluate`, `audit`, `report`, `export`, `gallery`, `demo` and `info`."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def main() -> None:
 
 
 def make_app() -> Typer:
-    """The typer application, with the commands explain, evaluate, audit, demo and info."""
+    """The typer application, with a command for each module here."""
     import typer
 
-    from . import audit, evaluate, explain, info
+    from . import audit, evaluate, explain, export, gallery, info
 
     app = typer.Typer(
         help=_HELP,
@@ -43,6 +43,8 @@ def make_app() -> Typer:
     app.command(help=explain.HELP)(explain.explain)
     app.command(help=evaluate.HELP)(evaluate.evaluate)
     app.command(help=audit.HELP)(audit.audit)
+    app.command(help=export.HELP)(export.export)
+    app.command(help=gallery.HELP)(gallery.gallery)
     app.command()(explain.demo)
     app.command()(info.info)
     return app

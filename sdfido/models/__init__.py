@@ -11,6 +11,7 @@ from .classifier import IMAGENET, Classifier
 from .efficientnet_lite import DEMO
 from .hub import load
 from .photo import demo_photo, read_photo
+from .window import Window
 
 __all__ = [
     "DEMO",
@@ -19,6 +20,7 @@ __all__ = [
     "Classifier",
     "Normalization",
     "Selected",
+    "Window",
     "demo_photo",
     "load",
     "read_photo",

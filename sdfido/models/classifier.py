@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ..normalization import Normalization
 from . import labels as class_names
-from .photo import CROP_MODES, INTERPOLATIONS, fit
+from .photo import CROP_MODES, INTERPOLATIONS, fit, upright_size
+from .window import Window
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -98,6 +99,10 @@ class Classifier:
         colour = border or self.border or self.normalization.mean
         pixels = fit(photo, self.size, self.crop, self.interpolation, self.crop_mode, colour)
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+    def window(self, photo: Image.Image) -> Window:
+        """Which part of a photo the network sees, and where in its input."""
+        return Window.of(upright_size(photo), self.size, self.crop, self.crop_mode)
 
     def label(self, index: int) -> str:
         """The name that class ``index`` is shown by.

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import packages
+from .window import Window
 
 if TYPE_CHECKING:
     from PIL import Image
 
 INTERPOLATIONS = ("bicubic", "bilinear", "lanczos", "box", "hamming", "nearest")
+_ORIENTATION = 0x0112  # the Exif tag
 CROP_MODES = ("center", "squash", "border")
 
 
@@ -87,15 +89,9 @@ def fit(
         ValueError: the photo's pixels have no defined range.
     """
     image = upright_rgb(photo)
-    lengths = (image.height, image.width)
-    if crop_mode == "squash":
-        scales = [int(pixels / crop + 1e-6) / length for pixels, length in zip(size, lengths, strict=True)]
-    else:
-        fitting = min if crop_mode == "border" else max
-        scales = [fitting(pixels / crop / length for pixels, length in zip(size, lengths, strict=True))] * 2
-    # Only the part that is kept is resized, so that memory does not grow with the photo's proportions.
-    height, top, bottom = _kept(image.height, size[0], scales[0], crop_mode == "border")
-    width, left, right = _kept(image.width, size[1], scales[1], crop_mode == "border")
+    window = Window.of((image.height, image.width), size, crop, crop_mode)
+    top, left, bottom, right = window.box
+    y, x, height, width = *window.inside[:2], window.inside[2] - window.inside[0], window.inside[3] - window.inside[1]
     resampling = packages.require("PIL.Image", "photos", packages.FOR_PHOTOS).Resampling
     image = image.resize((width, height), resampling[interpolation.upper()], box=(left, top, right, bottom))
     pixels: NDArray[np.float32] = np.array(image, dtype=np.float32) / np.float32(255)
@@ -103,9 +99,14 @@ def fit(
         return pixels
     framed = np.empty((*size, 3), dtype=np.float32)
     framed[:] = border
-    y, x = (size[0] - height) // 2, (size[1] - width) // 2
     framed[y : y + height, x : x + width] = pixels
     return framed
+
+
+def upright_size(photo: Image.Image) -> tuple[int, int]:
+    """Height and width of the photo once it is turned as its Exif orientation says."""
+    turned = photo.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    return photo.size if turned else photo.size[::-1]
 
 
 def upright_rgb(photo: Image.Image) -> Image.Image:
@@ -125,15 +126,3 @@ def upright_rgb(photo: Image.Image) -> Image.Image:
         white = pil.new("RGBA", image.size, "white")
         image = pil.alpha_composite(white, image.convert("RGBA"))
     return image.convert("RGB")
-
-
-def _kept(length: int, pixels: int, scale: float, smaller: bool) -> tuple[int, float, float]:
-    """What of a side of the given length is kept: how many pixels that becomes, where it begins, and where it ends.
-
-    Resized by ``scale``, the middle ``pixels`` of the side are kept; a side that becomes shorter is kept whole if it
-    may be ``smaller``, and else made just as long.
-    """
-    resized = max(1 if smaller else pixels, round(length * scale))
-    kept = min(pixels, resized)
-    begin = (resized - kept) // 2
-    return kept, begin * length / resized, (begin + kept) * length / resized

@@ -8,6 +8,7 @@ from .annotations import Annotations
 from .audit import Audit
 from .evaluation import Evaluation
 from .executors import Executor, Serial
+from .gallery import Gallery
 from .items import Item, choose, shard
 from .measure import Result
 from .photo_explainer import PhotoExplainer
@@ -22,6 +23,7 @@ __all__ = [
     "Audit",
     "Evaluation",
     "Executor",
+    "Gallery",
     "Item",
     "Outcome",
     "PhotoExplainer",

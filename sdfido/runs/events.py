@@ -10,6 +10,7 @@ from typing import Any
 __all__ = [
     "Event",
     "Explained",
+    "Exported",
     "Failed",
     "IndexFailed",
     "Measured",
@@ -69,6 +70,13 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Exported:
+    """A photo's results are exported."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Failed:
     """A photo could not be read, explained, written or measured; the others go on."""
 
@@ -116,7 +124,7 @@ class IndexFailed:
     message: str  #: why
 
 
-_OfPhotos = Started | Stepped | Explained | Taken | Measured | Failed | Retried
+_OfPhotos = Started | Stepped | Explained | Taken | Measured | Exported | Failed | Retried
 Event = Resumed | _OfPhotos | WriterLost | WorkerLost | IndexFailed
 OnEvent = Callable[[Event], object]
 

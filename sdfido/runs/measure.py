@@ -76,13 +76,14 @@ class Result:
         Raises:
             OSError, ValueError: it cannot be read, or does not have finite maps of one photo of the classifier's size.
         """
+        return self.explanation(classifier.size)
+
+    def explanation(self, size: tuple[int, int]) -> Explanation:
+        """The explanation, whose maps must have a size; errors as ``load``."""
         path = self.folder / layout.MAPS
         explanation = Explanation.load(path)
-        shape = (1, *classifier.size)
-        if any(each.shape != shape or not each.isfinite().all() for each in explanation.maps.values()):
-            raise ValueError(
-                f"{printable(path)} does not have the maps of one photo, {classifier.size}, finite everywhere"
-            )
+        if any(each.shape != (1, *size) or not each.isfinite().all() for each in explanation.maps.values()):
+            raise ValueError(f"{printable(path)} does not have the maps of one photo, {size}, finite everywhere")
         return explanation
 
 
@@ -195,12 +196,21 @@ class Originals:
             "chelsea",
         ):  # the demo's until version 0.1
             return models.demo_photo("cat" if result.photo == "chelsea" else items.DEMO_PHOTO)
+        return models.read_photo(self.path(result))
+
+    def path(self, result: Result) -> Path:
+        """Where the photo of a result is.
+
+        Raises:
+            ValueError: it is not there, or has changed; the message says what to do.
+        """
+        about = result.summary
         there = [result.folder.resolve() / str(about.get("photo_path")), Path(result.photo)]
         for path in filter(Path.is_file, there):
             if items.fingerprint(path) == about.get("photo_sha256"):
-                return models.read_photo(path)
+                return path
         if moved := self._by_content.get(str(about.get("photo_sha256"))):
-            return models.read_photo(moved)
+            return moved
         state = "has changed since it was explained" if any(map(Path.is_file, there)) else "is not where it was"
         where = "is not in the given folder either" if self._moved else "--photos FOLDER says where it is now"
         raise ValueError(f"photo {result.photo!r} of {printable(result.folder)!r} {state}; {where}")

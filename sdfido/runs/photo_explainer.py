@@ -33,6 +33,7 @@ class Opened:
     item: Item
     image: Tensor  #: [1, 3, H, W]
     origin: dict[str, str]  #: where it lies and what it contains, for the summary
+    window: models.Window  #: which part of it the classifier sees
 
     @property
     def stream(self) -> int:
@@ -145,7 +146,7 @@ class PhotoExplainer:
         """
         photo = item.open()
         origin = item.origin()
-        return Opened(item, self.classifier.preprocess(photo)[None], origin)
+        return Opened(item, self.classifier.preprocess(photo)[None], origin, self.classifier.window(photo))
 
     def explain(
         self, photos: Sequence[Opened], *, on_step: OnStep | None = None, on_image: OnImage | None = None
@@ -168,6 +169,7 @@ class PhotoExplainer:
         summary = {
             "photo": opened.item.name,
             **opened.origin,
+            "geometry": opened.window.described(),
             "model": classifier.name,
             "model_spec": self.model_spec,
             "model_sha256": self._model_sha256,

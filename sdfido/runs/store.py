@@ -20,7 +20,8 @@ from .items import Item
 
 __all__ = ["Results", "Store"]
 
-_LONG = ("settings", "build", "maps", "photo_path", "photo_sha256", "model_sha256")  # of a summary; no table has them
+_LONG = ("settings", "build", "maps", "photo_path", "photo_sha256", "model_sha256", "geometry")
+"""Of a summary; no table has them."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ __all__ = ["Region", "differences", "is_told", "legends", "notes", "numbers", "o
 _ABOUT = (
     *("photo", "photo_path", "photo_sha256", "model", "model_spec", "model_sha256", "method", "target", "label"),
     *("target_is_predicted", "infill", "device", "seed", "stream", "steps", "steps_done", "num_samples", "seconds"),
-    *("settings", "build", "maps", "notes", "files", "scale", "question"),
+    *("settings", "build", "maps", "notes", "files", "scale", "question", "geometry"),
 )
 """Every key that is not one of the explanation's numbers."""
 

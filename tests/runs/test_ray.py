@@ -139,7 +139,8 @@ def test_a_ray_cluster_that_loses_a_node_gives_the_bits_of_one_process(folder: P
 
     def kill_once(event: events.Event) -> None:
         seen.append(event)
-        if isinstance(event, events.Explained) and not (folder / "killed").exists():
+        began = {event.worker for event in seen if isinstance(event, events.Started)}
+        if began == {0, 1} and not (folder / "killed").exists():  # so that an actor of the node is lost, too
             (folder / "killed").touch()
             cluster.remove_node(node, allow_graceful=False)
 
@@ -148,8 +149,11 @@ def test_a_ray_cluster_that_loses_a_node_gives_the_bits_of_one_process(folder: P
     finally:
         ray.shutdown()
         cluster.shutdown()
+    assert (folder / "killed").exists()
     assert (outcome.explained, outcome.failed, outcome.elsewhere) == (8, 0, 0)
     explained = [event.name for event in seen if isinstance(event, events.Explained)]
     assert sorted(explained) == [f"birds/{name}.png" for name in NAMES]  # each once
+    (lost,) = (event for event in seen if isinstance(event, events.WorkerLost))
+    assert lost.photos <= 2  # what one call had in hand, of eight photos shared by two actors
     assert_equal("shared", "serial")
     assert left_over("shared") == []

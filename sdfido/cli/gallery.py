@@ -1,0 +1,78 @@
+"""`sdfido gallery`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import runs
+from ..files import printable
+from ..runs import events
+from ..runs.gallery import PAGE, SHEET
+from .console import Bar, complain, fail, find_own_modules, interruptible, say
+from .explain import Device
+
+HELP = f"""Show which parts suffice for each class: the regions of `sdfido explain`, clustered by the model's features.
+
+Writes into OUT:
+
+* {PAGE}: for each class its clusters, with their counts and some of their regions, the medoid first; one file
+
+* {SHEET}: the medoids with their counts, a row a class
+
+The features of a region are the model's last activations that have places, averaged inside the region. The number of
+clusters is that with the highest silhouette. The model is the one that the results were made with.
+
+Examples:
+
+    sdfido gallery results
+
+    sdfido gallery results --out parts --photos /new/place/birds
+
+Exit code: 0 if every photo was read; 1 if one could not be (the others are shown); 2 if an argument is wrong, a package
+is missing, or there is nothing to show (nothing is written); 130 if interrupted (nothing is written).
+"""
+
+
+def gallery(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder with results.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder for the files; if not given, RESULTS.")] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="Folder where the photos are now, if they have moved; found by content.")
+    ] = None,
+    most: Annotated[int, typer.Option(min=2, help="Regions of a class that are clustered, evenly chosen.")] = 500,
+    device: Device = "cpu",
+) -> None:
+    """The command `sdfido gallery`."""
+    find_own_modules()
+    failed = 0
+    with interruptible(lambda: "nothing is written"):
+        try:
+            made = runs.Gallery(results, out=out, photos=photos, device=device, most=most)
+        except Exception as error:
+            fail(error)
+        with Bar(len(made)) as bar:
+
+            def tell(event: events.Event) -> None:
+                nonlocal failed
+                if isinstance(event, events.Started):
+                    bar.begin(event.names)
+                elif isinstance(event, events.Failed):
+                    failed += 1
+                    complain(f"Error: {event.message}")
+                if isinstance(event, events.Failed | events.Measured):
+                    bar.finish()
+
+            try:
+                made.make(tell)
+                made.write()
+            except Exception as error:
+                fail(error)
+    for label, remark, parts in made.classes:
+        say(f"{label}: {remark}; clusters of {', '.join(str(part.count) for part in parts)}")
+    say(f"See {printable(made.out / PAGE)} and {printable(made.out / SHEET)}")
+    if failed:
+        complain(f"{failed} of {len(made)} photos could not be read")
+        raise typer.Exit(1)

@@ -1,0 +1,87 @@
+"""Which part of a photo a classifier sees, and the way back from its input to the photo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import packages
+
+__all__ = ["Window"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of a photo that a classifier sees, and where in the classifier's input it lies.
+
+    All places are in pixels; those of the photo are of the upright one, turned as its Exif orientation says.
+    """
+
+    photo: tuple[int, int]  #: height and width of the upright photo
+    box: tuple[float, float, float, float]  #: top, left, bottom, right in the photo of what is seen
+    size: tuple[int, int]  #: height and width of the classifier's input
+    inside: tuple[int, int, int, int]  #: top, left, bottom, right of that in the input; a border is outside
+
+    @classmethod
+    def of(cls, photo: tuple[int, int], size: tuple[int, int], crop: float, crop_mode: str) -> Window:
+        """The window of a photo of so many pixels, height and width; see ``fit`` for the rest."""
+        if crop_mode == "squash":
+            scales = [int(pixels / crop + 1e-6) / length for pixels, length in zip(size, photo, strict=True)]
+        else:
+            fitting = min if crop_mode == "border" else max
+            scales = [fitting(pixels / crop / length for pixels, length in zip(size, photo, strict=True))] * 2
+        # Only the part that is kept is resized, so that memory does not grow with the photo's proportions.
+        height, top, bottom = _kept(photo[0], size[0], scales[0], crop_mode == "border")
+        width, left, right = _kept(photo[1], size[1], scales[1], crop_mode == "border")
+        y, x = (size[0] - height) // 2, (size[1] - width) // 2
+        return cls(photo, (top, left, bottom, right), size, (y, x, y + height, x + width))
+
+    def described(self) -> dict[str, Any]:
+        """As plain values, for ``read``."""
+        return {name: list(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def read(cls, described: object) -> Window | None:
+        """What ``described`` returned; None where it is something else."""
+        if not isinstance(described, Mapping):
+            return None
+        try:
+            found = {name: tuple(described[name]) for name in cls.__dataclass_fields__}
+        except (KeyError, TypeError):
+            return None
+        lengths = {name: len(value) for name, value in found.items()}
+        return cls(**found) if lengths == {"photo": 2, "box": 4, "size": 2, "inside": 4} else None
+
+    def onto_photo(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Values of the classifier's input [H, W] at the photo's pixels [h, w]: bilinear, 0 where nothing is seen.
+
+        Raises:
+            ValueError: the values have another shape than the input.
+            ImportError: Pillow is not installed.
+        """
+        if values.shape != self.size:
+            raise ValueError(f"values must be [H, W] = {list(self.size)}, got {list(values.shape)}")
+        pil = packages.require("PIL.Image", "maps at the size of photos", packages.FOR_PHOTOS)
+        y0, x0, y1, x1 = self.inside
+        shown = pil.fromarray(np.ascontiguousarray(values[y0:y1, x0:x1], dtype=np.float32))
+        top, left, bottom, right = self.box
+        down, across = (y1 - y0) / (bottom - top), (x1 - x0) / (right - left)
+        back = (across, 0, -left * across, 0, down, -top * down)
+        full = shown.transform(self.photo[::-1], pil.Transform.AFFINE, back, resample=pil.Resampling.BILINEAR)
+        return np.asarray(full, dtype=np.float32)
+
+
+def _kept(length: int, pixels: int, scale: float, smaller: bool) -> tuple[int, float, float]:
+    """What of a side of the given length is kept: how many pixels that becomes, where it begins, and where it ends.
+
+    Resized by ``scale``, the middle ``pixels`` of the side are kept; a side that becomes shorter is kept whole if it
+    may be ``smaller``, and else made just as long.
+    """
+    resized = max(1 if smaller else pixels, round(length * scale))
+    kept = min(pixels, resized)
+    begin = (resized - kept) // 2
+    return kept, begin * length / resized, (begin + kept) * length / resized
