@@ -1,4 +1,4 @@
-"""The command line: `sdfido explain`, `sdfido evaluate`, `sdfido demo`, `sdfido info`."""
+"""The command line: `sdfido explain`, `sdfido evaluate`, `sdfido report`, `sdfido demo`, `sdfido info`."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def main() -> None:
 
 
 def make_app() -> Typer:
-    """The typer application, with the commands explain, evaluate, demo and info."""
+    """The typer application, with the commands explain, evaluate, report, demo and info."""
     import typer
 
-    from . import evaluate, explain, info
+    from . import evaluate, explain, info, report
 
     app = typer.Typer(
         help=_HELP,
@@ -42,6 +42,7 @@ def make_app() -> Typer:
     )
     app.command(help=explain.HELP)(explain.explain)
     app.command(help=evaluate.HELP)(evaluate.evaluate)
+    app.command(help=report.HELP)(report.report)
     app.command()(explain.demo)
     app.command()(info.info)
     return app
