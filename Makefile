@@ -30,7 +30,7 @@ demo: $(VENV)/.installed
 
 # All tests, also the slow ones, those that need a CUDA toolkit, and those that build wheels. `pytest` alone leaves them
 # out and takes 3 minutes; PYTEST_ARGS='-m slow' and the like choose.
-test: $(VENV)/.installed
+test: $(VENV)/.installed $(VENV)/.browser
 	$(BIN)/python -m pytest -m "" $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed
@@ -93,6 +93,16 @@ $(VENV)/.installed: $(VENV)/.torch $(SOURCES)
 	SDFIDO_CUDA=$${SDFIDO_CUDA:-0} SDFIDO_WERROR=1 $(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[test]"
 	$(BIN)/python -m pip install --quiet --no-deps "$(RELEVANCE)"
 	touch $@
+
+# Chromium for the tests of pages, if the system's can be installed; where there is none, they are skipped.
+$(VENV)/.browser: $(VENV)/.torch
+	@for name in chromium chromium-browser google-chrome; do $$name --version >/dev/null 2>&1 && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    export DEBIAN_FRONTEND=noninteractive; \
+	    (timeout 120 apt-get update -qq; timeout 600 apt-get install -y -qq --no-install-recommends chromium) >/dev/null 2>&1; \
+	fi; \
+	chromium --version >/dev/null 2>&1 || echo "No Chromium: the tests of pages are skipped"
+	@touch $@
 
 # Only the package's own libraries belong into the wheel: torch's are where it is installed.
 dist/.built: $(VENV)/.packagers $(PACKAGED)

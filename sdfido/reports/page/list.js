@@ -33,29 +33,42 @@ function makeCard(row) {
   return card;
 }
 
-// Draws what is to be shown on a card; a promise that it is done.
-async function drawCard(card) {
+// Draws what is to be shown on a card; a promise that it is done. Those wait for their turn that are not near it.
+function drawCard(card) {
+  if (card.mode !== CHOICE.show) {
+    card.mode = CHOICE.show;
+    card.drawn = new Promise((resolve) => { QUEUE.push(() => drawNow(card).then(resolve)); });
+    work();
+  }
+  return card.drawn;
+}
+
+async function drawNow(card) {
   const mode = CHOICE.show, row = card.row, picture = card.firstChild;
-  if (card.mode === mode) return card.drawn;
-  card.mode = mode;
-  const drawing = (async () => {
-    const view = await load(row);
-    if (card.mode !== mode) return;
-    if (!view) {
-      picture.replaceChildren(row.picture
-        ? element("img", { src: row.picture, alt: described(row, "photo"), loading: "lazy" })
-        : element("span", { class: "none" }, "no picture of these results"));
-      return;
-    }
-    if (!picture.querySelector("canvas")) picture.replaceChildren(view.photo.cloneNode(), element("canvas", { role: "img" }));
-    const [photo, canvas] = picture.children;
-    photo.alt = described(row, "photo");
-    canvas.hidden = mode === "photo";
-    canvas.setAttribute("aria-label", described(row, mode));
-    if (mode !== "photo") paint(canvas, view, mode);
-  })();
-  card.drawn = drawing;
-  return drawing;
+  const view = card.isConnected && card.mode === mode ? await load(row) : undefined;
+  if (view === undefined || card.mode !== mode) return;
+  if (!view) {
+    picture.replaceChildren(row.picture
+      ? element("img", { src: row.picture, alt: described(row, "photo") })
+      : element("span", { class: "none" }, "no picture of these results"));
+    return;
+  }
+  if (!picture.querySelector("canvas")) picture.replaceChildren(view.photo.cloneNode(), element("canvas", { role: "img" }));
+  const [photo, canvas] = picture.children;
+  photo.alt = described(row, "photo");
+  canvas.hidden = mode === "photo";
+  canvas.setAttribute("aria-label", described(row, mode));
+  if (mode !== "photo") paint(canvas, view, mode);
+}
+
+// Pictures are drawn a few at a time, so that scrolling stays smooth.
+const QUEUE = [], AT_ONCE = 6;
+let busy = 0;
+function work() {
+  while (busy < AT_ONCE && QUEUE.length) {
+    busy++;
+    QUEUE.shift()().finally(() => { busy--; setTimeout(work); });
+  }
 }
 
 // Shows other rows, or the same ones anew.

@@ -39,7 +39,7 @@ function startControls() {
   }
   byId("ranges").append(...DATA.quantities.map(range));
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
-  byId("reset").addEventListener("click", reset);
+  byId("reset-all").addEventListener("click", reset);
   byId("save").addEventListener("click", save);
   byId("print").addEventListener("click", async () => { await spread(); print(); });
   addEventListener("beforeprint", () => { if (!LIST.classList.contains("printing")) spread(); });
@@ -98,6 +98,7 @@ function startKeyboard() {
 }
 
 function startTexts() {
+  byId("reading").open = innerWidth > 700;
   byId("about").textContent = DATA.about;
   byId("links").append(...DATA.links.flatMap(([title, href], index) => [index ? " · " : "", element("a", { href }, title)]));
   byId("links").hidden = !DATA.links.length;

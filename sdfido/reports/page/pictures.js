@@ -46,6 +46,7 @@ function paint(canvas, view, mode) {
   const width = view.photo.naturalWidth, height = view.photo.naturalHeight;
   canvas.width = width;
   canvas.height = height;
+  canvas.dataset.shown = mode;
   const context = canvas.getContext("2d");
   const [kind, name] = mode.split(/:(.*)/s);
   if (kind === "map" && view.maps[name]) paintMap(context, view.photo, view.maps[name], width, height);
@@ -66,18 +67,18 @@ function paintMap(context, photo, map, width, height) {
 }
 
 function coloured(map, width, height) {
-  const values = bytes(map.values), [rows, columns] = map.size;
+  const values = bytes(map.values), [rows, columns] = map.size, colours = palette(map.signed);
   const layer = element("canvas", { width, height });
   const context = layer.getContext("2d");
-  const image = context.createImageData(width, height);
+  const image = context.createImageData(width, height), pixels = new Uint32Array(image.data.buffer);
   const across = places(width, columns), down = places(height, rows);
   for (let y = 0, at = 0; y < height; y++) {
     const [top, bottom, v] = down[y];
-    for (let x = 0; x < width; x++, at += 4) {
+    for (let x = 0; x < width; x++) {
       const [left, right, u] = across[x];
       const above = values[top * columns + left] * (1 - u) + values[top * columns + right] * u;
       const below = values[bottom * columns + left] * (1 - u) + values[bottom * columns + right] * u;
-      colour((above * (1 - v) + below * v) / 255, map.signed, image.data, at);
+      pixels[at++] = colours[Math.round(above * (1 - v) + below * v)];
     }
   }
   context.putImageData(image, 0, 0);
@@ -93,15 +94,17 @@ function places(pixels, cells) {
   });
 }
 
-// The colour of a map's value, 0..1; of signed maps, ½ is 0, and cold colours are below it.
-function colour(value, signed, into, at) {
+// The colours of a map's values 0..255, as pixels; of signed maps, cold colours are below the middle.
+function palette(signed) {
   const { colours, opacity, gamma } = DATA.scale;
-  const amount = signed ? 2 * value - 1 : value, size = Math.min(Math.abs(amount), 1);
-  const [red, green, blue] = colours[Math.round(size * (colours.length - 1))];
-  into[at] = amount < 0 ? blue : red;
-  into[at + 1] = green;
-  into[at + 2] = amount < 0 ? red : blue;
-  into[at + 3] = Math.round(255 * opacity * size ** gamma);
+  const shades = new Uint8ClampedArray(4 * 256);
+  for (let value = 0; value < 256; value++) {
+    const amount = signed ? (2 * value) / 255 - 1 : value / 255, size = Math.abs(amount);
+    const [red, green, blue] = colours[Math.round(size * (colours.length - 1))];
+    const warm = amount < 0 ? [blue, green, red] : [red, green, blue];
+    shades.set([...warm, Math.round(255 * opacity * size ** gamma)], 4 * value);
+  }
+  return new Uint32Array(shades.buffer);
 }
 
 // The infill, and over it the photo where the region's mask keeps it.
@@ -131,9 +134,6 @@ function paintScale(canvas, signed) {
   const context = canvas.getContext("2d"), grey = Math.round(255 * (DATA.scale.floor + DATA.scale.range / 2));
   context.fillStyle = `rgb(${grey} ${grey} ${grey})`;
   context.fillRect(0, 0, canvas.width, 1);
-  const layer = element("canvas", { width: canvas.width, height: 1 }), drawing = layer.getContext("2d");
-  const image = drawing.createImageData(canvas.width, 1);
-  for (let x = 0; x < canvas.width; x++) colour(x / (canvas.width - 1), signed, image.data, 4 * x);
-  drawing.putImageData(image, 0, 0);
-  context.drawImage(layer, 0, 0);
+  const whole = { size: [1, 256], values: btoa(String.fromCharCode(...Array(256).keys())), signed };
+  context.drawImage(coloured(whole, canvas.width, 1), 0, 0);
 }
