@@ -25,7 +25,7 @@ and with what is left of it, sorts and filters, sums up each class, and begins w
 
 True classes, for what is right or wrong: {LABELS} in OUT, or --labels FILE, with the columns photo and label (photo is
 a path, a name with or without its suffix, or a folder in OUT); or --labels {FOLDERS}, if photos lie in folders that are
-called as their classes. {AUDIT} of `sdfido audit` in OUT is read, too.
+called as their classes. What `sdfido audit` has found is read from OUT/{AUDIT}.
 
 With --to FOLDER, the page and all that it needs are written there: one file up to {EMBEDDED} photos, and beyond that
 also a folder {layout.PARTS}.

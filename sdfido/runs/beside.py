@@ -1,8 +1,9 @@
-"""What is known of results besides themselves: true classes, and the rows of an audit."""
+"""What is known of results besides themselves: true classes, and what an audit has found."""
 
 from __future__ import annotations
 
 import csv
+import json
 import math
 import os
 from collections.abc import Mapping
@@ -12,11 +13,24 @@ from typing import Any
 
 from ..files import printable
 
-__all__ = ["AUDIT", "FOLDERS", "LABELS", "Beside", "Known"]
+__all__ = ["AUDIT", "AUDITED", "FOLDERS", "LABELS", "Beside", "Known"]
 
-LABELS, AUDIT = "labels.csv", "audit.csv"
+LABELS, AUDIT = "labels.csv", "audit.json"
 FOLDERS = "folders"
 """The true class of a photo is the name of the folder that it lies in."""
+
+AUDITED = {
+    "outside": "Evidence outside the animal",
+    "background_alone": "Background alone",
+    "animal_alone": "Animal alone",
+    "suspicion": "Suspicion",
+}
+"""The numbers of an audit that are shown, and what they are called there."""
+
+_SCHEMA = "sdfido-audit/"
+
+Rows = Mapping[str, Mapping[str, Any]]
+"""What is known, by what it is known of."""
 
 
 @dataclass(frozen=True)
@@ -25,71 +39,85 @@ class Known:
 
     truth: str | None = None  #: its true class
     site: str | None = None  #: where it was taken
-    flags: tuple[str, ...] = ()  #: what an audit found wrong
-    numbers: Mapping[str, float] = field(default_factory=dict)  #: of the audit, such as "outside"
+    flags: tuple[str, ...] = ()  #: what is wrong with it, in words
+    numbers: Mapping[str, float] = field(default_factory=dict)  #: those of ``AUDITED`` that are known
 
 
 class Beside:
-    """What files in a results folder say of its photos: ``labels.csv`` and ``audit.csv``, as far as they are there.
+    """What files in a results folder say of its photos: ``labels.csv`` and ``audit.json``, as far as they are there.
 
-    ``labels.csv`` has the columns photo and label, the true class. ``audit.csv`` has a row a photo; its columns
-    outside (share of the evidence outside the animal, 0..1), flags (separated by ";"), site and label are shown. The
-    column results, or else photo, says what a row is of: the results' folder, the photo's path, or its name, with or
-    without the suffix.
+    ``labels.csv`` has the columns photo and label, the true class, and may have site. What it is of is told by the
+    photo's path, its name with or without the suffix, or the folder of its results in OUT. ``audit.json`` is what
+    ``sdfido audit`` writes.
 
     Args:
         out: the results folder.
         labels: another file than ``labels.csv``, or "folders": the true class is the name of the photo's folder.
 
     Raises:
-        ValueError: a file cannot be read, or lacks the columns.
+        ValueError: the labels cannot be read, or lack a column.
     """
 
     def __init__(self, out: Path, labels: str | os.PathLike[str] | None = None) -> None:
         self._by_folder = labels == FOLDERS
-        path = out / LABELS if labels is None or self._by_folder else Path(labels)
-        given = labels is not None and not self._by_folder
-        self._labels = _read(path, ("photo", "label")) if given or (path.is_file() and not self._by_folder) else {}
-        self._audit = _read(out / AUDIT) if (out / AUDIT).is_file() else {}
-        self.sources = [printable(path.name)] if self._labels else ["names of folders"] if self._by_folder else []
-        self.sources += [AUDIT] if self._audit else []
+        self._labels: Rows = {}
+        self.sources: list[str] = []  #: where it is known from
+        path = out / LABELS if labels is None else Path(labels)
+        if self._by_folder:
+            self.sources.append("the names of the photos' folders")
+        elif labels is not None or path.is_file():
+            self._labels = _read_labels(path)
+            self.sources.append(printable(path.name))
+        audit = _read_audit(out / AUDIT)
+        self._audit: Rows = {str(row.get("results")): row for row in _tables(audit.get("photos"))}
+        self.findings = [_finding(flag) for flag in _tables(audit.get("flags"))]  #: of the audit, the strongest first
+        if audit:
+            self.sources.append(AUDIT)
 
     def find(self, folder: Path, about: Mapping[str, Any]) -> Known:
         """What is known of the results in a folder (seen from OUT), given their summary."""
         photo = PurePosixPath(str(about["photo"]).replace(os.sep, "/"))
-        names = [printable(folder), str(about["photo"]), photo.name, photo.stem]
-        label, audit = (
-            next((table[name] for name in names if name in table), {}) for table in (self._labels, self._audit)
-        )
-        truth = photo.parent.name if self._by_folder else label.get("label") or audit.get("truth")
-        numbers = {}
-        for name in ("outside",):
-            if (value := _number(audit.get(name))) is not None:
-                numbers[name] = value
-        flags = tuple(flag.strip() for flag in audit.get("flags", "").split(";") if flag.strip())
-        return Known(truth or None, audit.get("site") or label.get("site") or None, flags, numbers)
+        names = [str(about["photo"]), printable(folder), photo.name, photo.stem]
+        label = next((self._labels[name] for name in names if name in self._labels), {})
+        audit = self._audit.get(printable(folder), {})
+        truth = photo.parent.name if self._by_folder else label.get("label")
+        site, flags = label.get("site") or audit.get("site"), audit.get("flags")
+        numbers = {name: audit[name] for name in AUDITED if _is_finite(audit.get(name))}
+        told = tuple(map(str, flags)) if isinstance(flags, list) else ()
+        return Known(truth or None, None if site is None else str(site), told, numbers)
 
 
-def _read(path: Path, needed: tuple[str, ...] = ()) -> dict[str, dict[str, str]]:
-    """The rows of a CSV file by what they are of."""
+def _read_labels(path: Path) -> Rows:
     shown = repr(printable(path))
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             columns = rows.fieldnames or ()
-            if missing := [name for name in needed if name not in columns]:
-                raise ValueError(
-                    f"labels {shown} must have the columns photo,label in its first line; it has no {missing[0]}"
-                )
-            key = "results" if "results" in columns else "photo"
-            return {row[key]: {name: row[name] or "" for name in columns} for row in rows if row.get(key)}
+            if missing := [name for name in ("photo", "label") if name not in columns]:
+                raise ValueError(f"labels {shown} must name the columns photo,label in its first line; no {missing[0]}")
+            return {row["photo"]: {name: row[name] or "" for name in columns} for row in rows if row["photo"]}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"labels {shown} must be a CSV file in UTF-8, got {error}") from error
+        raise ValueError(f"labels must be a CSV file in UTF-8, or {FOLDERS!r}, got {shown}: {error}") from error
 
 
-def _number(text: str | None) -> float | None:
+def _read_audit(path: Path) -> Mapping[str, Any]:
+    """The audit in a file; nothing where there is none, or the file is something else."""
     try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and str(found.get("schema")).startswith(_SCHEMA) else {}
+
+
+def _finding(flag: Mapping[str, Any]) -> dict[str, str | None]:
+    """What an audit has found, and whose photos it is about."""
+    about = {key: flag.get(key) for key in ("class", "site", "reason")}
+    return {key: None if value is None else str(value) for key, value in about.items()}
+
+
+def _tables(value: object) -> list[Mapping[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from ..explanation import MapInfo
 from ..files import printable
 from . import layout, summary
-from .beside import Beside
+from .beside import AUDITED, Beside
 
 __all__ = ["Found", "about_all", "rows"]
 
@@ -74,6 +74,7 @@ def _doubt(row: Mapping[str, Any]) -> tuple[float, ...]:
     return (
         0 if row["right"] is False else 1,
         -len(row["flags"]),
+        -numbers.get("suspicion", 0.0),
         -numbers.get("outside", 0.0),
         -len(row["notes"]),
         min(agreements, default=1.0),
@@ -94,7 +95,7 @@ def about_all(found: Found, rows: Sequence[Mapping[str, Any]], beside: Beside) -
     return {
         "about": f"Model: {'; '.join(models)}.",
         "quantities": [
-            {"key": key, "title": title, "percent": percent or not key.startswith("prob_")}
+            {"key": key, "title": title, "percent": key != "suspicion" and (percent or not key.startswith("prob_"))}
             for key, title in _quantities(legend, names, summary.scale(summaries[0]).heading)
             if key in names
         ],
@@ -106,6 +107,7 @@ def about_all(found: Found, rows: Sequence[Mapping[str, Any]], beside: Beside) -
         ],
         "signed": any(info.signed for info in legend.values()),
         "numbers": list(names),
+        "findings": beside.findings,
         "made": _made(summaries, beside),
     }
 
@@ -129,7 +131,7 @@ def _quantities(legend: Mapping[str, MapInfo], names: Container[str], confidence
         does = f"{info.heading} alone" if f"kept_{name}" in names else f"without {info.heading}"
         yield f"prob_{name}_binary", f"{confidence}, {does}"
         yield f"area_{name}", f"{info.heading} area"
-    yield "outside", "Outside the animal"
+    yield from AUDITED.items()
     for name, info in legend.items():
         yield f"seeds_overlap_{name}", f"Seeds agree, {info.heading}"
         yield f"agreement_{name}", f"Repeats agree, {info.heading}"

@@ -81,8 +81,8 @@ def check(out: Path) -> None:
 def _as_json(title: str, data: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows, a line each, and how they were made."""
     lines = ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
-    made = json.dumps(data["made"], allow_nan=False)
-    return f'{_ROWS_BEGIN}"title": {json.dumps(title)},\n"made": {made},\n"photos": [\n{lines}\n]\n}}\n'
+    title, made, findings = (json.dumps(each, allow_nan=False) for each in (title, data["made"], data["findings"]))
+    return f'{_ROWS_BEGIN}"title": {title},\n"made": {made},\n"findings": {findings},\n"photos": [\n{lines}\n]\n}}\n'
 
 
 def _copy(out: Path, found: page.Found, rows: Sequence[dict[str, Any]], to: Path) -> None:

@@ -35,6 +35,14 @@ NAMES: list[str | bytes] = [
     "=SUM(A1)",
 ]
 LABELS = ("heron", "stork", HOSTILE)
+AUDIT = {
+    "schema": "sdfido-audit/1",
+    "flags": [{"class": "stork", "site": "south", "reason": f"Backgrounds of {HOSTILE} tell."}],
+    "photos": [
+        {"results": "plain6", "site": "north", "outside": 0.7, "flags": [HOSTILE, "strip"], "suspicion": 0.9},
+        {"results": "plain7", "site": "south", "outside": 0.1, "suspicion": None},
+    ],
+}
 DRAWN = list(pages.draw(4))
 VIEWS = [as_script(view(*each)) for each in DRAWN]
 
@@ -50,9 +58,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve results with hostile names and labels, of which the true classes and an audit are known."""
     out = tmp_path_factory.mktemp("results")
     (out / "labels.csv").write_text("photo,label\nplain0,heron\nplain1.jpg,heron\nphotos/plain3.jpg,heron\n")
-    (out / "audit.csv").write_text(
-        f'results,outside,flags,site\nplain6,0.7,"{HOSTILE}; strip",north\nplain7,0.1,,south\n'
-    )
+    (out / "audit.json").write_text(json.dumps(AUDIT))
     pages.write(out, NAMES, VIEWS, LABELS)
     return out
 
@@ -65,6 +71,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
 
     def opened(path: Path, **options: Any) -> Any:
         contexts.append(browser.new_context(viewport={"width": 1200, "height": 2400}, accept_downloads=True, **options))
+        contexts[-1].set_default_timeout(10_000)
         tab = contexts[-1].new_page()
         tab.on("console", lambda message: wrong.append(message.text))
         tab.on("pageerror", lambda error: wrong.append(str(error)))
@@ -219,6 +226,14 @@ def test_classes_are_summed_up_and_chosen(results: Path, open_page: Callable[...
     assert len(photos(tab)) == 4
     tab.click("#classes button >> text=heron")
     assert len(photos(tab)) == 12
+
+
+def test_what_an_audit_found(results: Path, open_page: Callable[..., Any]) -> None:
+    tab = open_page(results / "index.html")
+    assert f"Backgrounds of {HOSTILE} tell." in tab.locator("#findings li").inner_text()
+    tab.click("#findings button")
+    assert photos(tab) == ["plain7"]
+    assert (tab.input_value("#class"), tab.input_value("#site")) == ("stork", "south")
 
 
 def test_the_keyboard(results: Path, open_page: Callable[..., Any]) -> None:

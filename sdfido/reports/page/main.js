@@ -5,10 +5,19 @@ function update() {
   byId("count").textContent = rows.length === ROWS.length ? counted(rows.length, "photo") : `${rows.length.toLocaleString("en")} of ${counted(ROWS.length, "photo")}`;
   showRows(rows);
   CLASSES.mark();
+  tellPaper();
+}
+
+// What is shown, for the page on paper, where there are no controls.
+function tellPaper() {
+  const show = DATA.views.find(({ key }) => key === CHOICE.show).title, sort = byId("sort").selectedOptions[0]?.textContent ?? "";
+  const cut = shown.length > ON_PAPER ? `; the first ${ON_PAPER} of them` : "";
+  byId("paper").textContent = `${show}. ${byId("count").textContent}, sorted by: ${sort}${CHOICE.reverse ? ", reversed" : ""}${cut}.`;
 }
 
 function showAs(key) {
   CHOICE.show = key;
+  tellPaper();
   for (const button of byId("show").querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.value === key));
   for (const card of CARDS.values()) drawCard(card);
 }
@@ -63,6 +72,15 @@ function range({ key, title, percent }) {
   return element("label", {}, `${title}${percent ? ", %" : ""} `, fields[0], " – ", fields[1]);
 }
 
+// Chooses a class, a site, or both, as the controls do.
+function choose(choice) {
+  for (const [id, value] of Object.entries(choice)) {
+    CHOICE[id] = value;
+    byId(id).value = value;
+  }
+  update();
+}
+
 function reset() {
   Object.assign(CHOICE, { search: "", class: "", verdict: "", site: "", look: false, sort: "", reverse: false, ranges: {} });
   byId("controls").reset();
@@ -112,16 +130,21 @@ function startTexts() {
     scale(false, "0", "1"),
     ...(DATA.signed ? [scale(true, "−1", "1")] : []),
   );
+  byId("findings").hidden = !DATA.findings.length;
+  byId("findings").querySelector("ul").append(...DATA.findings.map(({ reason, class: label, site }) => {
+    const button = element("button", { type: "button" }, "show these photos");
+    button.addEventListener("click", () => {
+      reset();
+      choose({ class: label ?? "", site: site ?? "" });
+    });
+    return element("li", {}, `${reason} `, button);
+  }));
   byId("made").append(...DATA.made.map(({ title, entries }) => element("table", {}, element("caption", {}, title), element("tbody", {},
     ...entries.map(([name, value]) => element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, value)))))));
 }
 
 startTexts();
-const CLASSES = showClasses((label) => {
-  CHOICE.class = CHOICE.class === label ? "" : label;
-  byId("class").value = CHOICE.class;
-  update();
-});
+const CLASSES = showClasses((label) => choose({ class: CHOICE.class === label ? "" : label }));
 startControls();
 startDetail();
 startKeyboard();
