@@ -19,7 +19,7 @@ RELEVANCE := zennit>=0.5.1,<2
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
-PACKAGED := $(SOURCES) $(shell find sdfido tests -name '*.py') MANIFEST.in README.md LICENSE
+PACKAGED := $(SOURCES) $(shell find sdfido tests -name '*.py' -o -path '*/reports/page/*') MANIFEST.in README.md LICENSE
 CXX_SOURCES := $(shell find csrc tests benchmarks examples -name '*.cpp' -o -name '*.h' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 
 .PHONY: demo test bench studies docs wheel wheel-test lint format clean

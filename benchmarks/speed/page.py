@@ -1,12 +1,14 @@
 """The page of many results: its size, and how long Chromium takes to show it and to scroll through it.
 
     python -m benchmarks.speed.page [--photos 2000] [--json FILE]
+    python -m benchmarks.speed.page --picture RESULTS   # the documentation's picture of the page of these results
 
 Photos are parts of scikit-image's, 224 x 224 pixels, each another; maps and regions are drawn. The first view is the
 time from opening the file to the first picture drawn in the list. Needs Chromium and ``pip install "sdfido[test]"``.
 """
 
 import argparse
+import io
 import json
 import os
 import shutil
@@ -21,13 +23,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from benchmarks.common import paths, records
 from benchmarks.common.measuring import machine
 from sdfido import Explanation, infills, runs
 from sdfido.explanation import SSR_AND_SDR
-from sdfido.files import printable
+from sdfido.files import printable, replacing
 from sdfido.models import IMAGENET
 from sdfido.reports.view import as_script, view
 
@@ -168,12 +171,29 @@ def scrolled(started: Any, page: Path) -> float:
     return longest
 
 
+def picture(started: Any, page: Path, file: Path) -> None:
+    """A picture of a page with SSRs, for the documentation."""
+    tab = started.new_page(viewport={"width": 1120, "height": 740})
+    tab.goto(page.resolve().as_uri())
+    tab.click("#reading summary")
+    tab.wait_for_selector(".card canvas:not([hidden])", state="visible")
+    tab.wait_for_timeout(1000)
+    with Image.open(io.BytesIO(tab.screenshot())) as shown, replacing(file) as part:
+        shown.resize((840, 555), Image.Resampling.LANCZOS).save(part, format="WEBP", quality=33, method=6)
+    tab.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=2000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, default=paths.OUT / "page.json")
+    parser.add_argument("--picture", type=Path, metavar="RESULTS")
     arguments = parser.parse_args()
+    if arguments.picture:
+        with browser() as started:
+            picture(started, arguments.picture / "index.html", paths.IMAGES / "page.webp")
+        return
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place, browser() as started:
         out = Path(place, "results")

@@ -95,7 +95,7 @@ def _picture(pixels: Tensor) -> str:
     if scale < 1:
         picture = picture.resize((math.ceil(picture.width * scale), math.ceil(picture.height * scale)))
     buffer = io.BytesIO()
-    picture.save(buffer, format="WEBP", quality=_QUALITY)
+    picture.save(buffer, format="WEBP", quality=_QUALITY, method=2)  # half the time of 4, for 4% of the size
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

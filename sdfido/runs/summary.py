@@ -69,10 +69,10 @@ def sentence(summary: Mapping[str, Any]) -> str:
         size, left = "under 1%" if 0 < region.size < 0.005 else f"{region.size:.0%}", write(region.confidence)
         if region.kept:
             told.append(f"{size} of the photo alone gives {left}" if region.size else f"the infill alone gives {left}")
+        elif region.size < 1:
+            told.append(f"without {size} of the photo, {left} is left")
         else:
-            told.append(
-                f"without {size} of it, {left} is left" if region.size < 1 else f"without all of it, {left} is left"
-            )
+            told.append(f"with the whole photo replaced, {left} is left")
     text = "; ".join(told)
     return f"{text[:1].upper()}{text[1:]}." if told else ""
 
