@@ -44,7 +44,9 @@ def _row(out: Path, folder: Path, about: Mapping[str, Any], beside: Beside) -> R
     numbers = {name: round(value, 5) for name, value in {**summary.numbers(about), **known.numbers}.items()}
     if scale.sign < 0:
         numbers |= {name: -value for name, value in numbers.items() if name.startswith("prob_")}
-    right = known.truth == about["label"] if known.truth is not None and about.get("target_is_predicted") else None
+    # Only an answer of the model's own to "which class?" is right or wrong.
+    answered = about.get("target_is_predicted") is True and "question" not in about
+    right = known.truth == about["label"] if answered and known.truth is not None else None
 
     def link(name: str) -> str | None:
         path = folder / name

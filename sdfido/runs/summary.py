@@ -61,18 +61,16 @@ def regions(summary: Mapping[str, Any]) -> list[Region]:
 
 def sentence(summary: Mapping[str, Any]) -> str:
     """What the model says of the regions, in plain words; nothing where there are none."""
-    write = scale(summary).text
-    told = []
-    for region in regions(summary):
-        if region.confidence is None:
-            continue
-        size, left = "under 1%" if 0 < region.size < 0.005 else f"{region.size:.0%}", write(region.confidence)
+    write, told = scale(summary).text, []
+    known = [(region, region.confidence) for region in regions(summary) if region.confidence is not None]
+    for region, confidence in known:
+        size, left = "under 1%" if 0 < region.size < 0.005 else f"{region.size:.0%}", write(confidence)
+        alike = sum(other.kept == region.kept for other, _ in known)
+        which = f"{size} of the photo{f' ({region.title})' if alike > 1 else ''}"
         if region.kept:
-            told.append(f"{size} of the photo alone gives {left}" if region.size else f"the infill alone gives {left}")
-        elif region.size < 1:
-            told.append(f"without {size} of the photo, {left} is left")
+            told.append(f"{which} alone gives {left}" if region.size else f"the infill alone gives {left}")
         else:
-            told.append(f"with the whole photo replaced, {left} is left")
+            told.append(f"without {which if region.size < 1 else 'all of the photo'}, {left} is left")
     text = "; ".join(told)
     return f"{text[:1].upper()}{text[1:]}." if told else ""
 

@@ -113,3 +113,9 @@ def test_wrong_arguments(folder: Path, arguments: list[str], said: str) -> None:
     assert said in result.stderr
     assert (folder / "out" / "index.html").read_bytes() == before
     assert names(folder / "mine") == ["index.html"]
+
+
+def test_a_contrast_is_neither_right_nor_wrong(folder: Path) -> None:
+    explain("photos", "--rather-than", "rival")
+    run("report", "out", "--labels", "folders")
+    assert {(row["truth"], row["right"]) for row in rows_of(folder / "out").values()} == {("red", None), ("blue", None)}
