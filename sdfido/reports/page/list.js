@@ -9,7 +9,7 @@ function makeCard(row) {
   const picture = element("div", { class: "pic" });
   const verdict = row.right === null ? null : element("span", { class: row.right ? "right" : "wrong" }, row.right ? "✓ right" : `✗ is ${row.truth}`);
   const warning = [...row.flags, ...row.notes];
-  const card = element("a", { class: "card", role: "listitem", href: `#photo=${encodeURIComponent(row.results)}` },
+  const link = element("a", { href: `#photo=${encodeURIComponent(row.results)}` },
     picture,
     element("div", { class: "words" },
       element("b", {}, element("span", {}, row.label), element("span", {}, row.confidence)),
@@ -18,8 +18,9 @@ function makeCard(row) {
       element("span", { class: "told" }, row.sentence),
       warning.length ? element("span", { class: "mark noted", title: warning.join("\n") }, `⚠ ${warning[0]}`) : null,
     ));
+  link.addEventListener("focus", () => { current = shown.indexOf(row); });
+  const card = element("div", { class: "card", role: "listitem" }, link);
   card.row = row;
-  card.addEventListener("focus", () => { current = shown.indexOf(row); });
   picture.addEventListener("pointermove", (event) => {
     if (event.pointerType === "touch") return; // it scrolls
     const box = picture.getBoundingClientRect();
@@ -44,7 +45,7 @@ function drawCard(card) {
 }
 
 async function drawNow(card) {
-  const mode = CHOICE.show, row = card.row, picture = card.firstChild;
+  const mode = CHOICE.show, row = card.row, picture = card.querySelector(".pic");
   const view = card.isConnected && card.mode === mode ? await load(row) : undefined;
   if (view === undefined || card.mode !== mode) return;
   if (!view) {
@@ -101,7 +102,7 @@ function place() {
   const last = Math.ceil((1.5 * innerHeight - top) / room);
   const wanted = new Set();
   for (let index = first * columns; index < Math.min(last * columns, shown.length); index++) wanted.add(shown[index]);
-  for (const [row, card] of CARDS) if (!wanted.has(row) && card !== document.activeElement) { card.remove(); CARDS.delete(row); }
+  for (const [row, card] of CARDS) if (!wanted.has(row) && !card.contains(document.activeElement)) { card.remove(); CARDS.delete(row); }
   let before = null;
   for (const row of wanted) {
     const index = shown.indexOf(row, first * columns);
@@ -131,7 +132,7 @@ function goTo(index) {
   if (top < covered) scrollBy(0, top - covered);
   else if (top + grid.height > innerHeight) scrollBy(0, top + grid.height - innerHeight + GAP);
   place();
-  CARDS.get(shown[current])?.focus({ preventScroll: true });
+  CARDS.get(shown[current])?.firstChild.focus({ preventScroll: true });
 }
 
 // All shown cards at once, as many as are sensible on paper; a promise that they are drawn.
