@@ -49,12 +49,11 @@ async function drawDetail() {
   paint(byId("under"), view, left);
   paint(byId("over"), view, right);
   COMPARE.style.aspectRatio = `${view.photo.naturalWidth} / ${view.photo.naturalHeight}`;
-  byId("under").setAttribute("aria-label", described(row, left));
-  byId("over").setAttribute("aria-label", described(row, right));
+  for (const id of ["under", "over"]) byId(id).setAttribute("aria-label", described(row, byId(id).dataset.shown));
   byId("strip").replaceChildren(...available(view).map(({ key, title }) => {
     const canvas = element("canvas", { "aria-hidden": true });
     paint(canvas, view, key);
-    const button = element("button", { type: "button", "aria-pressed": String(key === right) }, canvas, element("span", {}, title));
+    const button = element("button", { type: "button", title, "aria-pressed": String(key === right) }, canvas, element("span", {}, title));
     button.addEventListener("click", () => { byId("right").value = key; drawDetail(); });
     return button;
   }));

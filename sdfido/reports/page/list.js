@@ -58,8 +58,8 @@ async function drawNow(card) {
   const [photo, canvas] = picture.children;
   photo.alt = described(row, "photo");
   canvas.hidden = mode === "photo";
-  canvas.setAttribute("aria-label", described(row, mode));
   if (mode !== "photo") paint(canvas, view, mode);
+  canvas.setAttribute("aria-label", described(row, canvas.dataset.shown));
 }
 
 // Pictures are drawn a few at a time, so that scrolling stays smooth.

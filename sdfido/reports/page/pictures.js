@@ -41,7 +41,7 @@ async function decoded(view) {
   return { ...view, photo, infill };
 }
 
-// Draws a picture of a view into a canvas, whose size becomes the photo's.
+// Draws a picture of a view into a canvas, whose size becomes the photo's; the photo itself where the view has no such one.
 function paint(canvas, view, mode) {
   const width = view.photo.naturalWidth, height = view.photo.naturalHeight;
   canvas.width = width;
@@ -51,7 +51,11 @@ function paint(canvas, view, mode) {
   const [kind, name] = mode.split(/:(.*)/s);
   if (kind === "map" && view.maps[name]) paintMap(context, view.photo, view.maps[name], width, height);
   else if (kind === "cut" && view.regions[name]) paintComposite(context, view, view.regions[name], width, height);
-  else context.drawImage(mode === "infill" ? view.infill : view.photo, 0, 0);
+  else if (mode === "infill") context.drawImage(view.infill, 0, 0);
+  else {
+    canvas.dataset.shown = "photo";
+    context.drawImage(view.photo, 0, 0);
+  }
 }
 
 // A map over its photo: (1 - a) * grey + a * colour(m), where a = opacity * |m| ** gamma, as in all pictures of sdfido.
