@@ -32,7 +32,7 @@ def page(title: str, data: Mapping[str, Any]) -> str:
     """The page as text.
 
     The data are those that ``page/data.js`` reads: ``rows``, ``quantities``, ``views`` and the texts around them; see
-    ``sdfido.runs.report``. All text in them is shown as text, whatever it is. The page may load nothing but scripts
+    ``sdfido.runs.page``. All text in them is shown as text, whatever it is. The page may load nothing but scripts
     that lie in the file system (or on the same server), which have the pictures of large pages.
 
     Args:
