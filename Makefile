@@ -19,7 +19,7 @@ RELEVANCE := zennit>=0.5.1,<2
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
-PACKAGED := $(SOURCES) $(shell find sdfido tests -name '*.py') MANIFEST.in README.md LICENSE
+PACKAGED := $(SOURCES) $(shell find sdfido tests -name '*.py' -o -path '*/reports/page/*') MANIFEST.in README.md LICENSE
 CXX_SOURCES := $(shell find csrc tests benchmarks examples -name '*.cpp' -o -name '*.h' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 
 .PHONY: demo test test-models test-ray bench studies docs wheel wheel-test lint format clean
@@ -30,7 +30,7 @@ demo: $(VENV)/.installed
 
 # All tests, also the slow ones, those that need a CUDA toolkit, and those that build wheels. `pytest` alone leaves them
 # out and takes 3 minutes; PYTEST_ARGS='-m slow' and the like choose.
-test: $(VENV)/.installed
+test: $(VENV)/.installed $(VENV)/.browser
 	$(BIN)/python -m pytest -m "" $(PYTEST_ARGS)
 
 # The tests that skip where timm, torchvision, transformers, open_clip, Quantus or pytorch-grad-cam are missing, in an
@@ -109,6 +109,16 @@ $(VENV)/.installed: $(VENV)/.torch $(SOURCES)
 $(VENV)/.ray: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet "ray[data]>=2.40"
 	touch $@
+
+# Chromium for the tests of pages, if the system's can be installed; where there is none, they are skipped.
+$(VENV)/.browser: $(VENV)/.torch
+	@for name in chromium chromium-browser google-chrome; do $$name --version >/dev/null 2>&1 && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    export DEBIAN_FRONTEND=noninteractive; \
+	    (timeout 60 apt-get update -qq; timeout 300 apt-get install -y -qq --no-install-recommends chromium) >/dev/null 2>&1; \
+	fi; \
+	chromium --version >/dev/null 2>&1 || echo "No Chromium: the tests of pages are skipped"
+	@touch $@
 
 # Only the package's own libraries belong into the wheel: torch's are where it is installed.
 dist/.built: $(VENV)/.packagers $(PACKAGED)

@@ -31,7 +31,7 @@ def make_app() -> Typer:
     """The typer application, with a command for each module here."""
     import typer
 
-    from . import audit, evaluate, explain, export, gallery, info
+    from . import audit, evaluate, explain, export, gallery, info, report
 
     app = typer.Typer(
         help=_HELP,
@@ -43,6 +43,7 @@ def make_app() -> Typer:
     app.command(help=explain.HELP)(explain.explain)
     app.command(help=evaluate.HELP)(evaluate.evaluate)
     app.command(help=audit.HELP)(audit.audit)
+    app.command(help=report.HELP)(report.report)
     app.command(help=export.HELP)(export.export)
     app.command(help=gallery.HELP)(gallery.gallery)
     app.command()(explain.demo)

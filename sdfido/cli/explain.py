@@ -34,7 +34,9 @@ Writes into OUT, for one file, or into OUT/NAME, for several or a folder, where 
 
 * summary.json: the numbers
 
-and for several {layout.TABLE}, one row a photo, for spreadsheets, and {layout.PAGE}, which shows all pictures.
+* {layout.VIEW}: what the page shows of the photo
+
+and for several {layout.TABLE}, one row a photo, for spreadsheets, and {layout.PAGE}, a page to look at all of them.
 
 Each photo's results are written as soon as it is done, all files or none. Run again, the command resumes where it
 stopped: a photo with complete results, of the same content, model, method, target, infill and settings (--max-batch,
@@ -207,7 +209,7 @@ def explain(
         bool,
         typer.Option(
             "--pictures/--no-pictures",
-            help=f"Whether to draw {layout.OVERVIEW} and {layout.PAGE}; that takes most of the time with a fast model.",
+            help=f"Whether to draw {layout.OVERVIEW}; that takes most of the time with a fast model.",
         ),
     ] = True,
     workers: Annotated[

@@ -1,48 +1,91 @@
-"""A web page with the pictures of many results, which opens without a server and has no script."""
+"""The page of many results: it opens without a server or a network, with all it shows inside or in files beside it.
+
+The template, its style and its script are the files of ``page/``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
 from html import escape
-from pathlib import Path
-from urllib.parse import quote
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+
+from . import style
 
 __all__ = ["BEGINS", "page"]
 
 BEGINS = '<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n<meta name="generator" content="sdfido">\n'
+"""How every page begins, by which one is told from other files."""
 
-_STYLE = """
-body { margin: 2rem; font: 15px/1.5 system-ui, sans-serif; color: #1b1b1f; background: #f0f0f3 }
-h1 { margin: 0; font-size: 1.5rem }
-p, span { color: #6b6b76 }
-main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(36rem, 100%), 1fr)); gap: 1.5rem }
-a.result { padding: 1rem; border-radius: 8px; background: white; color: inherit; text-decoration: none }
-a.result:hover { outline: 2px solid #3d6fb6 }
-img { display: block; width: 100%; aspect-ratio: auto 8/5 }
-b, span { display: block; overflow-wrap: anywhere }
-""".strip()
+_SCRIPTS = ("data", "pictures", "choice", "list", "detail", "main")
 
 
-def page(cards: Sequence[tuple[Path, str, Sequence[str]]], legends: Sequence[str], table: str) -> str:
+def page(title: str, data: Mapping[str, Any]) -> str:
     """The page as text.
 
+    The data are those that ``page/data.js`` reads: ``rows``, ``quantities``, ``views`` and the texts around them; see
+    ``sdfido.runs.page``. All text in them is shown as text, whatever it is. The page may load nothing but scripts
+    that lie in the file system (or on the same server), which have the pictures of large pages.
+
     Args:
-        cards: for each result where its picture is, seen from the page, the photo's name, and lines of text: its
-            numbers, and what else is to be said.
-        legends: what the maps show, a sentence each.
-        table: name of the file with all numbers.
+        title: what stands on top.
+        data: plain values, as JSON has them.
+
+    Example:
+        >>> Path("index.html").write_text(reports.page("3 photos explained", data), encoding="utf-8")
     """
-    count = f"{len(cards)} photo{'s' if len(cards) != 1 else ''} explained"
-    about = "".join(f"{escape(legend)} " for legend in legends)
-    return (
-        f"{BEGINS}<title>{count}</title>\n<style>\n{_STYLE}\n</style>\n<h1>{count}</h1>\n"
-        f'<p>{about}All numbers: <a href="{quote(table)}">{escape(table)}</a></p>\n<main>\n'
-        + "\n".join(_card(*card) for card in cards)
-        + "\n</main>\n</html>\n"
-    )
+    sheet, script = _part("page.css"), _script()
+    rules = {
+        "default-src": "'none'",
+        "script-src": f"{_digest(script)} 'self' file:",
+        "style-src": _digest(sheet),
+        "img-src": "data: 'self' file:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    text = json.dumps({**data, "scale": _scale()}, separators=(",", ":"), allow_nan=False)
+    filled = {
+        "POLICY": "; ".join(f"{name} {value}" for name, value in rules.items()),
+        "TITLE": escape(title),
+        "STYLE": sheet,
+        "SCRIPT": script,
+        "DATA": text.replace("<", "\\u003c"),  # no tag, and no comment, can begin or end in it
+    }
+    return re.sub("@([A-Z]+)@", lambda found: filled[found[1]], _part("page.html"))
 
 
-def _card(picture: Path, name: str, lines: Sequence[str]) -> str:
-    told = "".join(f"<span>{escape(line)}</span>" for line in lines)
-    link = quote(picture.as_posix(), errors="surrogateescape")
-    return f'<a class="result" href="{link}"><b>{escape(name)}</b>{told}<img loading="lazy" src="{link}" alt=""></a>'
+@cache
+def _part(name: str) -> str:
+    return files(__package__).joinpath("page", name).read_text(encoding="utf-8")
+
+
+@cache
+def _script() -> str:
+    body = "\n".join(_part(f"{name}.js") for name in _SCRIPTS)
+    return f'\n"use strict";\n(() => {{\n{body}}})();\n'
+
+
+def _digest(text: str) -> str:
+    """The source of an inline script or style for a content security policy."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@cache
+def _scale() -> dict[str, Any]:
+    """How a map is drawn over its photo, as ``style.heatmap`` does it."""
+    steps = style.COLOUR_FLOOR + style.COLOUR_RANGE * np.linspace(0, 1, 256)
+    return {
+        "floor": style.GREY_FLOOR,
+        "range": style.GREY_RANGE,
+        "opacity": style.OPACITY,
+        "gamma": style.GAMMA,
+        "colours": (255 * colormaps["inferno"](steps)[:, :3]).round().astype(int).tolist(),
+    }

@@ -22,9 +22,9 @@ OTHERS = ("#009e73", "#e69f00", "#56b4e9", "#1b1b1f", "#a6761d", "#8a8a94")
 """Colours of all others, in this order; they can be told apart by colour-blind readers, too."""
 
 # A map over its photo: how dark and how contrasty the photo is, and how the colour grows with importance.
-_GREY_FLOOR, _GREY_RANGE = 0.12, 0.45
-_COLOUR_FLOOR, _COLOUR_RANGE = 0.15, 0.85
-_OPACITY, _GAMMA = 0.85, 0.7
+GREY_FLOOR, GREY_RANGE = 0.12, 0.45
+COLOUR_FLOOR, COLOUR_RANGE = 0.15, 0.85
+OPACITY, GAMMA = 0.85, 0.7
 _TITLE_LETTERS = 24  # of a title at full size over a panel
 _LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -53,10 +53,10 @@ def heatmap(
     if not (np.isfinite(values).all() and values.min() >= least - 1e-6 and values.max() <= 1 + 1e-6):
         raise ValueError(f"importance must be in {least}..1 everywhere, got {values.min():g}..{values.max():g}")
     cold, values = values < 0, abs(values).clip(0, 1)[..., None]
-    grey = _GREY_FLOOR + _GREY_RANGE * (photo @ _LUMA)[..., None]
-    hot = np.asarray(colormaps["inferno"](_COLOUR_FLOOR + _COLOUR_RANGE * values[..., 0]), np.float64)[..., :3]
+    grey = GREY_FLOOR + GREY_RANGE * (photo @ _LUMA)[..., None]
+    hot = np.asarray(colormaps["inferno"](COLOUR_FLOOR + COLOUR_RANGE * values[..., 0]), np.float64)[..., :3]
     hot = np.where(cold[..., None], hot[..., ::-1], hot)  # red and blue exchanged
-    picture: NDArray[np.float64] = grey + _OPACITY * values**_GAMMA * (hot - grey)
+    picture: NDArray[np.float64] = grey + OPACITY * values**GAMMA * (hot - grey)
     return picture
 
 

@@ -14,6 +14,7 @@ from .measure import Result
 from .photo_explainer import PhotoExplainer
 from .processes import Processes
 from .ray_executor import RayExecutor
+from .report import Report
 from .run import Outcome, Run
 from .store import Results, Store
 from .truth import Truth
@@ -29,6 +30,7 @@ __all__ = [
     "PhotoExplainer",
     "Processes",
     "RayExecutor",
+    "Report",
     "Result",
     "Results",
     "Run",

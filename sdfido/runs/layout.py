@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-SUMMARY, MAPS, OVERVIEW = "summary.json", "explanation.npz", "overview.png"
-FILES = (SUMMARY, MAPS, OVERVIEW)
-"""The files of one photo's results."""
+SUMMARY, MAPS, OVERVIEW, VIEW = "summary.json", "explanation.npz", "overview.png", "view.js"
+FILES = (SUMMARY, MAPS, OVERVIEW, VIEW)
+"""The files of one photo's results; the view is what the page shows of it."""
+
+UNDRAWN = (SUMMARY, MAPS, VIEW)
+"""Those of them that are there without a picture, too."""
 
 NUMBERS = (SUMMARY, MAPS)
-"""Those of them that are not pictures."""
+"""Those of them that tell everything."""
 
-TABLE, PAGE = "summary.csv", "index.html"
-"""The files about all results in a folder."""
+TABLE, PAGE, ROWS = "summary.csv", "index.html", "index.json"
+"""The files about all results in a folder; the rows are what the page says of each photo."""
+
+PARTS = "index_files"
+"""Folder beside a page that stands elsewhere: what it shows of each of many photos."""
 
 PARQUET = "summary.parquet"
 """The table once more, where pyarrow is installed."""

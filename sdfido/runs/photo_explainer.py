@@ -135,7 +135,7 @@ class PhotoExplainer:
     @property
     def files(self) -> tuple[str, ...]:
         """Names of the files that the results of each photo consist of."""
-        return *(layout.FILES if self.pictures else layout.NUMBERS), *self.explainer.files()
+        return *(layout.FILES if self.pictures else layout.UNDRAWN), *self.explainer.files()
 
     def open(self, item: Item) -> Opened:
         """Read and preprocess a photo.
@@ -186,7 +186,10 @@ class PhotoExplainer:
             "notes": explanation.notes[0],
             **({"question": asked} if (asked := self.question.asked) else {}),
             **({} if scale == PROBABILITY else {"scale": scale.described()}),
-            "maps": {name: {"title": info.title, "note": info.note} for name, info in explanation.legend.items()},
+            "maps": {
+                name: {"title": info.title, "note": info.note} | ({"signed": True} if info.signed else {})
+                for name, info in explanation.legend.items()
+            },
             "files": list(self.files),
             "settings": settings | explanation.execution,
             "build": build_info(),

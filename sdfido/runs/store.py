@@ -15,7 +15,8 @@ from torch import Tensor
 from ..explanation import Explanation
 from ..files import printable, remove_leftovers, replacing
 from ..methods.base import WriteFile
-from . import layout, summary, table
+from . import layout, page_files, summary, table
+from .beside import Beside
 from .items import Item
 
 __all__ = ["Results", "Store"]
@@ -43,16 +44,20 @@ class Results:
         Raises:
             OSError: a file cannot be written.
         """
+        from ..reports.view import as_script, view  # needs Pillow, which reading results does not
+
         text = json.dumps(self.summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         self.folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:  # renames in reverse
             names = (self.folder / name for name in layout.NUMBERS)
             summary_part, maps_part = (stack.enter_context(replacing(path)) for path in names)
+            view_part = stack.enter_context(replacing(self.folder / layout.VIEW))
             if self.picture:
                 self._draw(stack.enter_context(replacing(self.folder / layout.OVERVIEW)))
             self.explanation.save(maps_part)
             for name, write in self.files.items():
                 write(self.explanation, self.pixels, self.label, stack.enter_context(replacing(self.folder / name)))
+            view_part.write_text(as_script(view(self.explanation, self.pixels, self.infill)), encoding="utf-8")
             summary_part.write_text(text, encoding="utf-8")
             (self.folder / layout.SUMMARY).unlink(missing_ok=True)  # an old summary must not stand for new files
             if not self.picture and (self.folder / layout.MAPS).exists():  # nor an old picture
@@ -106,7 +111,7 @@ class Store:
         for folder in {self.out, *(item.folder for item in items)}:
             remove_leftovers(folder)
 
-    def read(self, folder: Path, needed: Sequence[str] = layout.FILES) -> dict[str, Any] | None:
+    def read(self, folder: Path, needed: Sequence[str] = layout.NUMBERS) -> dict[str, Any] | None:
         """The summary of the results in a folder, in the names of this version.
 
         None where a needed file is missing or the summary cannot be read: such results are not finished.
@@ -119,7 +124,7 @@ class Store:
             return None
         return summary.renamed(found) if isinstance(found, dict) else None
 
-    def find(self, needed: Sequence[str] = layout.FILES) -> Iterator[tuple[Path, dict[str, Any]]]:
+    def find(self, needed: Sequence[str] = layout.NUMBERS) -> Iterator[tuple[Path, dict[str, Any]]]:
         """All results that have the needed files, sorted: the folder and the summary of each."""
         for parent, names, _ in os.walk(self.out):
             names[:] = sorted(name for name in names if not name.startswith("."))
@@ -130,10 +135,13 @@ class Store:
         """Whether the items have folders of their own in OUT, so that a table and a page of all are written."""
         return any(item.folder != self.out for item in items)
 
-    def write_index(self) -> None:
-        """Write the table of all results, and the page of all pictures; nothing where there are none.
+    def write_index(self, beside: Beside | None = None) -> None:
+        """Write the table of all results, and the page of them; nothing where there are none.
 
         Processes that do so at the same time take turns, and the last one finds the results of all.
+
+        Args:
+            beside: what else the page says; by default what files in the folder say.
 
         Raises:
             OSError: a file cannot be written.
@@ -142,7 +150,7 @@ class Store:
         turn = table.lock(self.out)
         turn.acquire(wait=True)
         try:
-            self._write_index()
+            self._write_index(beside)
         finally:
             turn.release()
 
@@ -155,52 +163,29 @@ class Store:
         turn = table.lock(self.out)
         if turn.acquire():
             try:
-                if found := self._told(without=_LONG):
+                if found := self.told(without=_LONG):
                     table.write(self.out, found)
             finally:
                 turn.release()
 
-    def _told(self, *, without: Sequence[str] = ()) -> list[tuple[Path, dict[str, Any]]]:
+    def told(self, *, without: Sequence[str] = ()) -> list[tuple[Path, dict[str, Any]]]:
         """The results that say what tables and pages need, sorted; of their summaries, without some keys."""
         return [
             (folder.relative_to(self.out), {name: about[name] for name in about if name not in without})
-            for folder, about in self.find(layout.NUMBERS)
+            for folder, about in self.find()
             if summary.is_told(about)
         ]
 
-    def _write_index(self) -> None:
-        from .. import reports  # needs matplotlib, which reading results does not
-
-        if not (found := self._told()):
+    def _write_index(self, beside: Beside | None) -> None:
+        if not (found := self.told()):
             return
         table.write(self.out, found)
-        cards = [
-            (folder / layout.OVERVIEW, str(about["photo"]), [summary.outcome(about), *summary.notes(about)])
-            for folder, about in found
-            if (self.out / folder / layout.OVERVIEW).is_file()
-        ]
-        if not cards:
-            return
-        legends = list(dict.fromkeys(note for _, about in found for note in summary.legends(about)))
-        with replacing(self.out / layout.PAGE) as part:
-            part.write_text(reports.page(cards, legends, layout.TABLE), encoding="utf-8")
+        page_files.write(self.out, found, beside or Beside(self.out))
 
     def _check_index(self) -> None:
         """Raise ValueError where the table or the page would replace a file that sdfido has not written."""
-        from ..reports.html import BEGINS
-
         table.check(self.out)
-        path = self.out / layout.PAGE
-        if not os.path.lexists(path):
-            return
-        try:
-            ours = path.read_bytes().startswith(BEGINS.encode())
-        except OSError:
-            ours = False
-        if not ours or not os.access(path, os.W_OK):
-            raise ValueError(
-                f"out must be a folder for results, got {str(self.out)!r}, where {path} cannot be replaced"
-            )
+        page_files.check(self.out)
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -10,7 +10,7 @@ from ..explanation import MapInfo
 from ..notes import is_missing
 from ..scores import Scale
 
-__all__ = ["Region", "differences", "is_told", "legends", "notes", "numbers", "outcome", "regions", "renamed", "scale"]
+__all__ = ["Region", "differences", "is_told", "legend", "notes", "numbers", "regions", "renamed", "scale", "sentence"]
 
 _ABOUT = (
     *("photo", "photo_path", "photo_sha256", "model", "model_spec", "model_sha256", "method", "target", "label"),
@@ -39,13 +39,13 @@ def regions(summary: Mapping[str, Any]) -> list[Region]:
 
     Those are left out that were looked for and not found.
     """
-    known, legend, found = numbers(summary), _legend(summary), []
+    known, infos, found = numbers(summary), legend(summary), []
     settings = summary.get("settings")
     share = settings.get("kept_share", 0.9) if isinstance(settings, dict) else 0.9
     for key, size in known.items():
         does, _, name = key.partition("_")
         if does in ("kept", "removed"):
-            title = legend[name].heading if name in legend else name.upper()
+            title = infos[name].heading if name in infos else name.upper()
             area, said = known.get(f"area_{name}"), known.get(f"prob_{name}_binary")
             if area is None and said is None:  # of a method without final regions
                 area, said = size, known.get(f"prob_{name}")
@@ -59,20 +59,20 @@ def regions(summary: Mapping[str, Any]) -> list[Region]:
     return found
 
 
-def legends(summary: Mapping[str, Any]) -> list[str]:
-    """What each map shows, in a sentence."""
-    return [f"{info.title}{f', {info.note}' if info.note else ''}." for info in _legend(summary).values()]
-
-
-def outcome(summary: Mapping[str, Any]) -> str:
-    """The numbers of the regions in a line."""
-    write = scale(summary).text
-    parts = [f"{summary['label']} {write(summary['prob_image'])}"]
-    for region in regions(summary):
-        if region.confidence is not None:
-            does = "kept" if region.kept else "gone"
-            parts.append(f"{region.title}, {region.size:.0%} {does}: {write(region.confidence)}")
-    return "; ".join(parts)
+def sentence(summary: Mapping[str, Any]) -> str:
+    """What the model says of the regions, in plain words; nothing where there are none."""
+    write, told = scale(summary).text, []
+    known = [(region, region.confidence) for region in regions(summary) if region.confidence is not None]
+    for region, confidence in known:
+        size, left = "under 1%" if 0 < region.size < 0.005 else f"{region.size:.0%}", write(confidence)
+        alike = sum(other.kept == region.kept for other, _ in known)
+        which = f"{size} of the photo{f' ({region.title})' if alike > 1 else ''}"
+        if region.kept:
+            told.append(f"{which} alone gives {left}" if region.size else f"the infill alone gives {left}")
+        else:
+            told.append(f"without {which if region.size < 1 else 'all of the photo'}, {left} is left")
+    text = "; ".join(told)
+    return f"{text[:1].upper()}{text[1:]}." if told else ""
 
 
 def scale(summary: Mapping[str, Any]) -> Scale:
@@ -112,13 +112,13 @@ def differences(summary: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[s
     return names
 
 
-def _legend(summary: Mapping[str, Any]) -> dict[str, MapInfo]:
-    """What the maps show, as far as the summary says it: those of version 0.1 do not."""
+def legend(summary: Mapping[str, Any]) -> dict[str, MapInfo]:
+    """What the maps show by name, as far as the summary says it: those of version 0.1 do not."""
     maps = summary.get("maps")
     if not isinstance(maps, dict):
         return {}
     return {
-        name: MapInfo(str(about.get("title", name)), str(about.get("note", "")))
+        name: MapInfo(str(about.get("title", name)), str(about.get("note", "")), signed=about.get("signed") is True)
         for name, about in maps.items()
         if isinstance(about, dict)
     }

@@ -18,8 +18,8 @@ from sdfido import cli
 
 MODEL = "colour_models:make"
 FAST = ["--steps", "3", "--samples", "2", "--mask-size", "4"]
-RESULTS = ["explanation.npz", "overview.png", "summary.json"]
-INDEX = ["index.html", "summary.csv", *(["summary.parquet"] if find_spec("pyarrow") else [])]
+RESULTS = ["explanation.npz", "overview.png", "summary.json", "view.js"]
+INDEX = ["index.html", "index.json", "summary.csv", *(["summary.parquet"] if find_spec("pyarrow") else [])]
 
 _MODELS = """
 import os
@@ -125,3 +125,14 @@ def summary_of(folder: Path) -> dict[str, Any]:
 def calls() -> int:
     """How often the classifier was called; 0 before it is made."""
     return len(sys.modules["colour_models"].calls) if "colour_models" in sys.modules else 0
+
+
+def page_of(out: Path) -> dict[str, Any]:
+    """The data of the page in a folder."""
+    text = (out / "index.html").read_text(encoding="utf-8")
+    return json.loads(text.split('<script type="application/json" id="data">')[1].split("</script>")[0])
+
+
+def rows_of(out: Path) -> dict[str, dict[str, Any]]:
+    """What the page says of each photo, by the folder of its results."""
+    return {row["results"]: row for row in page_of(out)["rows"]}

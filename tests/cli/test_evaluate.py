@@ -113,7 +113,7 @@ def test_one_photos_folder(folder: Path) -> None:
     explain("red.png", "--out", "one")
     (folder / "one" / "overview.png").unlink()  # is not needed
     assert run("evaluate", "one").exit_code == 0
-    assert names(folder / "one") == sorted([*WRITTEN, "explanation.npz", "summary.json"])
+    assert names(folder / "one") == sorted([*WRITTEN, "explanation.npz", "summary.json", "view.js"])
     assert [photo["results"] for photo in record(folder / "one")["runs"][0]["photos"]] == ["."]
 
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from sdfido import Explanation, Normalization, evaluate, methods, reports
-from tests.cli.support import INDEX, RESULTS, draw, names, prepare, run, summary_of
+from tests.cli.support import INDEX, RESULTS, draw, names, page_of, prepare, run, summary_of
 from tests.methods.toy_method import Toy
 
 SPEC = "tests.methods.toy_method:Toy"
@@ -75,7 +75,7 @@ def test_the_command_line_runs_it_over_a_folder(folder: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["results"] for row in rows] == ["a", "b"]
     assert set(NUMBERS) < set(rows[0])
-    assert "Noise: drawn at random, what chance gives." in (folder / "out" / "index.html").read_text()
+    assert ["Noise", "drawn at random, what chance gives"] in page_of(folder / "out")["reading"]
     assert "2 of 2 photos are explained already" in run("explain", "birds", *OPTIONS, "--seed", "5").stdout
     assert "(other method), which are replaced" in run("explain", "birds", *OPTIONS[:2], "--steps", "1").stdout
 

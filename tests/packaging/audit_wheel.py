@@ -37,6 +37,7 @@ def audit_contents(wheel: Path) -> None:
     names = {name for name in files if ".dist-info/" not in name}
     expected = {str(path.relative_to(ROOT)) for path in (ROOT / "sdfido").rglob("*.py")}
     expected |= {f"sdfido/include/sdfido/math/{path.name}" for path in (ROOT / "csrc/math").glob("*.h")}
+    expected |= {str(path.relative_to(ROOT)) for path in (ROOT / "sdfido/reports/page").iterdir()}
     expected |= {"sdfido/include/sdfido/problem.h", "sdfido/py.typed", "sdfido/_C.abi3.so"}
     check(not expected - names, f"{wheel.name} lacks {', '.join(sorted(expected - names))}")
     check(not names - expected, f"{wheel.name} should not have {', '.join(sorted(names - expected))}")

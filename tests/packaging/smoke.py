@@ -34,7 +34,8 @@ def files_are_installed() -> None:
     check(package.is_relative_to(sys.prefix), f"sdfido comes from {package}, outside the environment {sys.prefix}")
     check(Path(_C.__file__).name == "_C.abi3.so", f"{_C.__file__} is not for all versions of Python")
     listed = [str(file) for file in metadata.files("sdfido") or ()]
-    for name in ("sdfido/py.typed", "sdfido/include/sdfido/problem.h", "sdfido/include/sdfido/math/concrete.h"):
+    headers = (f"sdfido/include/sdfido/{name}" for name in ("problem.h", "math/concrete.h"))
+    for name in ("sdfido/py.typed", "sdfido/reports/page/page.html", *headers):
         check(name in listed and package.parent.joinpath(name).is_file(), f"{name} is missing")
     check(any(name.endswith("licenses/LICENSE") for name in listed), "the license is missing")
 

@@ -65,8 +65,10 @@ def test_a_wheel_has_all_modules_headers_and_the_license(pure_wheel):
         assert [name for name in archive.namelist() if name.endswith(".dist-info/licenses/LICENSE")]
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "sdfido").rglob("*.py")}
     headers = {f"sdfido/include/sdfido/math/{path.name}" for path in (ROOT / "csrc/math").glob("*.h")}
+    parts = {str(path.relative_to(ROOT)) for path in (ROOT / "sdfido/reports/page").iterdir()}
     assert headers
-    assert names == modules | headers | {"sdfido/include/sdfido/problem.h", "sdfido/py.typed"}
+    assert parts
+    assert names == modules | headers | parts | {"sdfido/include/sdfido/problem.h", "sdfido/py.typed"}
 
 
 def test_a_pure_wheel_works_by_the_reference(pure_wheel, tmp_path):
@@ -150,6 +152,7 @@ def test_the_source_distribution_has_all_that_a_build_takes(source, tmp_path):
     with tarfile.open(archive) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "csrc").rglob("*") if path.is_file()}
+    sources |= {str(path.relative_to(ROOT)) for path in (ROOT / "sdfido/reports/page").iterdir()}
     assert sources | {"setup.py", "pyproject.toml", "LICENSE", "README.md", "sdfido/py.typed"} <= names
     assert "graft tests" in (ROOT / "MANIFEST.in").read_text()
 

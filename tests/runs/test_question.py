@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from sdfido import reports, runs
 from sdfido.runs import summary
 from sdfido.runs.question import Question
-from tests.cli.support import draw, prepare, summary_of
+from tests.cli.support import draw, page_of, prepare, rows_of, summary_of
 
 FAST = {"steps": 3, "mask_size": 4}
 
@@ -34,7 +34,8 @@ def test_a_contrast_is_explained_resumed_and_measured(folder):
     assert about["question"] == {"rather_than": "blue"}
     assert summary.scale(about).name == "probability of the two"
     assert 0.5 < about["prob_image"] < 1
-    assert summary.outcome(about).startswith(f"red rather than blue {about['prob_image']:.1%}")
+    row = rows_of(folder / "out")["a"]
+    assert (row["label"], row["confidence"]) == ("red rather than blue", f"{about['prob_image']:.1%}")
     assert "red rather than blue" in (folder / "out" / "summary.csv").read_text(encoding="utf-8-sig")
     assert explained(rather_than="blue").finished == 1
     assert explained(rather_than="rival").finished == 0
@@ -57,7 +58,11 @@ def test_a_value_is_explained_in_its_own_scale(folder):
     assert (about["label"], about["target"]) == ("a low value", 1)
     scale = summary.scale(about)
     assert (scale.sign, scale.percent) == (-1, False)
-    assert summary.outcome(about).startswith(f"a low value {scale.text(about['prob_image'])}")
+    row = rows_of(folder / "out")["a"]
+    assert (row["label"], row["confidence"]) == ("a low value", scale.text(about["prob_image"]))
+    assert row["numbers"]["prob_image"] == pytest.approx(-about["prob_image"], abs=1e-5)
+    first = page_of(folder / "out")["quantities"][0]
+    assert (first["key"], first["percent"]) == ("prob_image", False)
 
 
 def test_seeds_say_how_far_they_agree(folder):

@@ -1,4 +1,4 @@
-"""What a summary says in a line."""
+"""What a summary says in plain words."""
 
 from sdfido.runs import summary
 
@@ -21,9 +21,16 @@ ABOUT = {
 
 
 def test_regions_that_were_not_found_are_left_out():
-    assert summary.outcome(ABOUT) == "cat 90.0%; Region 1, 25% kept: 85.0%"
+    assert summary.sentence(ABOUT) == "25% of the photo alone gives 85.0%."
 
 
 def test_a_region_of_no_cells_is_told_where_the_infill_suffices():
-    told = summary.outcome(ABOUT | {"prob_infill": 0.85, "prob_region_2_binary": 0.85})
-    assert told == "cat 90.0%; Region 1, 25% kept: 85.0%; Region 2, 0% kept: 85.0%"
+    told = summary.sentence(ABOUT | {"prob_infill": 0.85, "prob_region_2_binary": 0.85})
+    assert told == "25% of the photo (Region 1) alone gives 85.0%; the infill alone gives 85.0%."
+
+
+def test_regions_that_are_removed():
+    about = ABOUT | {"removed_sdr": 0.3, "area_sdr": 0.004, "prob_sdr_binary": 0.05}
+    assert summary.sentence(about).endswith("; without under 1% of the photo, 5.0% is left.")
+    assert summary.sentence(about | {"area_sdr": 1.0}).endswith("; without all of the photo, 5.0% is left.")
+    assert summary.sentence({"label": "cat", "prob_image": 0.9}) == ""

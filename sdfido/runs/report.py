@@ -1,0 +1,111 @@
+"""The page of finished results, written anew: with what is known besides, and of older results."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .. import infills
+from ..files import printable, replacing
+from . import layout, page_files, table
+from .beside import Beside
+from .events import Failed, OnEvent, reason
+from .measure import Classifiers, Originals, Result
+from .store import Store
+
+__all__ = ["Report"]
+
+
+class Report:
+    """The page of finished results, for another look at them, or to be sent to somebody.
+
+    Args:
+        out: folder with results.
+        labels: CSV file with the columns photo and label, the true classes; or "folders", if the folder of each photo
+            is called as its class. By default ``labels.csv`` in ``out``, where there is one.
+        photos: folder where the photos are now, if they have moved; they are needed for older results only.
+        device: where the classifier runs, which is needed for older results only.
+
+    Raises:
+        ValueError: there are no results, or the labels cannot be read.
+
+    Example:
+        >>> report = runs.Report("results", labels="folders")
+        >>> report.write("for-a-colleague")
+    """
+
+    def __init__(
+        self,
+        out: str | os.PathLike[str],
+        *,
+        labels: str | os.PathLike[str] | None = None,
+        photos: str | os.PathLike[str] | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.store = Store(out)
+        self._beside = Beside(self.store.out, labels)
+        self._photos, self._device = photos, device
+        if not self.store.told():
+            raise ValueError(f"out must be a folder with results of `sdfido explain`, got {printable(out)!r}")
+
+    def complete(self, on_event: OnEvent | None = None) -> int:
+        """Make what the page shows of older results, of which it is not there yet; how many that were.
+
+        Each is read anew, with its photo and its classifier. One that cannot be read is reported as ``Failed``, and is
+        on the page without a picture.
+
+        Raises:
+            ImportError: a package that reads photos is not installed.
+        """
+        report = on_event or (lambda event: None)
+        lacking = [folder for folder, _ in self.store.told() if not (self.store.out / folder / layout.VIEW).is_file()]
+        if not lacking:
+            return 0
+        originals, classifiers = Originals(self._photos), Classifiers(self._device)
+        made = 0
+        for folder in lacking:
+            about = self.store.read(self.store.out / folder) or {}
+            result = Result(self.store.out / folder, folder, about)
+            try:
+                _draw(result, originals, classifiers)
+                made += 1
+            except ImportError:
+                raise
+            except Exception as error:  # a user's own model can raise anything
+                report(Failed(result.photo, f"photo {result.photo!r} is shown without a picture: {reason(error)}"))
+        return made
+
+    def write(self, to: str | os.PathLike[str] | None = None) -> Path:
+        """Write the page, the table and all that they need; the path of the page.
+
+        Args:
+            to: a folder for a copy that can be sent on; by default the page is written among the results.
+
+        Raises:
+            OSError: a file cannot be written.
+            ValueError: a file that sdfido has not written would be replaced.
+        """
+        place = self.store.out if to is None else Path(to)
+        table.check(place)
+        page_files.check(place)
+        if to is None:
+            self.store.write_index(self._beside)
+            return place / layout.PAGE
+        found = self.store.told()
+        place.mkdir(parents=True, exist_ok=True)
+        table.write(place, found)
+        return page_files.write(self.store.out, found, self._beside, place)
+
+
+def _draw(result: Result, originals: Originals, classifiers: Classifiers) -> None:
+    """Write what the page shows of a result whose folder does not have it."""
+    from ..reports import view
+
+    classifier = classifiers.get(result)
+    photo = originals.open(result)
+    explanation = result.load(classifier)
+    image = classifier.preprocess(photo)[None]
+    filling = infills.from_spec(result.summary["infill"], classifier.normalization, seed=result.summary.get("seed", 0))
+    pixels = (classifier.normalization.pixels(each) for each in (image, infills.apply(filling, image)))
+    with replacing(result.folder / layout.VIEW) as part:
+        part.write_text(view.as_script(view.view(explanation, *pixels)), encoding="utf-8")

@@ -1,0 +1,121 @@
+"""The command that writes the page anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import MODEL, explain, names, page_of, prepare, rows_of, run, summary_of
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working folder with two photos in folders that are called as classes, and their results."""
+    for made in prepare(tmp_path, monkeypatch):
+        for name in ("red", "blue"):
+            (made / "photos" / name).mkdir(parents=True)
+            (made / f"{name}.png").rename(made / "photos" / name / "one.png")
+        assert explain("photos").exit_code == 0
+        yield made
+
+
+def test_true_classes_from_folders_or_a_file(folder: Path) -> None:
+    assert {row["right"] for row in rows_of(folder / "out").values()} == {None}
+    result = run("report", "out", "--labels", "folders")
+    assert (result.exit_code, result.stdout) == (0, "See out/index.html\n")
+    rows = rows_of(folder / "out")
+    assert (rows["red/one"]["truth"], rows["red/one"]["right"]) == ("red", True)
+    (folder / "true.csv").write_text(
+        "\ufeffphoto,label,site\nred/one,blue,north\nphotos/blue/one.png,blue,\n", encoding="utf-8"
+    )
+    assert run("report", "out", "--labels", "true.csv").exit_code == 0
+    rows = rows_of(folder / "out")
+    assert [rows[name]["right"] for name in ("red/one", "blue/one")] == [False, True]
+    assert [rows[name]["rank"] for name in ("red/one", "blue/one")] == [0, 1]
+    assert [rows[name]["site"] for name in ("red/one", "blue/one")] == ["north", None]
+    assert ["known besides", "true.csv"] in page_of(folder / "out")["made"][0]["entries"]
+
+
+def test_labels_in_the_folder_are_read_by_a_run_too(folder: Path) -> None:
+    (folder / "out" / "labels.csv").write_text("photo,label\nred/one,red\n")
+    assert explain("photos").exit_code == 0
+    assert rows_of(folder / "out")["red/one"]["right"] is True
+
+
+def test_the_answer_to_a_class_that_was_asked_for_is_neither_right_nor_wrong(folder: Path) -> None:
+    explain("photos", "--target", "red", "--again")
+    run("report", "out", "--labels", "folders")
+    assert {row["right"] for row in rows_of(folder / "out").values()} == {None}
+
+
+def test_older_results_get_their_pictures(folder: Path) -> None:
+    before = (folder / "out" / "red" / "one" / "view.js").read_text()
+    for name in ("red", "blue"):
+        (folder / "out" / name / "one" / "view.js").unlink()
+    (folder / "photos" / "blue" / "one.png").unlink()
+    result = run("report", "out")
+    assert result.exit_code == 1
+    assert "Error: photo 'photos/blue/one.png' is shown without a picture: " in result.stderr
+    assert "is not where it was" in result.stderr
+    assert (folder / "out" / "red" / "one" / "view.js").read_text() == before
+    shown = dict(zip(rows_of(folder / "out"), page_of(folder / "out")["embedded"], strict=True))
+    assert shown["blue/one"] is None
+    assert shown["red/one"]["maps"].keys() == {"ssr", "sdr", "joint"}
+
+
+def test_a_copy_and_links(folder: Path) -> None:
+    (folder / "out" / "gallery.html").write_text("parts")
+    assert run("report", "out").exit_code == 0
+    assert "gallery.html" in dict(map(reversed, page_of(folder / "out")["links"]))
+    result = run("report", "out", "--to", "sent/to")
+    assert (result.exit_code, result.stdout) == (0, "See sent/to/index.html\n")
+    assert set(names(folder / "sent")) >= {"to/index.html", "to/index.json", "to/summary.csv"}
+    page = page_of(folder / "sent" / "to")
+    assert "gallery.html" not in dict(map(reversed, page["links"]))
+    assert {row["picture"] for row in page["rows"]} == {None}
+    assert run("report", "out", "--to", "sent/to").exit_code == 0  # may be written over
+
+
+def test_the_rows_are_also_json(folder: Path) -> None:
+    written = json.loads((folder / "out" / "index.json").read_text())
+    assert [row["results"] for row in written["photos"]] == list(rows_of(folder / "out"))
+    made = dict(written["made"][0]["entries"])
+    about = summary_of(folder / "out" / "red" / "one")
+    assert (made["SHA-256 of the model"], made["loaded as"]) == (about["model_sha256"], MODEL)
+    assert (made["steps"], made["sdfido"]) == ("3", about["build"]["version"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["photos"], "out must be a folder with results of `sdfido explain`, got 'photos'"),
+        (["out", "--labels", "none.csv"], "labels must be a CSV file in UTF-8, or 'folders', got 'none.csv'"),
+        (
+            ["out", "--labels", "wrong.csv"],
+            "labels 'wrong.csv' must name the columns photo,label in its first line; no label",
+        ),
+        (
+            ["out", "--to", "mine"],
+            "out must be a folder for results, got 'mine', where mine/index.html cannot be replaced",
+        ),
+    ],
+)
+def test_wrong_arguments(folder: Path, arguments: list[str], said: str) -> None:
+    (folder / "wrong.csv").write_text("photo,class\n")
+    (folder / "mine").mkdir()
+    (folder / "mine" / "index.html").write_text("mine")
+    before = (folder / "out" / "index.html").read_bytes()
+    result = run("report", *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert (folder / "out" / "index.html").read_bytes() == before
+    assert names(folder / "mine") == ["index.html"]
+
+
+def test_a_contrast_is_neither_right_nor_wrong(folder: Path) -> None:
+    explain("photos", "--rather-than", "rival")
+    run("report", "out", "--labels", "folders")
+    assert {(row["truth"], row["right"]) for row in rows_of(folder / "out").values()} == {("red", None), ("blue", None)}
