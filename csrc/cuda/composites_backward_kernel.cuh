@@ -3,15 +3,14 @@
 // Full resolution: a thread projects each sample's gradient onto the difference of image and infill at its own four
 // pixels. Below: a block does so for its tile, and gathers the result for the cells that the tile reads. The gradient
 // of masks that are given is that; for logits it is summed over samples. What several tiles have of a cell is added up
-// in order: for logits by the last block of an image, in the same launch; for given masks, of which there are as many
-// more as there are samples, by all threads of a second one.
+// in their order by a second launch.
 #pragma once
 #include "gradients.cuh"
 
 namespace sdfido::cuda {
 
 template <typename Problem, typename T, typename Stored, bool kImage>
-__global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
+__global__ void __launch_bounds__(kThreads, kBlocks<T, kImage, true>)
     backward_full_kernel(const __grid_constant__ CompositesPlan<Problem> plan) {
   __shared__ Place place;
   __shared__ IfSampled<Problem, RandomState> random;
@@ -84,21 +83,6 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
       }
     }
     if constexpr (kImage) image_gradients.write(plan, place, first, count, memory.images);
-  }
-}
-
-// The second launch for given masks: a thread adds up what the tiles have of one cell of one sample.
-template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    blend_combine_kernel(const __grid_constant__ CompositesPlan<BlendBackward> plan) {
-  const Shape& s = plan.problem.shape;
-  const int64_t step = int64_t{gridDim.x} * kThreads;
-  // mutant: combine-step
-  for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < plan.mask_cells(); i += step) {
-    const int64_t cell = i % s.cells();
-    store_one(static_cast<T*>(plan.problem.grad_masks) + i,
-              // mutant: combine-number
-              sum_over_tiles<T>(plan, i / s.cells(), cell / s.cell_columns, cell % s.cell_columns));
   }
 }
 
@@ -215,9 +199,25 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
     }
     if constexpr (kImage) image_gradients.write(plan, place, first, count, memory.images);
   }
-  if constexpr (Problem::kSampled) {
-    if (last_block(plan.tickets + place.image, static_cast<uint32_t>(plan.tiles.count())))
-      combine_tiles<T>(plan, place.image);
+}
+
+// The second launch below full resolution: a thread adds up what the tiles have of one cell, of one sample where masks
+// are given. Where they are sampled, the penalties' gradients join.
+template <typename Problem, typename T>
+__global__ void __launch_bounds__(kThreads) combine_kernel(const __grid_constant__ CompositesPlan<Problem> plan) {
+  const Shape& s = plan.problem.shape;
+  const int64_t step = int64_t{gridDim.x} * kThreads;
+  // mutant: combine-step
+  for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < plan.mask_cells(); i += step) {
+    const int64_t number = i / s.cells(), cell = i % s.cells();  // mutant: combine-number
+    const int64_t y = cell / s.cell_columns, x = cell % s.cell_columns;
+    T sum = sum_over_tiles<T>(plan, number, y, x);
+    if constexpr (Problem::kSampled) {
+      sum += penalty_gradient_of<T>(plan, number, y, x);
+      store_one(static_cast<T*>(plan.problem.grad_logits) + i, sum);
+    } else {
+      store_one(static_cast<T*>(plan.problem.grad_masks) + i, sum);
+    }
   }
 }
 

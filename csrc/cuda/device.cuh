@@ -241,9 +241,13 @@ __device__ __forceinline__ T prepare(const Exponent& exponent, T logit) {
   return exponent.power == 0 ? prepare_logit<0>(logit) : prepare_logit<1>(logit);
 }
 
-template <typename T>
-__device__ __forceinline__ T mask_of_word(const Exponent& exponent, uint32_t word, T prepared) {
-  return mask_of_odds(odds_of_word<T>(word), prepared, static_cast<T>(exponent.inverse_temperature), exponent.power);
+// The masks of kDraws words.
+template <int kDraws, typename T>
+__device__ __forceinline__ void masks_of_words(const Exponent& exponent, const uint32_t (&words)[4], T prepared,
+                                               T (&masks)[kDraws]) {
+#pragma unroll
+  for (int q = 0; q < kDraws; ++q) masks[q] = odds_of_word<T>(words[q]);
+  masks_of_odds(masks, prepared, static_cast<T>(exponent.inverse_temperature), exponent.power, exponent.smallest);
 }
 
 // ---- Sums over a warp and over the blocks, in a fixed order.

@@ -174,26 +174,21 @@ __device__ __forceinline__ T sum_over_tiles(const CompositesPlan<Problem>& plan,
   return sum;
 }
 
-// Adds up, for all cells of one image, what the tiles have summed, and the penalties' gradients.
+// The penalties' gradient at cell (y, x) of one of all masks.
 template <typename T>
-__device__ __forceinline__ void combine_tiles(const CompositesPlan<CompositesBackward>& plan, int64_t image) {
+__device__ __forceinline__ T penalty_gradient_of(const CompositesPlan<CompositesBackward>& plan, int64_t plane,
+                                                 int64_t y, int64_t x) {
   const Shape& s = plan.problem.shape;
-  for (int64_t i = threadIdx.x; i < s.masks * s.cells(); i += kThreads) {
-    const int64_t plane = image * s.masks + i / s.cells(), cell = i % s.cells();
-    const int64_t y = cell / s.cell_columns, x = cell % s.cell_columns;
-    T sum = sum_over_tiles<T>(plan, plane, y, x);
-    const T* logits = static_cast<const T*>(plan.problem.logits) + plane * s.cells();
-    const auto rate = [&](int64_t row, int64_t column) {
-      return keep_rate(load_one(logits + row * s.cell_columns + column));
-    };
-    PenaltyWeights<T> weights;
-    weights.load(plan, plane);
-    const T here = rate(y, x);
-    sum += penalty_gradient(here, x > 0 ? rate(y, x - 1) : here, x + 1 < s.cell_columns ? rate(y, x + 1) : here,
-                            y > 0 ? rate(y - 1, x) : here, y + 1 < s.cell_rows ? rate(y + 1, x) : here,
-                            weights.sparsity, weights.smoothness);
-    store_one(static_cast<T*>(plan.problem.grad_logits) + plane * s.cells() + cell, sum);
-  }
+  const T* const logits = static_cast<const T*>(plan.problem.logits) + plane * s.cells();
+  const auto rate = [&](int64_t row, int64_t column) {
+    return keep_rate(load_one(logits + row * s.cell_columns + column));
+  };
+  PenaltyWeights<T> weights;
+  weights.load(plan, plane);
+  const T here = rate(y, x);
+  return penalty_gradient(here, x > 0 ? rate(y, x - 1) : here, x + 1 < s.cell_columns ? rate(y, x + 1) : here,
+                          y > 0 ? rate(y - 1, x) : here, y + 1 < s.cell_rows ? rate(y + 1, x) : here, weights.sparsity,
+                          weights.smoothness);
 }
 
 }  // namespace sdfido::cuda

@@ -35,9 +35,10 @@ struct MaskWindow {
         random.words(static_cast<uint32_t>(mask), static_cast<uint32_t>(number(i)),
                      static_cast<uint32_t>(first) / (pairs ? 8 : 4), words);
         select_words<kDraws>(words, first, pairs);
-        const T logit = prepared[i];
+        T drawn[kDraws];
+        masks_of_words(plan.exponent, words, prepared[i], drawn);
 #pragma unroll
-        for (int q = 0; q < kDraws; ++q) masks[q][i] = mask_of_word(plan.exponent, words[q], logit);
+        for (int q = 0; q < kDraws; ++q) masks[q][i] = drawn[q];
       }
       __syncthreads();  // before others read the masks
 #pragma unroll 1

@@ -9,9 +9,9 @@
 
 namespace sdfido::cuda {
 
-// A block computes a tile of 64 x 8 pixels, four in a row to a thread.
+// A block computes a tile of 32 x 16 pixels, four in a row to a thread.
 inline constexpr int kVector = 4;
-inline constexpr int kTileWidth = 64, kTileHeight = 8;
+inline constexpr int kTileWidth = 32, kTileHeight = 16;
 inline constexpr int kThreadColumns = kTileWidth / kVector;
 inline constexpr int kThreads = kThreadColumns * kTileHeight;
 // A multiprocessor takes at least so many blocks, which gives each thread 64 registers and, on sm_80 and sm_90, half of
@@ -22,9 +22,10 @@ inline constexpr int kImageBlocks = 6;
 #else
 inline constexpr int kImageBlocks = 8;
 #endif
-template <typename T, bool kImage = false>
+template <typename T, bool kImage = false, bool kLean = false>
 inline constexpr int kBlocks = sizeof(T) == 8 ? 1
                                : kImage       ? kImageBlocks
+                               : kLean        ? 9  // gradients at full resolution need fewer registers
                                               : 8;
 // Channels are computed three at a time, each group from masks sampled anew.
 inline constexpr int kChannels = 3;
@@ -57,9 +58,11 @@ bool vector_access(const void* data, const int64_t (&strides)[n], int64_t width,
 // What sampling needs to know besides the random state.
 struct Exponent {
   double inverse_temperature;
-  int32_t power;  // 1/temperature where that is a small integer, else 0
+  int32_t power;   // 1/temperature where that is a small integer, else 0
+  float smallest;  // factor of that power that counts
 
-  explicit Exponent(double temperature) : inverse_temperature(1.0 / temperature), power(power_of(temperature)) {}
+  explicit Exponent(double temperature)
+      : inverse_temperature(1.0 / temperature), power(power_of(temperature)), smallest(smallest_factor(power)) {}
 };
 
 // At least as many cells of an axis as a tile reads: a tile's positions lie (tile - 1) * cells / pixels apart, each
@@ -89,7 +92,7 @@ struct CompositesPlan : SourcePlan<Problem::kSampled> {
   double* partial_sums = nullptr;  // forward, masks sampled: [images, masks, tiles, 2]
   // Backward below full resolution: [images, masks, tiles, tile_cells]; given masks have one for each of their samples.
   void* partial_gradients = nullptr;
-  uint32_t* tickets = nullptr;  // masks sampled: [images], zero before and after
+  uint32_t* tickets = nullptr;  // forward, masks sampled: [images], zero before and after
 
   explicit CompositesPlan(const Problem& p) : problem(p), tiles(tiles_of(p.shape.height, p.shape.width)) {
     const Shape& s = p.shape;
@@ -117,24 +120,24 @@ struct CompositesPlan : SourcePlan<Problem::kSampled> {
 
   int64_t blocks() const { return problem.shape.images * tiles.count(); }
 
-  // Given masks below full resolution: their gradient takes a second launch.
+  // Backward below full resolution: what the tiles have of the masks' gradient takes a second launch.
   bool needs_combining() const {
     if constexpr (std::is_same_v<Problem, BlendBackward>) {
       return problem.grad_masks && !problem.shape.full_resolution();
     } else {
-      return false;
+      return kBackward && !problem.shape.full_resolution();
     }
   }
-  // Of all given masks.
+  // Of all logits, or of all given masks.
   SDFIDO_INLINE int64_t mask_cells() const {
     const Shape& s = problem.shape;
-    return s.images * s.masks * s.samples * s.cells();
+    return s.images * s.masks * (Problem::kSampled ? 1 : s.samples) * s.cells();
   }
 
   // The kernels' own memory: how many bytes of each kind they need, tickets apart.
   int64_t sums_bytes() const { return blocks() * problem.shape.masks * 2 * static_cast<int64_t>(sizeof(double)); }
   int64_t gradients_bytes() const {
-    if (problem.shape.full_resolution()) return 0;
+    if (!needs_combining()) return 0;
     const int64_t windows = blocks() * problem.shape.masks * (Problem::kSampled ? 1 : problem.shape.samples);
     return windows * tile_cells * (problem.composite_format == Format::kFloat64 ? 8 : 4);
   }

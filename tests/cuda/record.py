@@ -28,7 +28,7 @@ from sdfido.files import replacing
 from tests.cuda.build import kernels, run
 from tests.cuda.emulated import ORDERS, build_module
 from tests.cuda.emulated_cases import EmulatedCase
-from tests.cuda.machine_code import cheapest_pass, disassemble, innermost_loop, instructions_per_sample
+from tests.cuda.machine_code import TENTH_POWERS, cheapest_pass, disassemble, innermost_loop, instructions_per_sample
 from tests.emulator import mutants
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,6 +82,9 @@ def source() -> str:
             types = f"Composites{way}, {'double' if stored == 'double' else 'float'}, {stored}{image}"
             plan = f"const __grid_constant__ CompositesPlan<Composites{way}>"
             lines.append(f"template __global__ void {way.lower()}_{resolution}_kernel<{types}>({plan});")
+    for t in ("float", "double"):
+        plan = "const __grid_constant__ CompositesPlan<CompositesBackward>"
+        lines.append(f"template __global__ void combine_kernel<CompositesBackward, {t}>({plan});")
     for t, way in itertools.product(("float", "double"), ("Forward", "Backward")):
         name, arguments = way.lower(), ", const Exponent" if way == "Forward" else ""
         lines.append(f"template __global__ void masks_{name}_kernel<{t}>(const __grid_constant__ Masks{way}Plan);")
@@ -119,8 +122,8 @@ def cost(instructions: Counter[str]) -> Cost:
 def instructions(code: list[Any], backward: bool, low: bool, stored: str) -> dict[str, Cost]:
     """For each pixel of a tile: of a mask sample, of what is done once a mask, and once for the image.
 
-    These are the cheapest ways that an aligned problem of three channels can take through the kernel's loops; what is
-    outside of all loops is left out.
+    These are the cheapest ways that an aligned problem of three channels can take through the kernel's loops at a
+    temperature of 0.1; what is outside of all loops is left out.
     """
     reciprocal, draws = r"^MUFU\.RCP", r"^LOP3\.LUT .* 0x96"
     moves = rf"^{'LDG' if backward else 'STG'}\.E\.{'64' if stored == 'BFloat16' else '128'}"
@@ -134,6 +137,7 @@ def instructions(code: list[Any], backward: bool, low: bool, stored: str) -> dic
             raise LookupError(f"the kernels' loops have changed: none with {inside} and a way over {needs}") from error
 
     cell, sample = once(drawing, draws), once(moving, moves, *beside)  # four samples of a cell; four pixels of a sample
+    power = once(drawing | TENTH_POWERS, draws) - cell  # what a temperature of 0.1 costs more than the cheapest, 1
     four_samples = once(drawing | moving, draws, moves, *beside)  # with one pass through each of both
     prepared = once({"^FMUL": 8}, "^STS", "^FMUL")  # the exponential of a cell
     loaded = once({r"^LDG\.E\.128": 1}, r"^LDG\.E\.128", r"^STS\.128")  # four values of a channel
@@ -149,7 +153,7 @@ def instructions(code: list[Any], backward: bool, low: bool, stored: str) -> dic
     # All warps of a block, for each 32 pixels. A warp takes 32 cells at once: of as many as pixels, or under the tile.
     shares = math.prod(tile_size()) // 32
     warps, cells = shares // 4, -(-window_cells() // 32) if low else shares
-    group = warps * (four_samples - cell - sample) + cells * cell + shares * sample
+    group = warps * (four_samples - cell - sample) + cells * (cell + power) + shares * sample
     return {
         "sample": 1 / (4 * shares) * group,
         "mask": 1 / shares * (warps * mask + cells * prepared),

@@ -32,6 +32,19 @@ void with_tickets(int64_t images, Visit visit) {
   }
 }
 
+template <typename Problem>
+void run_backward(const Problem& p, unsigned blocks) {
+  CompositesPlan<Problem> plan(p);
+  if (plan.blocks() == 0) return;
+  auto gradients = workspace(plan.gradients_bytes(), std::byte{0xFF});
+  plan.partial_gradients = gradients.data();
+  visit_backward(plan, run_on(plan));
+  if (!plan.needs_combining()) return;
+  const simt::Counters first = simt::counters();
+  visit_combine(plan, [&](auto kernel) { SIMT_LAUNCH(kernel, blocks, kThreads, plan); });
+  simt::add_counters(first);
+}
+
 // Calls visit(a T) for the type of the numbers.
 template <typename Visit>
 void visit_type(bool float64, Visit visit) {
@@ -48,29 +61,14 @@ void launch(const CompositesForward& p) {
   with_tickets(p.shape.images, [&](uint32_t* tickets) { plan.tickets = tickets, visit_forward(plan, run_on(plan)); });
 }
 
-void launch(const CompositesBackward& p) {
-  CompositesPlan<CompositesBackward> plan(p);
-  if (plan.blocks() == 0) return;
-  auto gradients = workspace(plan.gradients_bytes(), std::byte{0xFF});
-  plan.partial_gradients = gradients.data();
-  with_tickets(p.shape.images, [&](uint32_t* tickets) { plan.tickets = tickets, visit_backward(plan, run_on(plan)); });
-}
+void launch(const CompositesBackward& p, unsigned blocks) { run_backward(p, blocks); }
 
 void launch(const BlendForward& p) {
   const CompositesPlan<BlendForward> plan(p);
   if (plan.blocks() != 0) visit_forward(plan, run_on(plan));
 }
 
-void launch(const BlendBackward& p, unsigned blocks) {
-  CompositesPlan<BlendBackward> plan(p);
-  if (plan.blocks() == 0) return;
-  auto gradients = workspace(plan.needs_combining() ? plan.gradients_bytes() : 0, std::byte{0xFF});
-  plan.partial_gradients = gradients.data();
-  visit_backward(plan, run_on(plan));
-  if (!plan.needs_combining()) return;
-  visit_type(p.composite_format == Format::kFloat64,
-             [&]<typename T>(T) { SIMT_LAUNCH(blend_combine_kernel<T>, blocks, kThreads, plan); });
-}
+void launch(const BlendBackward& p, unsigned blocks) { run_backward(p, blocks); }
 
 void launch(const MasksForward& p, unsigned blocks) {
   const MasksForwardPlan plan{p, Exponent(p.sampling.temperature)};

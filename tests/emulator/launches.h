@@ -6,9 +6,9 @@ namespace sdfido::cuda {
 
 // Workspace is their own: it starts full of NaN, with tickets at zero, to which they must return.
 void launch(const CompositesForward& problem);
-void launch(const CompositesBackward& problem);
 void launch(const BlendForward& problem);
-// `blocks` stride over the items, here of the second launch.
+// `blocks` stride over the items; of the next two, those of the second launch.
+void launch(const CompositesBackward& problem, unsigned blocks);
 void launch(const BlendBackward& problem, unsigned blocks);
 void launch(const MasksForward& problem, unsigned blocks);
 void launch(const MasksBackward& problem, unsigned blocks);

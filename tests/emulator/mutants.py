@@ -174,8 +174,8 @@ MUTANTS = [
         "gathered + __ldcg(out + i)",
         "gathered",
     ),
-    Mutant("given masks: the second launch reads another sample", "combine-number", "i / s.cells()", "0"),
-    Mutant("given masks: the second launch steps too far", "combine-step", "i += step", "i += step + 1"),
+    Mutant("the second launch reads another mask", "combine-number", "i / s.cells()", "0"),
+    Mutant("the second launch steps too far", "combine-step", "i += step", "i += step + 1"),
     Mutant("windows overlap in the workspace", "partial", "block * plan.tile_cells", "block * (plan.tile_cells / 2)"),
 ]
 
