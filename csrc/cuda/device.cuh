@@ -167,20 +167,40 @@ struct Pixels {
 
 struct Place {
   int32_t image, tile;
-  int32_t first_row, first_column;  // of the tile
+  int32_t first_row, first_column;   // of the tile
+  int32_t first_mask, end_mask;      // which of them the block has
+  int32_t first_sample, end_sample;  // of each of these masks
+  bool penalties;                    // forward: whether it sums up theirs
 
-  // All threads, and synchronised when it returns.
-  __device__ __forceinline__ void find(const Tiles& tiles) {
-    if (threadIdx.x == 0) set(tiles);
-    __syncthreads();  // before others read the place
-  }
-
-  __device__ __forceinline__ void set(const Tiles& tiles) {
-    const auto count = static_cast<uint32_t>(tiles.count());
-    image = static_cast<int32_t>(blockIdx.x / count);
-    tile = static_cast<int32_t>(blockIdx.x % count);
-    first_row = tile / tiles.columns * kTileHeight;
-    first_column = tile % tiles.columns * kTileWidth;
+  // One thread; the caller synchronises.
+  template <typename Problem>
+  __device__ __forceinline__ void find(const CompositesPlan<Problem>& plan) {
+    const Shape& s = plan.problem.shape;
+    const Division& division = plan.division;
+    const auto count = static_cast<uint32_t>(plan.tiles.count());
+    // Blocks of one tile follow each other, so that its pixels are in the cache.
+    const auto blocks = static_cast<uint32_t>(division.blocks);
+    const uint32_t number = blockIdx.x / blocks;
+    const auto part = static_cast<int32_t>(blockIdx.x % blocks);  // mutant: part
+    image = static_cast<int32_t>(number / count);
+    tile = static_cast<int32_t>(number % count);
+    first_row = tile / plan.tiles.columns * kTileHeight;
+    first_column = tile % plan.tiles.columns * kTileWidth;
+    const auto masks = static_cast<int32_t>(s.masks), samples = static_cast<int32_t>(s.samples);
+    first_mask = 0, end_mask = masks;
+    first_sample = 0, end_sample = samples;
+    penalties = true;
+    if (!division.by_mask) return;
+    const int32_t sampling = masks * division.sample_parts;
+    penalties = part >= sampling;
+    first_mask = penalties ? part - sampling : part / division.sample_parts;  // mutant: part-mask
+    end_mask = first_mask + 1;
+    if (penalties) {
+      end_sample = 0;
+    } else {
+      first_sample = part % division.sample_parts * division.part_samples;
+      end_sample = min(first_sample + division.part_samples, samples);  // mutant: part-samples
+    }
   }
 
   __device__ __forceinline__ Pixels pixels(const Shape& s) const {
@@ -260,13 +280,16 @@ __device__ __forceinline__ double warp_sum(double value) {
 }
 
 // True in all threads of the block that is the last of `blocks` to come here; it sees what the others wrote before.
+// One thread's fences do for its block: what the barrier has ordered before, or after, a fence is ordered by it, too.
 __device__ __forceinline__ bool last_block(uint32_t* ticket, uint32_t blocks) {
   __shared__ bool last;
-  __threadfence();
   __syncthreads();  // before the block takes its ticket; mutant: none, blocks do not run at once in the emulator
-  if (threadIdx.x == 0) last = atomicInc(ticket, blocks - 1) == blocks - 1;  // mutant: ticket
-  __syncthreads();                                                           // before others read what the ticket says
-  __threadfence();
+  if (threadIdx.x == 0) {
+    __threadfence();                                     // before others read what this block wrote
+    last = atomicInc(ticket, blocks - 1) == blocks - 1;  // mutant: ticket
+    if (last) __threadfence();                           // before this block reads what others wrote
+  }
+  __syncthreads();  // before others read what the ticket says
   return last;
 }
 

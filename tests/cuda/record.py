@@ -141,7 +141,7 @@ def instructions(code: list[Any], backward: bool, low: bool, stored: str) -> dic
     four_samples = once(drawing | moving, draws, moves, *beside)  # with one pass through each of both
     prepared = once({"^FMUL": 8}, "^STS", "^FMUL")  # the exponential of a cell
     loaded = once({r"^LDG\.E\.128": 1}, r"^LDG\.E\.128", r"^STS\.128")  # four values of a channel
-    mask_loop = draws, moves, "^STG" if backward else "^SHFL"
+    mask_loop = draws, moves, r".* -?0\.693359375" if backward else "^SHFL"  # the exponential; the sums
     needs = drawing | moving
     if not low:  # with all penalties: each rate has a reciprocal
         _, _, body = innermost_loop(code, *mask_loop)

@@ -36,7 +36,10 @@ def emulated():
 
 @pytest.fixture
 def kernels(emulated):
+    """Launches are divided as those of many images are, however few there are."""
+    emulated.set_enough_blocks(0)
     yield emulated
+    emulated.set_enough_blocks(emulated.ENOUGH_BLOCKS)
     emulated.set_order(None)
 
 
@@ -51,7 +54,9 @@ def in_turn(cases):
 
 
 def check_in(order, kernels, case):
+    """Every other order with launches that are divided as those of few images."""
     kernels.set_order(order)
+    kernels.set_enough_blocks(kernels.ENOUGH_BLOCKS if order % 2 else 0)
     check(kernels, case)
 
 
@@ -184,6 +189,32 @@ def test_same_bits_in_every_order(kernels, case):
     for other in results[1:]:
         for name, value in other.items():
             assert_same(name, value, results[0][name])
+
+
+@pytest.mark.parametrize("kind", [EmulatedCase, BlendCase])
+@pytest.mark.parametrize("cells", [None, (14, 9)])
+@pytest.mark.parametrize(("s", "antithetic"), [(3, False), (9, False), (17, True)])
+@pytest.mark.parametrize("enough", [30, 1000])  # by masks; by masks and samples
+def test_how_work_is_divided_changes_no_bit(kernels, kind, cells, s, antithetic, enough):
+    wanted = () if kind is EmulatedCase else ("masks",)
+    case = kind(2, 2, s, 3, (40, 70), cells, antithetic=antithetic, wanted=wanted)
+    whole = case.forward(kernels) | case.backward(kernels)
+    blocks = kernels.blocks()
+    kernels.set_enough_blocks(enough)
+    for name, value in (case.forward(kernels) | case.backward(kernels)).items():
+        assert_same(name, value, whole[name])
+    assert kernels.blocks() > blocks
+
+
+@pytest.mark.parametrize("cells", [None, (28, 28)])
+def test_one_image_fills_a_gpu(kernels, cells):
+    """Each of the 98 tiles of 224 x 224 pixels: two masks, two parts of four samples, and a block for penalties."""
+    kernels.set_enough_blocks(kernels.ENOUGH_BLOCKS)
+    case = EmulatedCase(1, 2, 8, 3, (224, 224), cells, wanted=())
+    case.forward(kernels)
+    assert kernels.blocks() == 98 * 2 * (2 + 1)
+    case.backward(kernels, blocks=7)
+    assert kernels.blocks() == 98 * 2 * 2 + 7
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "bindings.h"
+#include "cuda/plan.h"
 #include "launches.h"
 
 namespace py = pybind11;
@@ -190,6 +191,8 @@ void concrete_backward(const py::array& grad_masks, const py::array& masks, doub
 PYBIND11_MODULE(emulated_kernels, module) {
   simt::bind_emulator(module);
   module.attr("THREADS") = sdfido::cuda::composite_threads();
+  module.attr("ENOUGH_BLOCKS") = sdfido::cuda::kEnoughBlocks;
+  module.def("set_enough_blocks", &sdfido::cuda::set_enough_blocks, "Launches of fewer blocks are divided further.");
   module.attr("MASK_THREADS") = sdfido::cuda::mask_threads();
   module.def("composite_forward", &sdfido::cuda::composite_forward);
   module.def("composite_backward", &sdfido::cuda::composite_backward);

@@ -10,6 +10,8 @@
 namespace sdfido::cuda {
 namespace {
 
+int64_t enough_blocks = kEnoughBlocks;
+
 // Watched from here on, like the operands.
 std::vector<std::byte> workspace(int64_t bytes, std::byte value) {
   std::vector<std::byte> memory(static_cast<size_t>(bytes), value);
@@ -34,7 +36,7 @@ void with_tickets(int64_t images, Visit visit) {
 
 template <typename Problem>
 void run_backward(const Problem& p, unsigned blocks) {
-  CompositesPlan<Problem> plan(p);
+  CompositesPlan<Problem> plan(p, enough_blocks);
   if (plan.blocks() == 0) return;
   auto gradients = workspace(plan.gradients_bytes(), std::byte{0xFF});
   plan.partial_gradients = gradients.data();
@@ -54,7 +56,7 @@ void visit_type(bool float64, Visit visit) {
 }  // namespace
 
 void launch(const CompositesForward& p) {
-  CompositesPlan<CompositesForward> plan(p);
+  CompositesPlan<CompositesForward> plan(p, enough_blocks);
   if (plan.blocks() == 0) return;
   auto sums = workspace(plan.sums_bytes(), std::byte{0xFF});
   plan.partial_sums = reinterpret_cast<double*>(sums.data());
@@ -64,7 +66,7 @@ void launch(const CompositesForward& p) {
 void launch(const CompositesBackward& p, unsigned blocks) { run_backward(p, blocks); }
 
 void launch(const BlendForward& p) {
-  const CompositesPlan<BlendForward> plan(p);
+  const CompositesPlan<BlendForward> plan(p, enough_blocks);
   if (plan.blocks() != 0) visit_forward(plan, run_on(plan));
 }
 
@@ -89,6 +91,8 @@ void launch(const ConcreteForward& p, unsigned blocks) {
 void launch(const ConcreteBackward& p, unsigned blocks) {
   visit_type(p.float64, [&]<typename T>(T) { SIMT_LAUNCH(concrete_backward_kernel<T>, blocks, kMaskThreads, p); });
 }
+
+void set_enough_blocks(int64_t blocks) { enough_blocks = blocks; }
 
 int composite_threads() { return kThreads; }
 int mask_threads() { return kMaskThreads; }

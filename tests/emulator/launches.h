@@ -15,6 +15,9 @@ void launch(const MasksBackward& problem, unsigned blocks);
 void launch(const ConcreteForward& problem, unsigned blocks);
 void launch(const ConcreteBackward& problem, unsigned blocks);
 
+// Launches of fewer blocks are divided further; as on a GPU without a call.
+void set_enough_blocks(int64_t blocks);
+
 // In a block: of the kernels for composites, and of the others.
 int composite_threads();
 int mask_threads();

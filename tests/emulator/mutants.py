@@ -176,6 +176,13 @@ MUTANTS = [
     ),
     Mutant("the second launch reads another mask", "combine-number", "i / s.cells()", "0"),
     Mutant("the second launch steps too far", "combine-step", "i += step", "i += step + 1"),
+    Mutant("parts of a tile mixed up", "part", "blockIdx.x % blocks", "(blockIdx.x + 1) % blocks"),
+    Mutant(
+        "a block for penalties takes another mask", "part-mask", "part - sampling", "masks - 1 - (part - sampling) / 2"
+    ),
+    Mutant("parts of samples overlap", "part-samples", "first_sample + division.part_samples", "samples"),
+    Mutant("samples of a part go to one plane", "sample-plane", "* s.samples + sample", "* s.samples"),
+    Mutant("the second launch leaves out a sample", "samples-order", "sample = 0", "sample = 1"),
     Mutant("windows overlap in the workspace", "partial", "block * plan.tile_cells", "block * (plan.tile_cells / 2)"),
 ]
 
@@ -234,6 +241,7 @@ def find_fault(module: Path) -> str:
     spec.loader.exec_module(kernels)
     for order in ORDERS:
         kernels.set_order(order)
+        kernels.set_enough_blocks(kernels.ENOUGH_BLOCKS if order % 2 else 0)
         try:
             for case, results in zip(CASES, expected(), strict=True):
                 check(kernels, case, results)

@@ -25,6 +25,7 @@ inline void add_counters(const Counters& earlier) {
     for (size_t i = 0; i < traffic.accesses.size(); ++i) traffic.accesses[i] += other.accesses[i];
   };
   add(machine.counters.loads, earlier.loads), add(machine.counters.stores, earlier.stores);
+  machine.counters.blocks += earlier.blocks;
 }
 
 // As soon as one buffer is watched, every access must lie in a watched one.
