@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from bisect import bisect
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +164,11 @@ def native() -> dict[str, Any]:
     built_for = "CPUs"
     if toolkit := choose_toolkit():
         archs = choose_archs(toolkit)
-        # Code from the PTX of a generation's oldest is the same as from each one's own, and compiles twice as fast.
-        generations = [list(group) for _, group in itertools.groupby(archs, key=lambda arch: int(arch) >= 100)]
+        # Code from the PTX of a generation's oldest is the same as from each one's own, and compiles twice as fast: a
+        # generation rounds to bfloat16 by an instruction (80), or has other limits of registers (100).
+        generations = [
+            list(group) for _, group in itertools.groupby(archs, key=lambda arch: bisect([80, 100], int(arch)))
+        ]
         ptx = f"compute_{generations[-1][0]}"
         codes = [*(f"sm_{arch}" for arch in archs), ptx]
         built_for += f" and CUDA ({' '.join(codes)})"

@@ -55,13 +55,34 @@ __device__ __forceinline__ void store_vector(double* p, const double (&v)[4]) {
   __stcg(reinterpret_cast<double2*>(p), make_double2(v[0], v[1]));
   __stcg(reinterpret_cast<double2*>(p) + 1, make_double2(v[2], v[3]));
 }
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+// Two numbers in 16 bits each, rounded by the hardware: the bits of store(), but for NaN.
+__device__ __forceinline__ unsigned round_two(float low, float high, BFloat16) {
+  unsigned result;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(result) : "f"(high), "f"(low));
+  return result;
+}
+__device__ __forceinline__ unsigned round_two(float low, float high, Float16) {
+  unsigned result;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(result) : "f"(high), "f"(low));
+  return result;
+}
+#endif
 template <typename Stored>
-__device__ __forceinline__ void store_vector(Stored* p, const float (&v)[4]) {
+__device__ __forceinline__ uint2 round_four(const float (&v)[4]) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  const bool no_nan = v[0] == v[0] && v[1] == v[1] && v[2] == v[2] && v[3] == v[3];
+  if (no_nan) return make_uint2(round_two(v[0], v[1], Stored{}), round_two(v[2], v[3], Stored{}));
+#endif
   Stored s[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) store(v[i], s[i]);
-  __stcg(reinterpret_cast<uint2*>(p), make_uint2(s[0].bits | static_cast<unsigned>(s[1].bits) << 16,
-                                                 s[2].bits | static_cast<unsigned>(s[3].bits) << 16));
+  return make_uint2(s[0].bits | static_cast<unsigned>(s[1].bits) << 16,
+                    s[2].bits | static_cast<unsigned>(s[3].bits) << 16);
+}
+template <typename Stored>
+__device__ __forceinline__ void store_vector(Stored* p, const float (&v)[4]) {
+  __stcg(reinterpret_cast<uint2*>(p), round_four<Stored>(v));
 }
 
 // From shared memory, aligned.
