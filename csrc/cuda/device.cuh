@@ -77,8 +77,8 @@ __device__ __forceinline__ uint2 round_four(const float (&v)[4]) {
   Stored s[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) store(v[i], s[i]);
-  return make_uint2(s[0].bits | static_cast<unsigned>(s[1].bits) << 16,
-                    s[2].bits | static_cast<unsigned>(s[3].bits) << 16);
+  return make_uint2(s[0].bits | static_cast<unsigned>(s[1].bits) << 16, s[2].bits | static_cast<unsigned>(s[3].bits)
+                                                                                        << 16);
 }
 template <typename Stored>
 __device__ __forceinline__ void store_vector(Stored* p, const float (&v)[4]) {

@@ -41,7 +41,11 @@ SIZE, CHANNELS, MASKS, SAMPLES = 224, 3, 2, 8
 LOW = 28  # rows and columns of cells below full resolution
 STORED = {"float32": "float", "bfloat16": "BFloat16", "float16": "Float16", "float64": "double"}
 COUNTED = ("80", "90")  # architectures whose instructions are counted
-ARCHS = {"75": ("75",), "80": ("80", "86", "89", "90"), "100": ("100", "120")}  # by the PTX that their code comes from, as in setup.py
+ARCHS = {
+    "75": ("75",),
+    "80": ("80", "86", "89", "90"),
+    "100": ("100", "120"),
+}  # by the PTX that their code comes from, as in setup.py
 
 # Instructions by the pipe that runs them: products and sums; comparisons, selections, integers and bits.
 MULTIPLY = {"FADD", "FFMA", "FMUL", "IDP", "IMAD"}

@@ -143,6 +143,17 @@ def test_extreme_logits(kernels, case, order):
     check_in(order, kernels, EmulatedCase(2, 2, 5, 3, size, cells, temperature, dtype=dtype, extremes=True))
 
 
+@pytest.mark.parametrize("kind", [EmulatedCase, BlendCase])
+@pytest.mark.parametrize(("size", "cells"), [((33, 40), (5, 5)), ((20, 66), (18, 60)), ((20, 66), None)])
+@pytest.mark.parametrize("pixel", [(0, 0), (5, 20), (19, 39)])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_gradients_that_are_not_finite_spread_alike(kernels, kind, size, cells, pixel, value):
+    """To the same cells as from the CPU backend, which is compared with the reference elsewhere."""
+    case = kind(1, 2, 3, 3, size, cells)
+    case.weights["composites"][0, 1, 2, 0][pixel] = value
+    check(kernels, case)
+
+
 @pytest.mark.parametrize("cells", [None, (3, 20)])
 def test_streams_and_batch_splits(kernels, cells):
     """An image's numbers depend on its stream, not on the images beside it."""

@@ -124,10 +124,10 @@ MUTANTS = [
         "p = at % 4, c = at / 4",
     ),
     Mutant(
-        "a thread's values go to its neighbour",
+        "two threads share their values",
         "thread-values",
-        "thread_index() * kVector",
-        "(thread_index() ^ 1) * kVector + c",
+        "thread_index()",
+        "(thread_index() / 2)",
     ),
     Mutant("image and infill's gradients swapped", "image-gradients", "input == 0", "input == 1"),
     Mutant("a group of channels forgets the one before", "channel-groups", ": __ldcg(out + i)", ": T(0)"),
