@@ -176,11 +176,11 @@ MUTANTS = [
     ),
     Mutant("the second launch reads another mask", "combine-number", "i / s.cells()", "0"),
     Mutant("the second launch steps too far", "combine-step", "i += step", "i += step + 1"),
-    Mutant("parts of a tile mixed up", "part", "blockIdx.x % blocks", "(blockIdx.x + 1) % blocks"),
+    Mutant("parts of a tile mixed up", "part", "blockIdx.x % blocks", "blockIdx.x % blocks / 2"),
     Mutant(
         "a block for penalties takes another mask", "part-mask", "part - sampling", "masks - 1 - (part - sampling) / 2"
     ),
-    Mutant("parts of samples overlap", "part-samples", "first_sample + division.part_samples", "samples"),
+    Mutant("a part lacks its last sample", "part-samples", "division.part_samples,", "division.part_samples - 1,"),
     Mutant("samples of a part go to one plane", "sample-plane", "* s.samples + sample", "* s.samples"),
     Mutant("the second launch leaves out a sample", "samples-order", "sample = 0", "sample = 1"),
     Mutant("windows overlap in the workspace", "partial", "block * plan.tile_cells", "block * (plan.tile_cells / 2)"),
@@ -193,6 +193,8 @@ CASES = [
     EmulatedCase(2, 2, 9, 3, (33, 70), (7, 33), antithetic=True),
     EmulatedCase(1, 2, 5, 4, (24, 132), (3, 4), wanted=()),
     EmulatedCase(1, 1, 4, 3, (12, 68), (5, 9)),
+    EmulatedCase(1, 2, 9, 3, (20, 36), wanted=()),
+    EmulatedCase(1, 2, 9, 3, (20, 36), (5, 9), wanted=()),
     BlendCase(2, 2, 5, 5, (17, 65)),
     BlendCase(1, 2, 3, 3, (10, 68), channels_last=True, masks_layout="sliced"),
     BlendCase(2, 2, 5, 4, (33, 70), (7, 33)),
