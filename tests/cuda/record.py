@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import torch
 
 from sdfido.files import replacing
-from tests.cuda.build import kernels, run
+from tests.cuda.build import LIMITS, kernels, occupancy, run
 from tests.cuda.emulated import ORDERS, build_module
 from tests.cuda.emulated_cases import EmulatedCase
 from tests.cuda.machine_code import TENTH_POWERS, cheapest_pass, disassemble, innermost_loop, instructions_per_sample
@@ -41,11 +41,7 @@ SIZE, CHANNELS, MASKS, SAMPLES = 224, 3, 2, 8
 LOW = 28  # rows and columns of cells below full resolution
 STORED = {"float32": "float", "bfloat16": "BFloat16", "float16": "Float16", "float64": "double"}
 COUNTED = ("80", "90")  # architectures whose instructions are counted
-ARCHS = {
-    "75": ("75",),
-    "80": ("80", "86", "89", "90"),
-    "100": ("100", "120"),
-}  # by the PTX that their code comes from, as in setup.py
+ARCHS = {"80": ("80", "90"), "100": ("100",)}  # by the PTX that their code comes from, as in setup.py
 
 # Instructions by the pipe that runs them: products and sums; comparisons, selections, integers and bits.
 MULTIPLY = {"FADD", "FFMA", "FMUL", "IDP", "IMAD"}
@@ -196,7 +192,10 @@ def compiled(folder: Path) -> tuple[dict[str, Results], dict[str, Results]]:
 
 
 def traffic() -> list[Results]:
-    """Bytes that the kernels' threads load and store for one image, as the emulator counts them."""
+    """Bytes that the kernels' threads load and store for one image, as the emulator counts them.
+
+    As part of a batch that fills a GPU; and alone, when blocks divide masks and samples, and read images again.
+    """
     emulated = build_module("emulated_kernels")
 
     def size(tensors: Any) -> int:
@@ -212,7 +211,13 @@ def traffic() -> list[Results]:
                     out_dtype=getattr(torch, stored),
                     wanted=("image", "infill") if "image" in way else (),
                 )
-                outputs = case.forward(emulated) if way == "forward" else case.backward(emulated)
+                run_pass = case.forward if way == "forward" else case.backward
+                emulated.set_enough_blocks(emulated.ENOUGH_BLOCKS)
+                run_pass(emulated)
+                alone = emulated.counters()
+                blocks = emulated.blocks()
+                emulated.set_enough_blocks(0)
+                outputs = run_pass(emulated)
                 counters = emulated.counters()
                 given = [*case.tensors.values(), *(case.weights.values() if way != "forward" else ())]
                 counted.append(
@@ -222,8 +227,21 @@ def traffic() -> list[Results]:
                         "minimum": size(given) + size(outputs.values()),
                     }
                 )
+                if n == 1:
+                    divided = {"alone": alone["loads"]["bytes"] + alone["stores"]["bytes"], "blocks": blocks}
             assert all(2 * counted[0][key] == counted[1][key] for key in counted[0]), "a block works for one image"
-            found.append({"pass": way, "cells": cells or SIZE, "composites": stored, **counted[0]})
+            found.append({"pass": way, "cells": cells or SIZE, "composites": stored, **counted[0], **divided})
+    return found
+
+
+def limits(reports: dict[str, Results]) -> Results:
+    """Blocks that a multiprocessor holds: as shared memory allows, and with no more registers than on sm_80."""
+    found: Results = {}
+    for name, of in reports.items():
+        if not re.fullmatch(r"(forward|backward)_(full|low)_kernel<float, float(, \w+)?>", name):
+            continue
+        registers, shared = of["80"]["registers"], of["80"]["shared"]
+        found[name] = {arch: round(occupancy(arch, 128, registers, shared) * LIMITS[arch][0] / 4) for arch in LIMITS}
     return found
 
 
@@ -241,6 +259,7 @@ def measure() -> Results:
         "mutants": len(mutants.MUTANTS) - 1 + len(mutants.dropped_barriers()),
         "orders": len(ORDERS),
         "kernels": reports,
+        "blocks": limits(reports),
         "instructions": counts,
         "bytes": traffic(),
     }
