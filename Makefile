@@ -1,4 +1,4 @@
-# Each of demo, test, bench, studies, docs, lint, wheel and wheel-test sets up all that it needs, in .venv and build.
+# Each of demo, test, bench, gpu-check, studies, docs, lint, wheel and wheel-test sets up all that it needs, in .venv and build.
 PYTHON ?= python3
 # The torch of CPU-only set-ups; the package itself asks for torch>=2.10. Any requirement that pip understands.
 TORCH ?= torch==2.13.0
@@ -22,7 +22,7 @@ SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
 PACKAGED := $(SOURCES) $(shell find sdfido tests -name '*.py' -o -path '*/reports/page/*') MANIFEST.in README.md LICENSE
 CXX_SOURCES := $(shell find csrc tests benchmarks examples -name '*.cpp' -o -name '*.h' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: demo test test-models test-ray bench studies docs wheel wheel-test lint format clean
+.PHONY: demo test test-models test-ray bench gpu-check studies docs wheel wheel-test lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -44,6 +44,10 @@ test-ray: $(VENV)/.ray
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.speed.suite --json $(OUT)/benchmarks.json
+
+# On a machine with a GPU: all that docs/cuda.md lists for the first run, within nine minutes. Needs a CUDA toolkit.
+gpu-check: $(VENV)/.installed
+	$(BIN)/python -m tests.cuda.gpu_check --out $(OUT)/gpu-check
 
 # The numbers of docs/studies, measured again: several hours. The pages' tables are made from them.
 studies: $(VENV)/.installed

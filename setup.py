@@ -13,11 +13,13 @@ import hashlib
 import itertools
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
+from bisect import bisect
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,19 @@ def choose_archs(home: Path) -> list[str]:
     return sorted(wanted or [arch for arch in CUDA_ARCHS.split() if arch in known], key=int)
 
 
+def toolkit_version(home: Path) -> str:
+    """As "13.0"."""
+    said = subprocess.run([home / "bin/nvcc", "--version"], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"release (\d+\.\d+)", said)[0]
+
+
+def compare_with_driver(version: str) -> None:
+    """Says so where this machine's driver is too old for the toolkit; the build may be for another machine."""
+    gpus: dict[str, Any] = runpy.run_path("sdfido/ops/gpus.py")
+    if why := gpus["why_not_driver"](version, gpus["driver_version"]()):
+        say(f"on this machine CUDA tensors will be computed by PyTorch: {why}")
+
+
 def compression(home: Path) -> list[str]:
     """Kernels take a seventh of the space packed; the driver unpacks those of its GPU when they are first used."""
     known = subprocess.run([home / "bin/nvcc", "--help"], capture_output=True, text=True, check=True).stdout
@@ -163,15 +178,20 @@ def native() -> dict[str, Any]:
     built_for = "CPUs"
     if toolkit := choose_toolkit():
         archs = choose_archs(toolkit)
-        # Code from the PTX of a generation's oldest is the same as from each one's own, and compiles twice as fast.
-        generations = [list(group) for _, group in itertools.groupby(archs, key=lambda arch: int(arch) >= 100)]
+        # Code from the PTX of a generation's oldest is the same as from each one's own, and compiles twice as fast: a
+        # generation rounds to bfloat16 by an instruction (80), or has other limits of registers (100).
+        generations = [
+            list(group) for _, group in itertools.groupby(archs, key=lambda arch: bisect([80, 100], int(arch)))
+        ]
         ptx = f"compute_{generations[-1][0]}"
         codes = [*(f"sm_{arch}" for arch in archs), ptx]
         built_for += f" and CUDA ({' '.join(codes)})"
         say(f"building with CUDA, toolkit in {toolkit}, for {' '.join(codes)}")
         cpp_extension.CUDA_HOME = str(toolkit)  # None where torch was built without CUDA, whose headers do as well
         sources = SOURCES + CUDA_SOURCES
-        cxx_flags = [*COMPILE_FLAGS, f'-DSDFIDO_CUDA_ARCHS="{" ".join(codes)}"']
+        version = toolkit_version(toolkit)
+        cxx_flags = [*COMPILE_FLAGS, f'-DSDFIDO_CUDA_ARCHS="{" ".join(codes)}"', f'-DSDFIDO_CUDA_TOOLKIT="{version}"']
+        compare_with_driver(version)
         # ninja follows nvcc's includes only where torch was built with CUDA; a changed command makes it compile anew.
         headers = hashlib.sha256(b"".join(Path(header).read_bytes() for header in HEADERS)).hexdigest()[:16]
         nvcc_flags = [*NVCC_FLAGS, *compression(toolkit), f"-DSDFIDO_HEADERS={headers}"]

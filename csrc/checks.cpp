@@ -117,6 +117,11 @@ void check_images(const Tensor& masks, const char* name, const Tensor& image, co
                 {shape.images, shape.masks, shape.samples, shape.channels, shape.height, shape.width});
   check_product("an image's composites", {shape.masks, shape.samples, shape.channels, shape.height, shape.width});
   STD_TORCH_CHECK(shape.pixels() < (int64_t{1} << 31), "sdfido: an image must have fewer than 2^31 pixels");
+  // float32 has no positions between pixels beyond.
+  constexpr int64_t kAxis = int64_t{1} << 23;
+  STD_TORCH_CHECK(shape.full_resolution() || (shape.height <= kAxis && shape.width <= kAxis),
+                  "sdfido: masks can be upsampled to at most 2^23 pixels along an axis, got an image of ", shape.height,
+                  "x", shape.width, "; cut it into parts, or give masks of its size");
 }
 
 void check_composites_dtype(const char* what, Format composites, Format images) {

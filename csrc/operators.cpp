@@ -29,15 +29,24 @@ STABLE_TORCH_LIBRARY(sdfido, m) {
   m.def("simplified_concrete_backward(Tensor grad, Tensor masks, float temperature) -> Tensor");
   m.def("cpu_isa() -> str");
   m.def("cuda_archs() -> str");
+  m.def("cuda_toolkit() -> str");
 }
 
 #ifndef SDFIDO_CUDA_ARCHS
 #define SDFIDO_CUDA_ARCHS ""  // setup.py names them where it builds the CUDA backend
 #endif
 
-static std::string cuda_archs() { return SDFIDO_CUDA_ARCHS; }
+#ifndef SDFIDO_CUDA_TOOLKIT
+#define SDFIDO_CUDA_TOOLKIT ""
+#endif
 
-STABLE_TORCH_LIBRARY_IMPL(sdfido, CompositeExplicitAutograd, m) { m.impl("cuda_archs", TORCH_BOX(&cuda_archs)); }
+static std::string cuda_archs() { return SDFIDO_CUDA_ARCHS; }
+static std::string cuda_toolkit() { return SDFIDO_CUDA_TOOLKIT; }
+
+STABLE_TORCH_LIBRARY_IMPL(sdfido, CompositeExplicitAutograd, m) {
+  m.impl("cuda_archs", TORCH_BOX(&cuda_archs));
+  m.impl("cuda_toolkit", TORCH_BOX(&cuda_toolkit));
+}
 
 // `import sdfido._C` loads this library; loading it registers the operators.
 PyMODINIT_FUNC PyInit__C() {

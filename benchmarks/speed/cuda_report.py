@@ -21,6 +21,8 @@ LOW = 28  # rows and columns of cells below full resolution
 BATCHES = (1, 8)
 STORED = {"float32": "float", "bfloat16": "BFloat16", "float16": "Float16"}
 PIPES = ("all", "multiply", "logic")
+# Instructions that a warp issues in a clock, as each mostly waits for the one before: an estimate.
+WARP_RATE = 0.3
 
 
 class Gpu(NamedTuple):
@@ -96,10 +98,10 @@ def counted_kernels(results: Results) -> list[tuple[str, bool, str]]:
     return [(way, low, stored) for low, way, stored in cases if name_of(way, low, stored) in results["instructions"]]
 
 
-def per_pixel(results: Results, name: str, arch: str) -> dict[str, float]:
-    """Instructions of all masks and samples, by pipe."""
+def per_pixel(results: Results, name: str, arch: str, blocks: int = 1) -> dict[str, float]:
+    """Instructions of all masks and samples, by pipe, in so many blocks for a tile."""
     parts = results["instructions"][name][arch]
-    times = {"sample": MASKS * SAMPLES, "mask": MASKS, "image": 1}
+    times = {"sample": MASKS * SAMPLES, "mask": MASKS, "image": blocks}
     return {pipe: sum(times[part] * parts[part][pipe] for part in times) for pipe in PIPES}
 
 
@@ -129,15 +131,22 @@ def instruction_table(results: Results) -> str:
 
 
 def microseconds(results: Results, gpu: Gpu, case: Results, n: int) -> tuple[float, float | None]:
-    """Of memory, and of the instructions of the multiprocessor that has the most tiles."""
-    memory = n * (case["loads"] + case["stores"]) / gpu.bytes_per_second
+    """Of memory, and of the instructions of the multiprocessor that has the most blocks."""
+    tiles = results["tiles"]
     name = name_of(case["pass"], case["cells"] != SIZE, case["composites"])
+    divided = n == 1
+    memory = (case["alone"] if divided else n * (case["loads"] + case["stores"])) / gpu.bytes_per_second
     if name not in results["instructions"]:
         return 1e6 * memory, None
-    counts = per_pixel(results, name, gpu.arch)
-    clocks = max(counts[pipe] / lanes for pipe, lanes in gpu.lanes.items())
-    most = -(-n * results["tiles"] // gpu.multiprocessors)
-    return 1e6 * memory, 1e6 * most * math.prod(results["tile"].values()) * clocks / gpu.hertz
+    # Where a tile is divided, a block has four samples of one mask, and reads image and infill for itself.
+    parts = MASKS * SAMPLES // 4 if divided else 1
+    counts = per_pixel(results, name, gpu.arch, parts)
+    most = -(-n * tiles * parts // gpu.multiprocessors)
+    # A scheduler has as many warps as its multiprocessor has blocks.
+    warps = min(most, results["kernels"][name][gpu.arch]["occupancy"] * 16)
+    rate = min(1.0, warps * WARP_RATE)
+    clocks = max(counts[pipe] / lanes / (rate if pipe == "all" else 1) for pipe, lanes in gpu.lanes.items())
+    return 1e6 * memory, 1e6 * most / parts * math.prod(results["tile"].values()) * clocks / gpu.hertz
 
 
 def time_table(results: Results) -> str:
@@ -153,6 +162,21 @@ def time_table(results: Results) -> str:
     return table(["µs: memory / instructions", *(f"{gpu.name}, N = {n}" for gpu in GPUS for n in BATCHES)], rows)
 
 
+def limit_table(results: Results) -> str:
+    """Blocks of 128 threads that a multiprocessor holds."""
+    labels = {
+        "forward_full_kernel<float, float>": "forward",
+        "forward_low_kernel<float, float>": "forward, low resolution",
+        "backward_full_kernel<float, float, false>": "backward",
+        "backward_low_kernel<float, float, false>": "backward, low resolution",
+        "backward_full_kernel<float, float, true>": "backward, image and infill too",
+        "backward_low_kernel<float, float, true>": "backward, image and infill too, low resolution",
+    }
+    archs = list(next(iter(results["blocks"].values())))
+    rows = [[label, *(str(results["blocks"][name][arch]) for arch in archs)] for name, label in labels.items()]
+    return table(["blocks of a multiprocessor, float32", *(f"sm_{arch}" for arch in archs)], rows)
+
+
 def facts_table(results: Results) -> str:
     """What else the file says of the kernels."""
     kernels = results["kernels"]
@@ -166,6 +190,7 @@ def facts_table(results: Results) -> str:
         "toolkit and date": f"CUDA {results['toolkit']}, {results['date']}",
         "pixels of a tile": f"{results['tile']['width']} × {results['tile']['height']}",
         f"tiles of {SIZE} × {SIZE} pixels": str(results["tiles"]),
+        "blocks of one image, forward": str(results["bytes"][0]["blocks"]),
         f"cells that a tile reads of {LOW} × {LOW}, at most": str(results["window_cells"]),
         "pixels of a tile that read one of these cells, at most": reach,
         "float64, not tuned: registers": f"{registers[0]} to {registers[-1]}",
@@ -184,6 +209,7 @@ def blocks(results: Results) -> markers.Blocks:
         "facts": facts_table(results),
         "kernels": kernel_table(results),
         "bytes": byte_table(results),
+        "limits": limit_table(results),
         "instructions": instruction_table(results),
         "times": time_table(results),
     }

@@ -5,6 +5,13 @@
 namespace sdfido::cpu {
 namespace {
 
+template <typename T>
+bool all_finite(const T* values, int64_t n) {
+  int32_t finite = 1;
+  for (int64_t i = 0; i < n; ++i) finite &= static_cast<int32_t>(values[i] - values[i] == T(0));
+  return finite != 0;
+}
+
 template <typename Problem, typename T>
 class BackwardPass : public CompositesPass<Problem, T> {
  public:
@@ -145,6 +152,7 @@ class BackwardPass : public CompositesPass<Problem, T> {
         T* row = Stretch<T>::slot(stretch.gradients, s_, mask, sample.index, cell_row);
         T* gradient = source_.gradient_memory(sample, image, mask, first, buffers_.sum);
         loops_.gather_columns(row, stretch.tap_start, stretch.tap_weights, stretch.taps, gradient, count);
+        if (!all_finite(row, s_.width)) stretch.gather_exactly(row, gradient, s_);
         source_.add_gradient(sample, image, mask, first, gradient, count);
         std::fill_n(row, s_.width, T(0));
       });

@@ -59,6 +59,16 @@ struct Stretch {
     }
   }
 
+  // The sum of gather_columns where numbers are not finite: each goes to the cells that its pixel reads, and to these
+  // even where their weight is 0, as in PyTorch; to no others.
+  void gather_exactly(const T* values, T* out, const Shape& s) const {
+    std::fill_n(out, s.cell_columns, T(0));
+    for (int64_t x = 0; x < s.width; ++x) {
+      out[first[x]] += (T(1) - weight[x]) * values[x];
+      if (first[x] + 1 < s.cell_columns) out[first[x] + 1] += weight[x] * values[x];
+    }
+  }
+
   static T* slot(T* rows, const Shape& s, int64_t mask, int64_t sample, int64_t cell_row) {
     return rows + ((mask * s.samples + sample) * 2 + cell_row % 2) * s.width;
   }

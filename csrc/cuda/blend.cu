@@ -1,6 +1,5 @@
 // Dispatch key CUDA: composites of given masks, and their gradients.
-#include "launch.h"
-#include "select.h"
+#include "backward.h"
 
 namespace sdfido::cuda {
 namespace {
@@ -16,26 +15,7 @@ void run_blend(const BlendForwardCall& call) {
   });
 }
 
-void run_blend_backward(const BlendBackwardCall& call) {
-  CompositesPlan<BlendBackward> plan(call.problem);
-  const unsigned grid = grid_of(plan);
-  if (grid == 0) return;
-  const Stream stream(call.operand());
-  Workspace workspace(call.operand(), stream, plan.needs_combining() ? plan.gradients_bytes() : 0, 0);
-  plan.partial_gradients = workspace.data();
-  visit_backward(plan, [&](auto kernel) {
-    kernel<<<grid, kThreads, 0, stream>>>(plan);
-    check(cudaGetLastError(), "launching blend_backward");
-  });
-  if (!plan.needs_combining()) return;
-  const unsigned combining = grid_of(plan.mask_cells(), kThreads);
-  if (plan.problem.composite_format == Format::kFloat64) {
-    blend_combine_kernel<double><<<combining, kThreads, 0, stream>>>(plan);
-  } else {
-    blend_combine_kernel<float><<<combining, kThreads, 0, stream>>>(plan);
-  }
-  check(cudaGetLastError(), "launching blend_backward");
-}
+void run_blend_backward(const BlendBackwardCall& call) { run_backward(call, "launching blend_backward"); }
 
 }  // namespace
 }  // namespace sdfido::cuda

@@ -3,15 +3,14 @@
 // Full resolution: a thread projects each sample's gradient onto the difference of image and infill at its own four
 // pixels. Below: a block does so for its tile, and gathers the result for the cells that the tile reads. The gradient
 // of masks that are given is that; for logits it is summed over samples. What several tiles have of a cell is added up
-// in order: for logits by the last block of an image, in the same launch; for given masks, of which there are as many
-// more as there are samples, by all threads of a second one.
+// in their order by a second launch.
 #pragma once
 #include "gradients.cuh"
 
 namespace sdfido::cuda {
 
 template <typename Problem, typename T, typename Stored, bool kImage>
-__global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
+__global__ void __launch_bounds__(kThreads, kBlocks<T, kImage, true>)
     backward_full_kernel(const __grid_constant__ CompositesPlan<Problem> plan) {
   __shared__ Place place;
   __shared__ IfSampled<Problem, RandomState> random;
@@ -21,18 +20,19 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
   __shared__ typename TileDifference::Memory memory;
   auto& masks = memory.masks;
   const Shape& s = plan.problem.shape;
-  place.find(plan.tiles);
-  const int channels = static_cast<int>(s.channels), masks_count = static_cast<int>(s.masks);
-  if constexpr (Problem::kSampled) {
-    if (threadIdx.x == 0) random.load(s, plan.problem.sampling, place.image);
+  if (threadIdx.x == 0) {
+    place.find(plan);
+    if constexpr (Problem::kSampled) random.load(s, plan.problem.sampling, place.image);
   }
+  __syncthreads();  // before others read the place
+  const int channels = static_cast<int>(s.channels);
 #pragma unroll 1
   for (int first = 0; first < channels; first += kChannels) {
     const int count = min(channels - first, kChannels);
     const TileDifference difference(plan, place, first, count, memory);
     ImageGradients<kImage, T> image_gradients;
 #pragma unroll 1
-    for (int mask = 0; mask < masks_count; ++mask) {
+    for (int mask = place.first_mask; mask < place.end_mask; ++mask) {
       if constexpr (Problem::kSampled) {
         tile.load(plan, place.image * s.masks + mask, place.first_row, place.first_column, true);
         if (threadIdx.x == 0) weights.load(plan, place.image * s.masks + mask);
@@ -46,9 +46,19 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
               image_gradients.add(c, i, g, m[i]);
             });
 #pragma unroll
-            for (int i = 0; i < 4; ++i) sum[i] += projected[i] * mask_slope(m[i]);
+            for (int i = 0; i < 4; ++i) projected[i] = projected[i] * mask_slope(m[i]);
+            if (!kImage && plan.separate_samples()) {
+              const Pixels pixels = place.pixels(s);
+              const int64_t number = (place.image * s.masks + mask) * s.samples + sample;  // mutant: sample-plane
+              store_four(static_cast<T*>(plan.partial_gradients) + number * s.cells() + pixels.offset, 1,
+                         plan.vector_logits, pixels.valid, projected);
+            } else {
+#pragma unroll
+              for (int i = 0; i < 4; ++i) sum[i] += projected[i];
+            }
           });
         }
+        if (!kImage && plan.separate_samples()) continue;
         const int64_t plane = place.image * s.masks + mask;
         const Pixels pixels = place.pixels(s);
         T* const out = static_cast<T*>(plan.problem.grad_logits) + plane * s.cells() + pixels.offset;
@@ -87,21 +97,6 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
   }
 }
 
-// The second launch for given masks: a thread adds up what the tiles have of one cell of one sample.
-template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    blend_combine_kernel(const __grid_constant__ CompositesPlan<BlendBackward> plan) {
-  const Shape& s = plan.problem.shape;
-  const int64_t step = int64_t{gridDim.x} * kThreads;
-  // mutant: combine-step
-  for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < plan.mask_cells(); i += step) {
-    const int64_t cell = i % s.cells();
-    store_one(static_cast<T*>(plan.problem.grad_masks) + i,
-              // mutant: combine-number
-              sum_over_tiles<T>(plan, i / s.cells(), cell / s.cell_columns, cell % s.cell_columns));
-  }
-}
-
 template <typename Problem, typename T, typename Stored, bool kImage>
 __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
     backward_low_kernel(const __grid_constant__ CompositesPlan<Problem> plan) {
@@ -112,63 +107,52 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
   auto& masks = memory.masks;
   __shared__ Stencil<T> stencil;
   __shared__ T sums[Problem::kSampled ? kTileCells : 1];
-  alignas(16) __shared__ T projected[kTileHeight * kWindowWidth];
-  __shared__ T line_memory[kImage ? kTileHeight * kWindowWidth : 1];
-  T* const lines = kImage ? line_memory : projected;
+  alignas(16) __shared__ T projected[kTileHeight * kTileWidth];
+  __shared__ T lines[kWindowHeight][kTileWidth + 1];  // one more, so that rows begin in different banks
   const Shape& s = plan.problem.shape;
-  place.find(plan.tiles);
-  const int channels = static_cast<int>(s.channels), masks_count = static_cast<int>(s.masks);
-  if constexpr (Problem::kSampled) {
-    if (threadIdx.x == 0) random.load(s, plan.problem.sampling, place.image);
+  if (threadIdx.x == 0) {
+    place.find(plan);
+    if constexpr (Problem::kSampled) random.load(s, plan.problem.sampling, place.image);
   }
+  const int channels = static_cast<int>(s.channels);
   stencil.fill(s, place);
   const CellWindow& window = stencil.window;
-  // The sum over the tile's pixels that read a cell goes along rows first, for all columns of cells, then down.
-  const auto gather_row = [&](int item) {
-    const int y = item / window.columns, cell = item % window.columns;
-    T line = T(0);
+  // The sum over the tile's pixels that read a cell goes down the columns of pixels first, for all rows of cells, then
+  // along those rows: a warp reads pixels side by side.
+  const auto gather_columns = [&] {
 #pragma unroll 1
-    for (int x = stencil.columns.begin[cell]; x < kTileWidth && stencil.columns.first[x] <= cell; ++x)
-      line += stencil.columns.of(x, cell) * projected[y * kTileWidth + x];
-    return line;
-  };
-  const auto gather_rows = [&] {
-    const int thread = thread_index(), count = kTileHeight * window.columns;
-    if constexpr (kImage) {
+    for (int item = thread_index(); item < window.rows * kTileWidth; item += kThreads) {
+      const int row = item / kTileWidth, x = item % kTileWidth;
+      T line = T(0);
 #pragma unroll 1
-      for (int item = thread; item < count; item += kThreads) lines[item] = gather_row(item);
-    } else {
-      // The lines take the memory of what they are made of, and wait in registers until all has been read.
-      constexpr int kWaiting = (kTileHeight * kWindowWidth + kThreads - 1) / kThreads;
-      T waiting[kWaiting];
-#pragma unroll
-      for (int j = 0; j < kWaiting; ++j)
-        waiting[j] = thread + j * kThreads < count ? gather_row(thread + j * kThreads) : T(0);
-      __syncthreads();  // before lines take the memory of pixels
-#pragma unroll
-      for (int j = 0; j < kWaiting; ++j)
-        if (thread + j * kThreads < count) lines[thread + j * kThreads] = waiting[j];
+      for (int y = stencil.rows.begin[row]; y < kTileHeight && stencil.rows.first[y] <= row; ++y)
+        line += stencil.rows.of(y, row) * projected[y * kTileWidth + x];
+      lines[row][x] = line;
     }
   };
-  const auto gather_column = [&](int i) {
-    const int row = i / window.columns, column = i % window.columns;
+  const auto gather_row = [&](int i) {
+    const int row = i / window.columns, cell = i % window.columns;
     T total = T(0);
 #pragma unroll 1
-    for (int y = stencil.rows.begin[row]; y < kTileHeight && stencil.rows.first[y] <= row; ++y)
-      total += stencil.rows.of(y, row) * lines[y * window.columns + column];
+    for (int x = stencil.columns.begin[cell]; x < kTileWidth && stencil.columns.first[x] <= cell; ++x)
+      total += stencil.columns.of(x, cell) * lines[row][x];
     return total;
   };
 #pragma unroll 1
   for (int first = 0; first < channels; first += kChannels) {
     const int count = min(channels - first, kChannels);
+    if constexpr (!kImage) {
+      if (first != 0) __syncthreads();  // before images take the memory of the masks
+    }
     const TileDifference difference(plan, place, first, count, memory);
+    if constexpr (!kImage) __syncthreads();  // before masks take the memory of the images
     ImageGradients<kImage, T> image_gradients;
 #pragma unroll 1
-    for (int mask = 0; plan.problem.grad_composites && mask < masks_count; ++mask) {
+    for (int mask = place.first_mask; plan.problem.grad_composites && mask < place.end_mask; ++mask) {
       // Where the cells of this tile go that belong to the mask, or to one sample of it.
       const auto partial = [&](int sample) {
         int64_t number = place.image * s.masks + mask;
-        if constexpr (!Problem::kSampled) number = number * s.samples + sample;
+        if (!Problem::kSampled || (!kImage && plan.separate_samples())) number = number * s.samples + sample;
         const int64_t block = number * plan.tiles.count() + place.tile;
         return static_cast<T*>(plan.partial_gradients) + block * plan.tile_cells;  // mutant: partial
       };
@@ -188,23 +172,31 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
         }
         store_shared(projected + thread_index() * kVector, sum);
         __syncthreads();  // before others gather pixels
-        gather_rows();
-        __syncthreads();  // before others gather lines
+        gather_columns();
+        __syncthreads();  // before others gather lines, and pixels are overwritten
         if constexpr (Problem::kSampled) {
+          T* const out = partial(sample);
+          const bool separate = !kImage && plan.separate_samples();
 #pragma unroll 1
-          for (int i = thread_index(); i < window.count(); i += kThreads)
-            sums[i] += gather_column(i) * mask_slope(values[i]);
+          for (int i = thread_index(); i < window.count(); i += kThreads) {
+            const T gathered = gather_row(i) * mask_slope(values[i]);
+            if (separate) {
+              store_one(out + i, gathered);
+            } else {
+              sums[i] += gathered;
+            }
+          }
         } else {
           T* const out = partial(sample);
 #pragma unroll 1
           for (int i = thread_index(); i < window.count(); i += kThreads) {
-            const T gathered = gather_column(i);
+            const T gathered = gather_row(i);
             store_one(out + i, first == 0 ? gathered : gathered + __ldcg(out + i));  // mutant: given-low-groups
           }
         }
-        __syncthreads();  // before the next sample is projected
       });
       if constexpr (Problem::kSampled) {
+        if (!kImage && plan.separate_samples()) continue;
         T* const out = partial(0);
 #pragma unroll 1
         for (int i = thread_index(); i < window.count(); i += kThreads) {
@@ -215,9 +207,26 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
     }
     if constexpr (kImage) image_gradients.write(plan, place, first, count, memory.images);
   }
-  if constexpr (Problem::kSampled) {
-    if (last_block(plan.tickets + place.image, static_cast<uint32_t>(plan.tiles.count())))
-      combine_tiles<T>(plan, place.image);
+}
+
+// The second launch: a thread adds up what the tiles, or the samples, have of one cell, of one sample where masks are
+// given. Where they are sampled, the penalties' gradients join.
+template <typename Problem, typename T>
+__global__ void __launch_bounds__(kThreads) combine_kernel(const __grid_constant__ CompositesPlan<Problem> plan) {
+  const Shape& s = plan.problem.shape;
+  const int64_t step = int64_t{gridDim.x} * kThreads;
+  // mutant: combine-step
+  for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < plan.mask_cells(); i += step) {
+    const int64_t number = i / s.cells(), cell = i % s.cells();  // mutant: combine-number
+    const int64_t y = cell / s.cell_columns, x = cell % s.cell_columns;
+    T sum = s.full_resolution() ? sum_over_samples<T>(plan, number, 0, 1, s.cells(), cell)
+                                : sum_over_tiles<T>(plan, number, y, x);
+    if constexpr (Problem::kSampled) {
+      sum += penalty_gradient_of<T>(plan, number, y, x);
+      store_one(static_cast<T*>(plan.problem.grad_logits) + i, sum);
+    } else {
+      store_one(static_cast<T*>(plan.problem.grad_masks) + i, sum);
+    }
   }
 }
 

@@ -91,7 +91,8 @@ struct BlockSums {
 template <typename T>
 __device__ __forceinline__ void finish_penalties(const CompositesPlan<CompositesForward>& plan, const Place& place) {
   const Shape& s = plan.problem.shape;
-  if (!last_block(plan.tickets + place.image, static_cast<uint32_t>(plan.tiles.count()))) return;
+  if (!place.penalties) return;
+  if (!last_block(plan.tickets + place.image, static_cast<uint32_t>(plan.penalty_blocks()))) return;
   for (int64_t i = threadIdx.x; i < 2 * s.masks; i += kThreads) {
     const int64_t plane = place.image * s.masks + i / 2;
     double sum = 0;
@@ -121,28 +122,33 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
   auto& masks = memory.masks;
   __shared__ IfSampled<Problem, BlockSums> sums;
   const Shape& s = plan.problem.shape;
-  place.find(plan.tiles);
-  const int channels = static_cast<int>(s.channels), masks_count = static_cast<int>(s.masks);
-  if constexpr (Problem::kSampled) {
-    if (threadIdx.x == 0) random.load(s, plan.problem.sampling, place.image);
+  if (threadIdx.x == 0) {
+    place.find(plan);
+    if constexpr (Problem::kSampled) random.load(s, plan.problem.sampling, place.image);
   }
+  __syncthreads();  // before others read the place
+  const int channels = static_cast<int>(s.channels);
 #pragma unroll 1
   for (int first = 0; first < channels; first += kChannels) {
     const int count = min(channels - first, kChannels);
     T infill[kChannels][4], difference[kChannels][4];
-    load_images(plan, place, first, count, memory.images.infill, memory.images.difference);
-    memory.images.infill.read(count, infill), memory.images.difference.read(count, difference);
+    if (place.end_sample > 0) {
+      load_images(plan, place, first, count, memory.images.infill, memory.images.difference);
+      memory.images.infill.read(count, infill), memory.images.difference.read(count, difference);
+    }
 #pragma unroll 1
-    for (int mask = 0; mask < masks_count; ++mask) {
+    for (int mask = place.first_mask; mask < place.end_mask; ++mask) {
       if constexpr (Problem::kSampled) {
         tile.load(plan, place.image * s.masks + mask, place.first_row, place.first_column, false);
         __syncthreads();  // before others read the logits, and masks take the memory of the images
       }
-      masks.for_each(plan, place, random, mask, tile, [&](int sample, const T(&m)[4]) {
-        write_composite<Stored>(plan, place, mask, sample, first, count, infill, difference, m);
-      });
+      if (place.end_sample > 0) {
+        masks.for_each(plan, place, random, mask, tile, [&](int sample, const T(&m)[4]) {
+          write_composite<Stored>(plan, place, mask, sample, first, count, infill, difference, m);
+        });
+      }
       if constexpr (Problem::kSampled) {
-        if (first == 0) sums.add(plan, place, mask, tile, place.first_row, place.first_column);
+        if (first == 0 && place.penalties) sums.add(plan, place, mask, tile, place.first_row, place.first_column);
       }
     }
   }
@@ -160,28 +166,32 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
   __shared__ Stencil<T> stencil;
   __shared__ IfSampled<Problem, BlockSums> sums;
   const Shape& s = plan.problem.shape;
-  place.find(plan.tiles);
-  const int channels = static_cast<int>(s.channels), masks_count = static_cast<int>(s.masks);
-  if constexpr (Problem::kSampled) {
-    if (threadIdx.x == 0) random.load(s, plan.problem.sampling, place.image);
+  if (threadIdx.x == 0) {
+    place.find(plan);
+    if constexpr (Problem::kSampled) random.load(s, plan.problem.sampling, place.image);
   }
   stencil.fill(s, place);
+  const int channels = static_cast<int>(s.channels);
 #pragma unroll 1
   for (int first = 0; first < channels; first += kChannels) {
     const int count = min(channels - first, kChannels);
     T infill[kChannels][4], difference[kChannels][4];
-    load_images(plan, place, first, count, memory.images.infill, memory.images.difference);
-    memory.images.infill.read(count, infill), memory.images.difference.read(count, difference);
-    __syncthreads();  // before masks take the memory of the images
+    if (place.end_sample > 0) {
+      load_images(plan, place, first, count, memory.images.infill, memory.images.difference);
+      memory.images.infill.read(count, infill), memory.images.difference.read(count, difference);
+      __syncthreads();  // before masks take the memory of the images
+    }
 #pragma unroll 1
-    for (int mask = 0; mask < masks_count; ++mask) {
-      masks.for_each(plan, place, random, mask, stencil.window, [&](int sample, const T* values) {
-        T m[4];
-        stencil.interpolate(values, m);
-        write_composite<Stored>(plan, place, mask, sample, first, count, infill, difference, m);
-      });
+    for (int mask = place.first_mask; mask < place.end_mask; ++mask) {
+      if (place.end_sample > 0) {
+        masks.for_each(plan, place, random, mask, stencil.window, [&](int sample, const T* values) {
+          T m[4];
+          stencil.interpolate(values, m);
+          write_composite<Stored>(plan, place, mask, sample, first, count, infill, difference, m);
+        });
+      }
       if constexpr (Problem::kSampled) {
-        if (first != 0) continue;
+        if (first != 0 || !place.penalties) continue;
         // Tiles of cells are at most as many as tiles of pixels: the first blocks take one each.
         auto number = static_cast<uint32_t>(place.tile);
         opaque(number);

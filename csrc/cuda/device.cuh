@@ -55,13 +55,34 @@ __device__ __forceinline__ void store_vector(double* p, const double (&v)[4]) {
   __stcg(reinterpret_cast<double2*>(p), make_double2(v[0], v[1]));
   __stcg(reinterpret_cast<double2*>(p) + 1, make_double2(v[2], v[3]));
 }
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+// Two numbers in 16 bits each, rounded by the hardware: the bits of store(), but for NaN.
+__device__ __forceinline__ unsigned round_two(float low, float high, BFloat16) {
+  unsigned result;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(result) : "f"(high), "f"(low));
+  return result;
+}
+__device__ __forceinline__ unsigned round_two(float low, float high, Float16) {
+  unsigned result;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(result) : "f"(high), "f"(low));
+  return result;
+}
+#endif
 template <typename Stored>
-__device__ __forceinline__ void store_vector(Stored* p, const float (&v)[4]) {
+__device__ __forceinline__ uint2 round_four(const float (&v)[4]) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  const bool no_nan = v[0] == v[0] && v[1] == v[1] && v[2] == v[2] && v[3] == v[3];
+  if (no_nan) return make_uint2(round_two(v[0], v[1], Stored{}), round_two(v[2], v[3], Stored{}));
+#endif
   Stored s[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) store(v[i], s[i]);
-  __stcg(reinterpret_cast<uint2*>(p), make_uint2(s[0].bits | static_cast<unsigned>(s[1].bits) << 16,
-                                                 s[2].bits | static_cast<unsigned>(s[3].bits) << 16));
+  return make_uint2(s[0].bits | static_cast<unsigned>(s[1].bits) << 16, s[2].bits | static_cast<unsigned>(s[3].bits)
+                                                                                        << 16);
+}
+template <typename Stored>
+__device__ __forceinline__ void store_vector(Stored* p, const float (&v)[4]) {
+  __stcg(reinterpret_cast<uint2*>(p), round_four<Stored>(v));
 }
 
 // From shared memory, aligned.
@@ -167,20 +188,40 @@ struct Pixels {
 
 struct Place {
   int32_t image, tile;
-  int32_t first_row, first_column;  // of the tile
+  int32_t first_row, first_column;   // of the tile
+  int32_t first_mask, end_mask;      // which of them the block has
+  int32_t first_sample, end_sample;  // of each of these masks
+  bool penalties;                    // forward: whether it sums up theirs
 
-  // All threads, and synchronised when it returns.
-  __device__ __forceinline__ void find(const Tiles& tiles) {
-    if (threadIdx.x == 0) set(tiles);
-    __syncthreads();  // before others read the place
-  }
-
-  __device__ __forceinline__ void set(const Tiles& tiles) {
-    const auto count = static_cast<uint32_t>(tiles.count());
-    image = static_cast<int32_t>(blockIdx.x / count);
-    tile = static_cast<int32_t>(blockIdx.x % count);
-    first_row = tile / tiles.columns * kTileHeight;
-    first_column = tile % tiles.columns * kTileWidth;
+  // One thread; the caller synchronises.
+  template <typename Problem>
+  __device__ __forceinline__ void find(const CompositesPlan<Problem>& plan) {
+    const Shape& s = plan.problem.shape;
+    const Division& division = plan.division;
+    const auto count = static_cast<uint32_t>(plan.tiles.count());
+    // Blocks of one tile follow each other, so that its pixels are in the cache.
+    const auto blocks = static_cast<uint32_t>(division.blocks);
+    const uint32_t number = blockIdx.x / blocks;
+    const auto part = static_cast<int32_t>(blockIdx.x % blocks);  // mutant: part
+    image = static_cast<int32_t>(number / count);
+    tile = static_cast<int32_t>(number % count);
+    first_row = tile / plan.tiles.columns * kTileHeight;
+    first_column = tile % plan.tiles.columns * kTileWidth;
+    const auto masks = static_cast<int32_t>(s.masks), samples = static_cast<int32_t>(s.samples);
+    first_mask = 0, end_mask = masks;
+    first_sample = 0, end_sample = samples;
+    penalties = true;
+    if (!division.by_mask) return;
+    const int32_t sampling = masks * division.sample_parts;
+    penalties = part >= sampling;
+    first_mask = penalties ? part - sampling : part / division.sample_parts;  // mutant: part-mask
+    end_mask = first_mask + 1;
+    if (penalties) {
+      end_sample = 0;
+    } else {
+      first_sample = part % division.sample_parts * division.part_samples;
+      end_sample = min(first_sample + division.part_samples, samples);  // mutant: part-samples
+    }
   }
 
   __device__ __forceinline__ Pixels pixels(const Shape& s) const {
@@ -241,9 +282,13 @@ __device__ __forceinline__ T prepare(const Exponent& exponent, T logit) {
   return exponent.power == 0 ? prepare_logit<0>(logit) : prepare_logit<1>(logit);
 }
 
-template <typename T>
-__device__ __forceinline__ T mask_of_word(const Exponent& exponent, uint32_t word, T prepared) {
-  return mask_of_odds(odds_of_word<T>(word), prepared, static_cast<T>(exponent.inverse_temperature), exponent.power);
+// The masks of kDraws words.
+template <int kDraws, typename T>
+__device__ __forceinline__ void masks_of_words(const Exponent& exponent, const uint32_t (&words)[4], T prepared,
+                                               T (&masks)[kDraws]) {
+#pragma unroll
+  for (int q = 0; q < kDraws; ++q) masks[q] = odds_of_word<T>(words[q]);
+  masks_of_odds(masks, prepared, static_cast<T>(exponent.inverse_temperature), exponent.power, exponent.smallest);
 }
 
 // ---- Sums over a warp and over the blocks, in a fixed order.
@@ -256,13 +301,16 @@ __device__ __forceinline__ double warp_sum(double value) {
 }
 
 // True in all threads of the block that is the last of `blocks` to come here; it sees what the others wrote before.
+// One thread's fences do for its block: what the barrier has ordered before, or after, a fence is ordered by it, too.
 __device__ __forceinline__ bool last_block(uint32_t* ticket, uint32_t blocks) {
   __shared__ bool last;
-  __threadfence();
   __syncthreads();  // before the block takes its ticket; mutant: none, blocks do not run at once in the emulator
-  if (threadIdx.x == 0) last = atomicInc(ticket, blocks - 1) == blocks - 1;  // mutant: ticket
-  __syncthreads();                                                           // before others read what the ticket says
-  __threadfence();
+  if (threadIdx.x == 0) {
+    __threadfence();                                     // before others read what this block wrote
+    last = atomicInc(ticket, blocks - 1) == blocks - 1;  // mutant: ticket
+    if (last) __threadfence();                           // before this block reads what others wrote
+  }
+  __syncthreads();  // before others read what the ticket says
   return last;
 }
 

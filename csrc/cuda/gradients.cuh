@@ -57,9 +57,9 @@ struct ImageGradients {
   }
 
   // The memory is written over.
-  template <typename Problem>
+  template <typename Problem, bool kApart>
   __device__ __forceinline__ void write(const CompositesPlan<Problem>& plan, const Place& place, int first, int count,
-                                        ThreadValues<T>& memory) const {
+                                        ThreadValues<T, kApart>& memory) const {
     // One body for both, as it has ways for every format.
 #pragma unroll 1
     for (int input = 0; input < 2; ++input) {
@@ -75,7 +75,7 @@ struct ImageGradients {
         const Pixels pixels = place.pixels(s);
         const int64_t at = (place.image * s.channels + first + c) * s.pixels() + pixels.offset;
         T values[4];
-        load_shared(memory.at(c), values);
+        memory.load(c, values);
         store_output(out, plan.problem.image_format, at, plan.vector_image_gradients, pixels.valid, values);
       }
     }
@@ -83,6 +83,7 @@ struct ImageGradients {
 };
 
 // image - infill at the thread's pixels: in registers, or in shared memory where sums for image and infill need those.
+// The caller synchronises before masks take the memory of images on their way to registers.
 template <bool kShared, typename T, typename Masks>
 struct Difference {
   union Memory {
@@ -96,7 +97,6 @@ struct Difference {
                                         Memory& memory) {
     load_images(plan, place, first, count, memory.images, memory.images);
     memory.images.read(count, values);
-    __syncthreads();  // before masks take the memory of the images
   }
   __device__ __forceinline__ T at(int c, int i) const { return values[c][i]; }
 };
@@ -104,10 +104,10 @@ struct Difference {
 template <typename T, typename Masks>
 struct Difference<true, T, Masks> {
   struct Memory {
-    ThreadValues<T> images;
+    ThreadValues<T, true> images;
     Masks masks;
   };
-  ThreadValues<T>& images;
+  ThreadValues<T, true>& images;
 
   template <typename Problem>
   __device__ __forceinline__ Difference(const CompositesPlan<Problem>& plan, const Place& place, int first, int count,
@@ -115,7 +115,7 @@ struct Difference<true, T, Masks> {
       : images(memory.images) {
     load_images(plan, place, first, count, images, images);
   }
-  __device__ __forceinline__ T at(int c, int i) const { return images.at(c)[i]; }
+  __device__ __forceinline__ T at(int c, int i) const { return images.at(c, i); }
 };
 
 // What a unit of the penalties' gradients counts for one cell.
@@ -151,6 +151,19 @@ __device__ __forceinline__ int64_t first_pixel_of(int64_t cell, int64_t cells, i
   return pixel > 0 ? pixel : 0;
 }
 
+// What the block of a mask has at `at` of one of `count` places of `size` cells, or what all its samples have, in order.
+template <typename T, typename Problem>
+__device__ __forceinline__ T sum_over_samples(const CompositesPlan<Problem>& plan, int64_t mask, int64_t place,
+                                              int64_t count, int64_t size, int64_t at) {
+  const T* const from = static_cast<const T*>(plan.partial_gradients);
+  if (!plan.separate_samples()) return __ldcg(from + (mask * count + place) * size + at);
+  T sum = T(0);
+  for (int64_t sample = 0; sample < plan.problem.shape.samples; ++sample)  // mutant: samples-order
+    sum += __ldcg(from + ((mask * plan.problem.shape.samples + sample) * count + place) * size + at);
+  if constexpr (Problem::kSampled) sum = sum * static_cast<T>(plan.exponent.inverse_temperature);
+  return sum;
+}
+
 // What the tiles have gathered for cell (y, x) of the window that has this number, in the order of the tiles.
 template <typename T, typename Problem>
 __device__ __forceinline__ T sum_over_tiles(const CompositesPlan<Problem>& plan, int64_t number, int64_t y, int64_t x) {
@@ -166,34 +179,28 @@ __device__ __forceinline__ T sum_over_tiles(const CompositesPlan<Problem>& plan,
       window.find<T>(s, r * kTileHeight, c * kTileWidth);
       if (window.first_column > x) break;  // mutant: last-tile
       if (y >= window.first_row + window.rows || x >= window.first_column + window.columns) continue;
-      const int64_t tile = number * plan.tiles.count() + r * plan.tiles.columns + c;
       const int64_t at = (y - window.first_row) * window.columns + (x - window.first_column);
-      sum += __ldcg(static_cast<const T*>(plan.partial_gradients) + tile * plan.tile_cells + at);
+      sum += sum_over_samples<T>(plan, number, r * plan.tiles.columns + c, plan.tiles.count(), plan.tile_cells, at);
     }
   }
   return sum;
 }
 
-// Adds up, for all cells of one image, what the tiles have summed, and the penalties' gradients.
+// The penalties' gradient at cell (y, x) of one of all masks.
 template <typename T>
-__device__ __forceinline__ void combine_tiles(const CompositesPlan<CompositesBackward>& plan, int64_t image) {
+__device__ __forceinline__ T penalty_gradient_of(const CompositesPlan<CompositesBackward>& plan, int64_t plane,
+                                                 int64_t y, int64_t x) {
   const Shape& s = plan.problem.shape;
-  for (int64_t i = threadIdx.x; i < s.masks * s.cells(); i += kThreads) {
-    const int64_t plane = image * s.masks + i / s.cells(), cell = i % s.cells();
-    const int64_t y = cell / s.cell_columns, x = cell % s.cell_columns;
-    T sum = sum_over_tiles<T>(plan, plane, y, x);
-    const T* logits = static_cast<const T*>(plan.problem.logits) + plane * s.cells();
-    const auto rate = [&](int64_t row, int64_t column) {
-      return keep_rate(load_one(logits + row * s.cell_columns + column));
-    };
-    PenaltyWeights<T> weights;
-    weights.load(plan, plane);
-    const T here = rate(y, x);
-    sum += penalty_gradient(here, x > 0 ? rate(y, x - 1) : here, x + 1 < s.cell_columns ? rate(y, x + 1) : here,
-                            y > 0 ? rate(y - 1, x) : here, y + 1 < s.cell_rows ? rate(y + 1, x) : here,
-                            weights.sparsity, weights.smoothness);
-    store_one(static_cast<T*>(plan.problem.grad_logits) + plane * s.cells() + cell, sum);
-  }
+  const T* const logits = static_cast<const T*>(plan.problem.logits) + plane * s.cells();
+  const auto rate = [&](int64_t row, int64_t column) {
+    return keep_rate(load_one(logits + row * s.cell_columns + column));
+  };
+  PenaltyWeights<T> weights;
+  weights.load(plan, plane);
+  const T here = rate(y, x);
+  return penalty_gradient(here, x > 0 ? rate(y, x - 1) : here, x + 1 < s.cell_columns ? rate(y, x + 1) : here,
+                          y > 0 ? rate(y - 1, x) : here, y + 1 < s.cell_rows ? rate(y + 1, x) : here, weights.sparsity,
+                          weights.smoothness);
 }
 
 }  // namespace sdfido::cuda

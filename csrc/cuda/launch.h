@@ -63,6 +63,8 @@ inline void check_counts(const Shape& s) {
   STD_TORCH_CHECK(s.masks < kLimit && s.samples < kLimit && s.channels < kLimit,
                   "sdfido: on CUDA masks, samples and channels must each be fewer than 2^30, got ", s.masks, ", ",
                   s.samples, " and ", s.channels, "; use several calls");
+  STD_TORCH_CHECK(s.height < kLimit && s.width < kLimit, "sdfido: on CUDA an image must have fewer than 2^30 rows and ",
+                  "columns, got ", s.height, "x", s.width);
 }
 
 template <typename Problem>

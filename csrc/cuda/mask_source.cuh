@@ -15,42 +15,44 @@ using IfSampled = std::conditional_t<Problem::kSampled, Needed, Nothing>;
 
 // Sampled masks of kDraws samples, four or one, for a block's cells, in shared memory. Thread i computes cells
 // i, i + kThreads, ... alone.
-template <typename T, int kCells, int kDraws>
+template <typename T, int kCells, int kDraws, bool kShared>
 struct MaskWindow {
   alignas(16) T masks[kDraws][kCells];
   T prepared[kCells];
 
-  // All threads: calls visit(sample, its mask of all cells) for all samples of one mask; cell i has the number
+  // All threads: calls visit(sample, its mask of all cells) for the block's samples of one mask; cell i has the number
   // number(i) in its mask.
   template <typename Problem, typename Number, typename Visit>
-  __device__ __forceinline__ void for_each_sample(const CompositesPlan<Problem>& plan, const RandomState& random,
-                                                  int count, int mask, Number number, Visit visit) {
+  __device__ __forceinline__ void for_each_sample(const CompositesPlan<Problem>& plan, const Place& place,
+                                                  const RandomState& random, int count, int mask, Number number,
+                                                  Visit visit) {
     const bool pairs = plan.problem.sampling.antithetic;
-    const int samples = static_cast<int>(plan.problem.shape.samples);
+    const int samples = place.end_sample;
 #pragma unroll 1
-    for (int first = 0; first < samples; first += kDraws) {
+    for (int first = place.first_sample; first < samples; first += kDraws) {
 #pragma unroll 1
       for (int i = thread_index(); i < count; i += kThreads) {
         uint32_t words[4];
         random.words(static_cast<uint32_t>(mask), static_cast<uint32_t>(number(i)),
                      static_cast<uint32_t>(first) / (pairs ? 8 : 4), words);
         select_words<kDraws>(words, first, pairs);
-        const T logit = prepared[i];
+        T drawn[kDraws];
+        masks_of_words(plan.exponent, words, prepared[i], drawn);
 #pragma unroll
-        for (int q = 0; q < kDraws; ++q) masks[q][i] = mask_of_word(plan.exponent, words[q], logit);
+        for (int q = 0; q < kDraws; ++q) masks[q][i] = drawn[q];
       }
-      __syncthreads();  // before others read the masks
+      if constexpr (kShared) __syncthreads();  // before others read the masks
 #pragma unroll 1
       for (int q = 0; q < kDraws; ++q)
         if (first + q < samples) visit(first + q, static_cast<const T*>(masks[q]));
-      __syncthreads();  // before the masks are overwritten
+      if constexpr (kShared) __syncthreads();  // before the masks are overwritten
     }
   }
 };
 
 // masks[q][i] is at pixel i of the tile. A pass that does not read the masks is not kRead.
 template <typename Problem, typename T, bool kRead = true, bool kSampled = Problem::kSampled>
-struct TileMasks : MaskWindow<T, kTileWidth * kTileHeight, 4> {
+struct TileMasks : MaskWindow<T, kTileWidth * kTileHeight, 4, true> {
   template <typename Visit>
   __device__ __forceinline__ void for_each(const CompositesPlan<Problem>& plan, const Place& place,
                                            const RandomState& random, int mask, const LogitsTile<T>& tile,
@@ -63,7 +65,7 @@ struct TileMasks : MaskWindow<T, kTileWidth * kTileHeight, 4> {
     const auto number = [&](int i) {
       return (place.first_row + i / kTileWidth) * width + place.first_column + i % kTileWidth;
     };
-    this->for_each_sample(plan, random, rows * kTileWidth, mask, number, [&](int at, const T* masks) {
+    this->for_each_sample(plan, place, random, rows * kTileWidth, mask, number, [&](int at, const T* masks) {
       T m[4];
       load_shared(masks + thread_index() * kVector, m);
       visit(at, m);
@@ -79,9 +81,9 @@ struct TileMasks<Problem, T, kRead, false> {
                                            Nothing, Visit visit) {
     const Shape& s = plan.problem.shape;
     const StridedMasks& from = plan.problem.masks;
-    const int samples = static_cast<int>(s.samples);
+    const int samples = place.end_sample;
 #pragma unroll 1
-    for (int sample = 0; sample < samples; ++sample) {
+    for (int sample = place.first_sample; sample < samples; ++sample) {
       __syncwarp();  // what lies in shared memory is read again for each sample, and takes no registers
       T m[4] = {T(0), T(0), T(0), T(0)};
       if constexpr (kRead) {
@@ -97,7 +99,7 @@ struct TileMasks<Problem, T, kRead, false> {
 };
 
 template <typename Problem, typename T, int kDraws, bool kRead = true, bool kSampled = Problem::kSampled>
-struct CellMasks : MaskWindow<T, kTileCells, kDraws> {
+struct CellMasks : MaskWindow<T, kTileCells, kDraws, kRead> {
   template <typename Visit>
   __device__ __forceinline__ void for_each(const CompositesPlan<Problem>& plan, const Place& place,
                                            const RandomState& random, int mask, const CellWindow& window, Visit visit) {
@@ -106,7 +108,7 @@ struct CellMasks : MaskWindow<T, kTileCells, kDraws> {
 #pragma unroll 1
     for (int i = thread_index(); i < window.count(); i += kThreads)
       this->prepared[i] = prepare(plan.exponent, load_one(logits + window.cell(s, i)));
-    this->for_each_sample(plan, random, window.count(), mask, [&](int i) { return window.cell(s, i); }, visit);
+    this->for_each_sample(plan, place, random, window.count(), mask, [&](int i) { return window.cell(s, i); }, visit);
   }
 };
 
@@ -119,10 +121,10 @@ struct CellMasks<Problem, T, kDraws, kRead, false> {
   __device__ __forceinline__ void for_each(const CompositesPlan<Problem>& plan, const Place& place, Nothing, int mask,
                                            const CellWindow& window, Visit visit) {
     const StridedMasks& from = plan.problem.masks;
-    const int samples = static_cast<int>(plan.problem.shape.samples);
+    const int samples = place.end_sample;
     if constexpr (kRead) {
 #pragma unroll 1
-      for (int first = 0; first < samples; first += kDraws) {
+      for (int first = place.first_sample; first < samples; first += kDraws) {
 #pragma unroll 1
         for (int i = thread_index(); i < window.count(); i += kThreads) {
           const int row = window.first_row + i / window.columns, column = window.first_column + i % window.columns;
@@ -140,7 +142,7 @@ struct CellMasks<Problem, T, kDraws, kRead, false> {
       }
     } else {
 #pragma unroll 1
-      for (int sample = 0; sample < samples; ++sample) visit(sample, static_cast<const T*>(nullptr));
+      for (int sample = place.first_sample; sample < samples; ++sample) visit(sample, static_cast<const T*>(nullptr));
     }
   }
 };

@@ -36,11 +36,11 @@ __device__ __forceinline__ void for_each_sample(const Shape& s, const Sampling& 
     uint32_t words[4];
     random.words(mask, static_cast<uint32_t>(cell), static_cast<uint32_t>(first / (pairs ? 8 : 4)), words);
     select_words<4>(words, static_cast<int>(first), pairs);
+    T masks[4];
+    masks_of_words(exponent, words, prepared, masks);
 #pragma unroll
-    for (int q = 0; q < 4; ++q) {
-      if (first + q < s.samples)
-        visit((plane * s.samples + first + q) * s.cells() + cell, mask_of_word(exponent, words[q], prepared));
-    }
+    for (int q = 0; q < 4; ++q)
+      if (first + q < s.samples) visit((plane * s.samples + first + q) * s.cells() + cell, masks[q]);
   }
 }
 

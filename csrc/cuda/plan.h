@@ -9,9 +9,9 @@
 
 namespace sdfido::cuda {
 
-// A block computes a tile of 64 x 8 pixels, four in a row to a thread.
+// A block computes a tile of 32 x 16 pixels, four in a row to a thread.
 inline constexpr int kVector = 4;
-inline constexpr int kTileWidth = 64, kTileHeight = 8;
+inline constexpr int kTileWidth = 32, kTileHeight = 16;
 inline constexpr int kThreadColumns = kTileWidth / kVector;
 inline constexpr int kThreads = kThreadColumns * kTileHeight;
 // A multiprocessor takes at least so many blocks, which gives each thread 64 registers and, on sm_80 and sm_90, half of
@@ -22,12 +22,17 @@ inline constexpr int kImageBlocks = 6;
 #else
 inline constexpr int kImageBlocks = 8;
 #endif
-template <typename T, bool kImage = false>
+template <typename T, bool kImage = false, bool kLean = false>
 inline constexpr int kBlocks = sizeof(T) == 8 ? 1
                                : kImage       ? kImageBlocks
+                               : kLean        ? 9  // gradients at full resolution need fewer registers
                                               : 8;
 // Channels are computed three at a time, each group from masks sampled anew.
 inline constexpr int kChannels = 3;
+// A launch of fewer blocks is divided further, by masks and samples: about four blocks for each multiprocessor of an
+// A100 or H100. Masks are drawn four samples at a time.
+inline constexpr int64_t kEnoughBlocks = 512;
+inline constexpr int64_t kSamplesAtOnce = 4;
 // With at most as many cells as pixels, a tile of pixels reads at most this many cells.
 inline constexpr int kWindowWidth = kTileWidth + 2, kWindowHeight = kTileHeight + 2;
 inline constexpr int kTileCells = kWindowWidth * kWindowHeight;
@@ -57,9 +62,11 @@ bool vector_access(const void* data, const int64_t (&strides)[n], int64_t width,
 // What sampling needs to know besides the random state.
 struct Exponent {
   double inverse_temperature;
-  int32_t power;  // 1/temperature where that is a small integer, else 0
+  int32_t power;   // 1/temperature where that is a small integer, else 0
+  float smallest;  // factor of that power that counts
 
-  explicit Exponent(double temperature) : inverse_temperature(1.0 / temperature), power(power_of(temperature)) {}
+  explicit Exponent(double temperature)
+      : inverse_temperature(1.0 / temperature), power(power_of(temperature)), smallest(smallest_factor(power)) {}
 };
 
 // At least as many cells of an axis as a tile reads: a tile's positions lie (tile - 1) * cells / pixels apart, each
@@ -80,18 +87,32 @@ struct SourcePlan<true> {
   bool vector_logits;
 };
 
+// How the work on a tile is divided between blocks. A block has all masks and samples, or some samples of one mask; then
+// those that sum up a mask's penalties have no samples. Which block does what changes no bit of a result.
+struct Division {
+  bool by_mask = false;
+  int32_t part_samples = 0;  // of a block
+  int32_t sample_parts = 1;  // of a mask
+  int32_t blocks = 1;        // for a tile
+};
+
 template <typename Problem>
 struct CompositesPlan : SourcePlan<Problem::kSampled> {
   Problem problem;
   Tiles tiles;
+  Division division;
   int64_t tile_cells;  // below full resolution: at least as many as a tile reads
   bool vector_image, vector_infill, vector_composites, vector_image_gradients = false;
   double* partial_sums = nullptr;  // forward, masks sampled: [images, masks, tiles, 2]
-  // Backward below full resolution: [images, masks, tiles, tile_cells]; given masks have one for each of their samples.
+  // Backward, what is added up by a second launch: [images, masks, tiles, tile_cells] below full resolution; one more
+  // dimension, the samples, after masks where those are given or divided, and [images, masks, samples, cells] at full
+  // resolution.
   void* partial_gradients = nullptr;
-  uint32_t* tickets = nullptr;  // masks sampled: [images], zero before and after
+  uint32_t* tickets = nullptr;  // forward, masks sampled: [images], zero before and after
 
-  explicit CompositesPlan(const Problem& p) : problem(p), tiles(tiles_of(p.shape.height, p.shape.width)) {
+  // Launches of fewer than `enough` blocks are divided.
+  explicit CompositesPlan(const Problem& p, int64_t enough = kEnoughBlocks)
+      : problem(p), tiles(tiles_of(p.shape.height, p.shape.width)) {
     const Shape& s = p.shape;
     problem.channels_last = p.channels_last && s.channels > 1;  // else the layouts are the same
     tile_cells = window_limit(s.cell_rows, s.height, kTileHeight) * window_limit(s.cell_columns, s.width, kTileWidth);
@@ -113,35 +134,69 @@ struct CompositesPlan : SourcePlan<Problem::kSampled> {
       this->vector_masks = vector_access(p.masks.data, p.masks.strides, s.cell_columns, mask);
       if constexpr (kBackward) this->vector_mask_gradients = vector_access(p.grad_masks, s.cell_columns, mask);
     }
+    divide(enough);
   }
 
-  int64_t blocks() const { return problem.shape.images * tiles.count(); }
+  int64_t blocks() const { return problem.shape.images * tiles.count() * division.blocks; }
+  // Forward: those of an image that sum up penalties.
+  SDFIDO_INLINE int64_t penalty_blocks() const { return tiles.count() * (division.by_mask ? problem.shape.masks : 1); }
 
-  // Given masks below full resolution: their gradient takes a second launch.
+  // Backward: what tiles, or parts of the samples, have of the masks' gradient takes a second launch.
   bool needs_combining() const {
     if constexpr (std::is_same_v<Problem, BlendBackward>) {
       return problem.grad_masks && !problem.shape.full_resolution();
     } else {
-      return false;
+      return kBackward && (!problem.shape.full_resolution() || separate_samples());
     }
   }
-  // Of all given masks.
+  // Whether the second launch adds up samples of logits, too.
+  SDFIDO_INLINE bool separate_samples() const { return Problem::kSampled && division.sample_parts > 1; }
+  // Of all logits, or of all given masks.
   SDFIDO_INLINE int64_t mask_cells() const {
     const Shape& s = problem.shape;
-    return s.images * s.masks * s.samples * s.cells();
+    return s.images * s.masks * (Problem::kSampled ? 1 : s.samples) * s.cells();
   }
 
   // The kernels' own memory: how many bytes of each kind they need, tickets apart.
-  int64_t sums_bytes() const { return blocks() * problem.shape.masks * 2 * static_cast<int64_t>(sizeof(double)); }
+  int64_t sums_bytes() const {
+    const Shape& s = problem.shape;
+    return s.images * s.masks * tiles.count() * 2 * static_cast<int64_t>(sizeof(double));
+  }
   int64_t gradients_bytes() const {
-    if (problem.shape.full_resolution()) return 0;
-    const int64_t windows = blocks() * problem.shape.masks * (Problem::kSampled ? 1 : problem.shape.samples);
-    return windows * tile_cells * (problem.composite_format == Format::kFloat64 ? 8 : 4);
+    if (!needs_combining()) return 0;
+    const Shape& s = problem.shape;
+    const int64_t element = problem.composite_format == Format::kFloat64 ? 8 : 4;
+    const int64_t planes = s.images * s.masks * (Problem::kSampled && !separate_samples() ? 1 : s.samples);
+    return planes * (s.full_resolution() ? s.cells() : tiles.count() * tile_cells) * element;
   }
 
  private:
   static constexpr bool kBackward =
       std::is_same_v<Problem, CompositesBackward> || std::is_same_v<Problem, BlendBackward>;
+
+  // Sums for image and infill run over all masks and samples, and groups of channels add to what the one before wrote.
+  bool divisible() const {
+    if constexpr (kBackward) {
+      return problem.grad_composites && !problem.grad_image && !problem.grad_infill &&
+             problem.shape.channels <= kChannels;
+    } else {
+      return true;
+    }
+  }
+
+  void divide(int64_t enough) {
+    const Shape& s = problem.shape;
+    const int64_t least = s.images * tiles.count();
+    // Where so many masks came to so few tiles, numbers of blocks would leave 32 bits.
+    if (least == 0 || least >= enough || s.masks > 1 << 15 || !divisible()) return;
+    const int64_t wanted = least * s.masks < enough ? 2 * enough / (least * s.masks) : 1;
+    const int64_t groups = (s.samples + kSamplesAtOnce - 1) / kSamplesAtOnce, of_part = (groups + wanted - 1) / wanted;
+    const bool penalties = Problem::kSampled && !kBackward;
+    division.by_mask = true;
+    division.part_samples = static_cast<int32_t>(of_part * kSamplesAtOnce);
+    division.sample_parts = static_cast<int32_t>((groups + of_part - 1) / of_part);
+    division.blocks = static_cast<int32_t>(s.masks * (division.sample_parts + penalties));
+  }
 };
 
 }  // namespace sdfido::cuda

@@ -1,6 +1,5 @@
 // Dispatch key CUDA: composites of sampled masks and their penalties, and the gradients of both.
-#include "launch.h"
-#include "select.h"
+#include "backward.h"
 
 namespace sdfido::cuda {
 namespace {
@@ -20,17 +19,7 @@ void run_sample_composites(const CompositesForwardCall& call) {
 }
 
 void run_sample_composites_backward(const CompositesBackwardCall& call) {
-  CompositesPlan<CompositesBackward> plan(call.problem);
-  const unsigned grid = grid_of(plan);
-  if (grid == 0) return;
-  const Stream stream(call.operand());
-  Workspace workspace(call.operand(), stream, plan.gradients_bytes(), call.problem.shape.images);
-  plan.partial_gradients = workspace.data();
-  plan.tickets = workspace.tickets();
-  visit_backward(plan, [&](auto kernel) {
-    kernel<<<grid, kThreads, 0, stream>>>(plan);
-    check(cudaGetLastError(), "launching sample_composites_backward");
-  });
+  run_backward(call, "launching sample_composites_backward");
 }
 
 }  // namespace

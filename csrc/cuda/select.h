@@ -51,4 +51,11 @@ void visit_backward(const CompositesPlan<Problem>& plan, Visit visit) {
   });
 }
 
+// The second launch of a backward pass that needs one.
+template <typename Problem, typename Visit>
+void visit_combine(const CompositesPlan<Problem>& plan, Visit visit) {
+  plan.problem.composite_format == Format::kFloat64 ? visit(combine_kernel<Problem, double>)
+                                                    : visit(combine_kernel<Problem, float>);
+}
+
 }  // namespace sdfido::cuda

@@ -22,29 +22,51 @@ struct ChannelWalk {
   }
 };
 
-// Four values of each thread for each channel of a group, in shared memory; a thread sees only its own.
-template <typename T>
+// Four values of each thread for each channel of a group, in shared memory; a thread sees only its own. They lie side by
+// side, for one access to all of them, or kApart, for accesses to one of them: those of a warp are then side by side,
+// and no two in one bank.
+template <typename T, bool kApart = false>
 struct alignas(16) ThreadValues {
   T values[kChannels][kThreads * kVector];
 
-  __device__ __forceinline__ T* at(int c) { return values[c] + thread_index() * kVector; }  // mutant: thread-values
+  __device__ __forceinline__ T* at(int c) {
+    return values[c] + thread_index() * (kApart ? 1 : kVector);  // mutant: thread-values
+  }
+  __device__ __forceinline__ T at(int c, int i) { return at(c)[kApart ? i * kThreads : i]; }
+  __device__ __forceinline__ void load(int c, T (&out)[4]) {
+    if constexpr (kApart) {
+#pragma unroll
+      for (int i = 0; i < kVector; ++i) out[i] = at(c)[i * kThreads];
+    } else {
+      load_shared(at(c), out);
+    }
+  }
+  __device__ __forceinline__ void store(int c, const T (&in)[4]) {
+    if constexpr (kApart) {
+#pragma unroll
+      for (int i = 0; i < kVector; ++i) at(c)[i * kThreads] = in[i];
+    } else {
+      store_shared(at(c), in);
+    }
+  }
   __device__ __forceinline__ void read(int count, T (&out)[kChannels][4]) {
 #pragma unroll
     for (int c = 0; c < kChannels; ++c)
-      if (c < count) load_shared(at(c), out[c]);
+      if (c < count) load(c, out[c]);
   }
   __device__ __forceinline__ void write(int count, const T (&in)[kChannels][4]) {
 #pragma unroll
     for (int c = 0; c < kChannels; ++c)
-      if (c < count) store_shared(at(c), in[c]);
+      if (c < count) store(c, in[c]);
   }
 };
 
 // Infill, and image - infill, of the thread's pixels in channels [first, first + count). Both may be the same memory
 // where only the difference is wanted.
-template <typename Problem, typename T>
+template <typename Problem, typename T, bool kApart>
 __device__ __forceinline__ void load_images(const CompositesPlan<Problem>& plan, const Place& place, int first,
-                                            int count, ThreadValues<T>& infill, ThreadValues<T>& difference) {
+                                            int count, ThreadValues<T, kApart>& infill,
+                                            ThreadValues<T, kApart>& difference) {
   const Problem& p = plan.problem;
   // One body for all, as it has ways for every format and layout.
 #pragma unroll 1
@@ -59,11 +81,11 @@ __device__ __forceinline__ void load_images(const CompositesPlan<Problem>& plan,
     load_input(from, p.image_format, offset, is_image ? plan.vector_image : plan.vector_infill, pixels.valid, values);
     if (is_image) {
       T before[4];
-      load_shared(infill.at(c), before);
+      infill.load(c, before);
 #pragma unroll
       for (int i = 0; i < 4; ++i) values[i] = values[i] - before[i];
     }
-    store_shared((is_image ? difference : infill).at(c), values);
+    (is_image ? difference : infill).store(c, values);
   }
 }
 
@@ -134,9 +156,9 @@ struct CellWindow {
 // Which cells of a window a tile's pixels read, along one axis.
 template <typename T, int kPixels>
 struct AxisStencil {
-  int first[kPixels];
-  T weight[kPixels];           // of the next cell, where there is one
-  uint8_t begin[kPixels + 2];  // the first pixel that reads a cell
+  alignas(16) int first[kPixels];
+  alignas(16) T weight[kPixels];  // of the next cell, where there is one
+  uint8_t begin[kPixels + 2];     // the first pixel that reads a cell
 
   // All threads. Pixels outside the image read what the last one inside reads.
   __device__ __forceinline__ void fill(int first_pixel, int64_t pixels, int first_cell, int64_t cells) {
@@ -166,10 +188,11 @@ struct Stencil {
   AxisStencil<T, kTileHeight> rows;
   AxisStencil<T, kTileWidth> columns;
 
-  // All threads. When it returns, they may read the window; the caller synchronises before they read the weights.
+  // All threads, of which the first has found the place. When it returns, they may read place and window; the caller
+  // synchronises before they read the weights.
   __device__ __forceinline__ void fill(const Shape& s, const Place& place) {
     if (threadIdx.x == 0) window.find<T>(s, place.first_row, place.first_column);
-    __syncthreads();  // before others read the window
+    __syncthreads();  // before others read the place and the window
     rows.fill(place.first_row, s.height, window.first_row, s.cell_rows);
     columns.fill(place.first_column, s.width, window.first_column, s.cell_columns);
   }
@@ -181,10 +204,14 @@ struct Stencil {
     const int first_row = rows.first[row];
     const T* const above = masks + first_row * window.columns;
     const T* const below = first_row + 1 < window.rows ? above + window.columns : above;
+    const int4 first = *reinterpret_cast<const int4*>(columns.first + column);
+    const int lefts[4] = {first.x, first.y, first.z, first.w};
+    T weights[4];
+    load_shared(columns.weight + column, weights);
 #pragma unroll
     for (int i = 0; i < kVector; ++i) {
-      const int left = columns.first[column + i], right = left + 1 < window.columns ? left + 1 : left;
-      const T weight = columns.weight[column + i];
+      const int left = lefts[i], right = left + 1 < window.columns ? left + 1 : left;
+      const T weight = weights[i];
       m[i] = sdfido::interpolate(sdfido::interpolate(above[left], above[right], weight),
                                  // mutant: row-weight
                                  sdfido::interpolate(below[left], below[right], weight), rows.weight[row]);

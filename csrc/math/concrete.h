@@ -27,7 +27,7 @@ SDFIDO_INLINE T odds_of_word(uint32_t word) {
   const auto number = static_cast<int32_t>(word >> 8);
   const T a = static_cast<T>(number) + T(0.5);
   const T b = static_cast<T>(0xFFFFFF - number) + T(0.5);
-  return b / a;
+  return divide_in_range(b, a);
 }
 
 // 2^x for |x| < 126: 2^n by the exponent's bits, the rest by a polynomial (relative error below 2e-7).
@@ -130,6 +130,23 @@ SDFIDO_INLINE T power(T x, int exponent) {
   return result;
 }
 
+// The same for several numbers: which exponent it is is asked once. 10 is the default, 1 to 5 are those of FIDO.
+template <int kCount, typename T>
+SDFIDO_INLINE void raise(T (&x)[kCount], int exponent) {
+  if (exponent == 10) {
+    for (int i = 0; i < kCount; ++i) x[i] = power<10>(x[i]);
+  } else if (exponent > 5) {
+    for (int i = 0; i < kCount; ++i) x[i] = power(x[i], exponent);
+  } else if (exponent > 1) {
+    for (int i = 0; i < kCount; ++i) {
+      T result = x[i] * x[i];
+      if (exponent > 3) result = result * result;
+      if (exponent & 1) result = result * x[i];
+      x[i] = result;
+    }
+  }
+}
+
 // max(x, bound) for x >= 0, NaN staying NaN: of such floats the larger one has the larger bits.
 SDFIDO_INLINE float at_least(float x, float bound) {
   const uint32_t bits = float_to_bits(x), bound_bits = float_to_bits(bound);
@@ -145,8 +162,13 @@ SDFIDO_INLINE constexpr float smallest_factor(int power) {
 
 template <typename T>
 SDFIDO_INLINE T mask_of_ratio(T ratio) {
-  const T m = T(1) / (T(1) + ratio);
-  return ratio > (sizeof(T) == 4 ? T(0x1p80f) : infinity<T>()) ? T(0) : m;
+  const T bound = sizeof(T) == 4 ? T(0x1p80f) : infinity<T>();
+  const bool is_beyond = ratio > bound;
+#if defined(__CUDA_ARCH__)
+  ratio = is_beyond ? bound : ratio;  // CPUs divide anything as fast
+#endif
+  const T m = invert_in_range(T(1) + ratio);
+  return is_beyond ? T(0) : m;
 }
 
 // m from the odds of its noise and its prepared logit.
@@ -156,7 +178,7 @@ SDFIDO_INLINE T mask_of_log2_ratio(T x) {
   const T high = sizeof(T) == 4 ? T(kLog2RatioMax) : T(1000);
   x = x < low ? low : x;  // these comparisons let NaN through
   x = x > high ? high : x;
-  const T m = T(1) / (T(1) + exp2_bounded(x));
+  const T m = invert_in_range(T(1) + exp2_bounded(x));
   return x == high ? T(0) : m;
 }
 
@@ -174,11 +196,17 @@ SDFIDO_INLINE T mask_of_odds(T odds, T prepared, T inverse_temperature) {
   }
 }
 
-// The same, to the last bit, for a power that is known only at run time.
-template <typename T>
-SDFIDO_INLINE T mask_of_odds(T odds, T prepared, T inverse_temperature, int exponent) {
-  if (exponent == 0) return mask_by_logarithms(odds, prepared, inverse_temperature);
-  return mask_of_ratio(power(at_least(odds * prepared, smallest_factor(exponent)), exponent));
+// The same, to the last bit, for several odds and a power that is known only at run time; `smallest` is its
+// smallest_factor.
+template <int kCount, typename T>
+SDFIDO_INLINE void masks_of_odds(T (&odds)[kCount], T prepared, T inverse_temperature, int exponent, float smallest) {
+  if (exponent == 0) {
+    for (int i = 0; i < kCount; ++i) odds[i] = mask_by_logarithms(odds[i], prepared, inverse_temperature);
+    return;
+  }
+  for (int i = 0; i < kCount; ++i) odds[i] = at_least(odds[i] * prepared, smallest);
+  raise(odds, exponent);
+  for (int i = 0; i < kCount; ++i) odds[i] = mask_of_ratio(odds[i]);
 }
 
 // 1/temperature if it is an integer that the powers are built for, else 0.

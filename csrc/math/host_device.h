@@ -32,4 +32,30 @@ SDFIDO_INLINE uint32_t float_to_bits(float value) {
 #endif
 }
 
+// b / a and 1 / x, rounded to nearest, of numbers whose magnitude, and that of the result, is between 2^-100 and 2^100,
+// or NaN. On a GPU these are the instructions that the compiler takes for such operands, without its check of the range;
+// CPUs have no such range.
+#if defined(__CUDA_ARCH__)
+SDFIDO_INLINE float approximate_reciprocal(float x) {
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+SDFIDO_INLINE float divide_in_range(float b, float a) {
+  float inverse = approximate_reciprocal(a);
+  inverse = __fmaf_rn(inverse, __fmaf_rn(-a, inverse, 1.0f), inverse);
+  const float quotient = __fmul_rn(b, inverse);
+  return __fmaf_rn(inverse, __fmaf_rn(-a, quotient, b), quotient);
+}
+SDFIDO_INLINE float invert_in_range(float x) {
+  const float inverse = approximate_reciprocal(x);
+  return __fmaf_rn(inverse, -__fmaf_rn(x, inverse, -1.0f), inverse);
+}
+#else
+SDFIDO_INLINE float divide_in_range(float b, float a) { return b / a; }
+SDFIDO_INLINE float invert_in_range(float x) { return 1.0f / x; }
+#endif
+SDFIDO_INLINE double divide_in_range(double b, double a) { return b / a; }
+SDFIDO_INLINE double invert_in_range(double x) { return 1.0 / x; }
+
 }  // namespace sdfido

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -14,6 +15,7 @@ from torch.autograd import forward_ad
 
 from .._version import __version__
 from ..checks import check_choice
+from . import gpus
 
 MIN_TORCH = "2.10"  #: the oldest supported version
 
@@ -33,6 +35,26 @@ def _load() -> str | None:
 _native_error = _load()
 # Architectures that the CUDA kernels were compiled for; none: this build has no CUDA.
 _cuda_archs: list[str] = torch.ops.sdfido.cuda_archs().split() if _native_error is None else []
+_cuda_toolkit: str = torch.ops.sdfido.cuda_toolkit() if _native_error is None else ""
+# By the GPU's number: why it cannot run the kernels, "" if it can; of GPUs that were asked about.
+_cuda_errors: dict[int, str] = {}
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _cuda_error(index: int | None) -> str:
+    """Why a GPU cannot run the kernels; empty if it can. Looked at once for each GPU."""
+    if not _cuda_archs:
+        return "this build has no kernels for 'cuda' tensors"
+    if not torch.cuda.is_available():
+        return "torch finds no GPU"
+    index = torch.cuda.current_device() if index is None else index
+    if index not in _cuda_errors:
+        error = gpus.why_not_driver(_cuda_toolkit, gpus.driver_version())
+        error = error or gpus.why_not_capability(torch.cuda.get_device_capability(index), _cuda_archs)
+        _cuda_errors[index] = error = error or gpus.why_no_launch(index)
+        if error:
+            warnings.warn(f"sdfido computes on cuda:{index} with PyTorch's operators: {error}", stacklevel=2)
+    return _cuda_errors[index]
 
 
 def _check_isa() -> None:
@@ -81,16 +103,21 @@ def build_info() -> dict[str, Any]:
 
     Keys: ``version``; ``native`` (compiled kernels are there) and ``native_error`` (why not, or None); ``cuda`` (those
     for GPUs are among them; without them CUDA tensors are computed by the reference) and ``cuda_archs`` (what they were
-    compiled for); ``cpu_isa`` (instruction-set level in use, or None); ``backend`` (the default or chosen one);
+    compiled for); ``cuda_toolkit`` and ``cuda_driver`` (versions of CUDA that they were built with and that the driver
+    serves, or None); ``cuda_errors`` (for each GPU that was used and cannot run them: why the reference computes in
+    their place); ``cpu_isa`` (instruction-set level in use, or None); ``backend`` (the default or chosen one);
     ``min_torch`` and ``torch`` (oldest supported and present version).
     """
-    native = _native_error is None
+    native, driver = _native_error is None, gpus.driver_version()
     return {
         "version": __version__,
         "native": native,
         "native_error": _native_error,
         "cuda": bool(_cuda_archs),
         "cuda_archs": list(_cuda_archs),
+        "cuda_toolkit": _cuda_toolkit or None,
+        "cuda_driver": ".".join(map(str, driver)) if driver else None,
+        "cuda_errors": {f"cuda:{index}": error for index, error in _cuda_errors.items() if error},
         "cpu_isa": torch.ops.sdfido.cpu_isa() if native else None,
         "backend": _choice.name,
         "min_torch": MIN_TORCH,
@@ -111,11 +138,14 @@ def use_native(device: torch.device) -> bool:
     """
     if _choice.name == "reference":
         return False
-    available = _native_error is None and (device.type == "cpu" or (device.type == "cuda" and bool(_cuda_archs)))
-    if _choice.name == "native" and not available:
-        why = _native_error or f"this build has no kernels for {device.type!r} tensors"
+    why = _native_error or ""
+    if not why and device.type == "cuda":
+        why = _cuda_error(device.index)
+    elif not why and device.type != "cpu":
+        why = f"this build has no kernels for {device.type!r} tensors"
+    if _choice.name == "native" and why:
         raise RuntimeError(f"backend 'native' is not available: {why}; use backend 'auto' or 'reference'")
-    return available
+    return not why
 
 
 def refuse_tangents(*tensors: Tensor) -> None:
@@ -205,3 +235,4 @@ class _Once(torch.autograd.Function):
 if _native_error is None:
     torch.library.register_fake("sdfido::cpu_isa", lambda: "")
     torch.library.register_fake("sdfido::cuda_archs", lambda: "")
+    torch.library.register_fake("sdfido::cuda_toolkit", lambda: "")

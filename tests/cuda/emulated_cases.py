@@ -186,8 +186,8 @@ class EmulatedCase(Case):
             assert_written(name, value)
         return outputs | {"composites": self.in_order(outputs["composites"])}
 
-    def backward(self, kernels: Any) -> dict[str, Tensor]:
-        """What the backward kernel computes."""
+    def backward(self, kernels: Any, blocks: int = 3) -> dict[str, Tensor]:
+        """What the backward kernels compute; a second launch has so many blocks."""
         likes = {name: self.tensors[name] for name in ("logits", *self.wanted)}
         outputs = {name: unwritten(tuple(like.shape), like.dtype, self.offset) for name, like in likes.items()}
         given = (self.weights.get(name) for name in ("composites", "sparsity", "smoothness"))
@@ -200,6 +200,7 @@ class EmulatedCase(Case):
             self.antithetic,
             self.channels_last,
             *(as_array(outputs.get(name)) for name in ("logits", "image", "infill")),
+            blocks,
         )
         for name, value in outputs.items():
             assert_written(f"grad_{name}", value)

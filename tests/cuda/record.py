@@ -25,10 +25,10 @@ from typing import Any, NamedTuple
 import torch
 
 from sdfido.files import replacing
-from tests.cuda.build import kernels, run
+from tests.cuda.build import LIMITS, kernels, occupancy, run
 from tests.cuda.emulated import ORDERS, build_module
 from tests.cuda.emulated_cases import EmulatedCase
-from tests.cuda.machine_code import cheapest_pass, disassemble, innermost_loop, instructions_per_sample
+from tests.cuda.machine_code import TENTH_POWERS, cheapest_pass, disassemble, innermost_loop, instructions_per_sample
 from tests.emulator import mutants
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ SIZE, CHANNELS, MASKS, SAMPLES = 224, 3, 2, 8
 LOW = 28  # rows and columns of cells below full resolution
 STORED = {"float32": "float", "bfloat16": "BFloat16", "float16": "Float16", "float64": "double"}
 COUNTED = ("80", "90")  # architectures whose instructions are counted
-ARCHS = {"75": ("80", "90"), "100": ("100",)}  # by the PTX that their code comes from, as in setup.py
+ARCHS = {"80": ("80", "90"), "100": ("100",)}  # by the PTX that their code comes from, as in setup.py
 
 # Instructions by the pipe that runs them: products and sums; comparisons, selections, integers and bits.
 MULTIPLY = {"FADD", "FFMA", "FMUL", "IDP", "IMAD"}
@@ -82,6 +82,9 @@ def source() -> str:
             types = f"Composites{way}, {'double' if stored == 'double' else 'float'}, {stored}{image}"
             plan = f"const __grid_constant__ CompositesPlan<Composites{way}>"
             lines.append(f"template __global__ void {way.lower()}_{resolution}_kernel<{types}>({plan});")
+    for t in ("float", "double"):
+        plan = "const __grid_constant__ CompositesPlan<CompositesBackward>"
+        lines.append(f"template __global__ void combine_kernel<CompositesBackward, {t}>({plan});")
     for t, way in itertools.product(("float", "double"), ("Forward", "Backward")):
         name, arguments = way.lower(), ", const Exponent" if way == "Forward" else ""
         lines.append(f"template __global__ void masks_{name}_kernel<{t}>(const __grid_constant__ Masks{way}Plan);")
@@ -119,8 +122,8 @@ def cost(instructions: Counter[str]) -> Cost:
 def instructions(code: list[Any], backward: bool, low: bool, stored: str) -> dict[str, Cost]:
     """For each pixel of a tile: of a mask sample, of what is done once a mask, and once for the image.
 
-    These are the cheapest ways that an aligned problem of three channels can take through the kernel's loops; what is
-    outside of all loops is left out.
+    These are the cheapest ways that an aligned problem of three channels can take through the kernel's loops at a
+    temperature of 0.1; what is outside of all loops is left out.
     """
     reciprocal, draws = r"^MUFU\.RCP", r"^LOP3\.LUT .* 0x96"
     moves = rf"^{'LDG' if backward else 'STG'}\.E\.{'64' if stored == 'BFloat16' else '128'}"
@@ -134,10 +137,11 @@ def instructions(code: list[Any], backward: bool, low: bool, stored: str) -> dic
             raise LookupError(f"the kernels' loops have changed: none with {inside} and a way over {needs}") from error
 
     cell, sample = once(drawing, draws), once(moving, moves, *beside)  # four samples of a cell; four pixels of a sample
+    power = once(drawing | TENTH_POWERS, draws) - cell  # what a temperature of 0.1 costs more than the cheapest, 1
     four_samples = once(drawing | moving, draws, moves, *beside)  # with one pass through each of both
     prepared = once({"^FMUL": 8}, "^STS", "^FMUL")  # the exponential of a cell
     loaded = once({r"^LDG\.E\.128": 1}, r"^LDG\.E\.128", r"^STS\.128")  # four values of a channel
-    mask_loop = draws, moves, "^STG" if backward else "^SHFL"
+    mask_loop = draws, moves, r".* -?0\.693359375" if backward else "^SHFL"  # the exponential; the sums
     needs = drawing | moving
     if not low:  # with all penalties: each rate has a reciprocal
         _, _, body = innermost_loop(code, *mask_loop)
@@ -149,7 +153,7 @@ def instructions(code: list[Any], backward: bool, low: bool, stored: str) -> dic
     # All warps of a block, for each 32 pixels. A warp takes 32 cells at once: of as many as pixels, or under the tile.
     shares = math.prod(tile_size()) // 32
     warps, cells = shares // 4, -(-window_cells() // 32) if low else shares
-    group = warps * (four_samples - cell - sample) + cells * cell + shares * sample
+    group = warps * (four_samples - cell - sample) + cells * (cell + power) + shares * sample
     return {
         "sample": 1 / (4 * shares) * group,
         "mask": 1 / shares * (warps * mask + cells * prepared),
@@ -188,7 +192,10 @@ def compiled(folder: Path) -> tuple[dict[str, Results], dict[str, Results]]:
 
 
 def traffic() -> list[Results]:
-    """Bytes that the kernels' threads load and store for one image, as the emulator counts them."""
+    """Bytes that the kernels' threads load and store for one image, as the emulator counts them.
+
+    As part of a batch that fills a GPU; and alone, when blocks divide masks and samples, and read images again.
+    """
     emulated = build_module("emulated_kernels")
 
     def size(tensors: Any) -> int:
@@ -204,7 +211,13 @@ def traffic() -> list[Results]:
                     out_dtype=getattr(torch, stored),
                     wanted=("image", "infill") if "image" in way else (),
                 )
-                outputs = case.forward(emulated) if way == "forward" else case.backward(emulated)
+                run_pass = case.forward if way == "forward" else case.backward
+                emulated.set_enough_blocks(emulated.ENOUGH_BLOCKS)
+                run_pass(emulated)
+                alone = emulated.counters()
+                blocks = emulated.blocks()
+                emulated.set_enough_blocks(0)
+                outputs = run_pass(emulated)
                 counters = emulated.counters()
                 given = [*case.tensors.values(), *(case.weights.values() if way != "forward" else ())]
                 counted.append(
@@ -214,8 +227,21 @@ def traffic() -> list[Results]:
                         "minimum": size(given) + size(outputs.values()),
                     }
                 )
+                if n == 1:
+                    divided = {"alone": alone["loads"]["bytes"] + alone["stores"]["bytes"], "blocks": blocks}
             assert all(2 * counted[0][key] == counted[1][key] for key in counted[0]), "a block works for one image"
-            found.append({"pass": way, "cells": cells or SIZE, "composites": stored, **counted[0]})
+            found.append({"pass": way, "cells": cells or SIZE, "composites": stored, **counted[0], **divided})
+    return found
+
+
+def limits(reports: dict[str, Results]) -> Results:
+    """Blocks that a multiprocessor holds: as shared memory allows, and with no more registers than on sm_80."""
+    found: Results = {}
+    for name, of in reports.items():
+        if not re.fullmatch(r"(forward|backward)_(full|low)_kernel<float, float(, \w+)?>", name):
+            continue
+        registers, shared = of["80"]["registers"], of["80"]["shared"]
+        found[name] = {arch: round(occupancy(arch, 128, registers, shared) * LIMITS[arch][0] / 4) for arch in LIMITS}
     return found
 
 
@@ -233,6 +259,7 @@ def measure() -> Results:
         "mutants": len(mutants.MUTANTS) - 1 + len(mutants.dropped_barriers()),
         "orders": len(ORDERS),
         "kernels": reports,
+        "blocks": limits(reports),
         "instructions": counts,
         "bytes": traffic(),
     }

@@ -29,7 +29,7 @@ KERNELS = (
         for kind in KINDS
         for image in ("true", "false")
     }
-    | {f"blend_combine_kernel<{t}>" for t in STORED}
+    | {f"{given}combine_kernel<{t}>" for given in ("", "blend_") for t in STORED}
     | {f"{name}_{way}_kernel<{t}>" for name in ("masks", "concrete") for way in ("forward", "backward") for t in STORED}
 )
 

@@ -17,8 +17,8 @@ RESULTS = json.loads((ROOT / "benchmarks/results/cuda_kernels.json").read_text()
 
 def test_the_picture_shows_the_tiles_of_the_kernels() -> None:
     plan = (ROOT / "csrc/cuda/plan.h").read_text()
-    assert re.search(r"kTileWidth = (\d+), kTileHeight = (\d+);", plan).groups() == ("64", "8")
-    assert RESULTS["tile"] == {"width": 64, "height": 8}
+    assert re.search(r"kTileWidth = (\d+), kTileHeight = (\d+);", plan).groups() == ("32", "16")
+    assert RESULTS["tile"] == {"width": 32, "height": 16}
 
 
 def test_the_code_on_the_page_runs() -> None:

@@ -36,7 +36,10 @@ def emulated():
 
 @pytest.fixture
 def kernels(emulated):
+    """Launches are divided as those of many images are, however few there are."""
+    emulated.set_enough_blocks(0)
     yield emulated
+    emulated.set_enough_blocks(emulated.ENOUGH_BLOCKS)
     emulated.set_order(None)
 
 
@@ -51,14 +54,16 @@ def in_turn(cases):
 
 
 def check_in(order, kernels, case):
+    """Every other order with launches that are divided as those of few images."""
     kernels.set_order(order)
+    kernels.set_enough_blocks(kernels.ENOUGH_BLOCKS if order % 2 else 0)
     check(kernels, case)
 
 
 # --- Against the CPU backend
 
-SIZES = [  # pixels, cells (None: full resolution); a tile is 8 x 64 pixels
-    ((8, 64), None),
+SIZES = [  # pixels, cells (None: full resolution); a tile is 16 x 32 pixels
+    ((16, 32), None),
     ((20, 132), None),  # aligned, with tails
     ((9, 61), None),
     ((17, 65), None),  # one pixel in the last tile
@@ -69,7 +74,7 @@ SIZES = [  # pixels, cells (None: full resolution); a tile is 8 x 64 pixels
     ((9, 9), (1, 1)),
     ((9, 132), (9, 33)),  # columns alone
     ((24, 68), (5, 68)),  # rows alone
-    ((16, 130), (15, 129)),  # as many cells under a tile as can be
+    ((33, 98), (32, 97)),  # as many cells under a tile as can be
 ]
 OPTIONS = [  # n, k, s, c, temperature, antithetic
     (1, 1, 1, 1, 0.37, False),
@@ -138,6 +143,17 @@ def test_extreme_logits(kernels, case, order):
     check_in(order, kernels, EmulatedCase(2, 2, 5, 3, size, cells, temperature, dtype=dtype, extremes=True))
 
 
+@pytest.mark.parametrize("kind", [EmulatedCase, BlendCase])
+@pytest.mark.parametrize(("size", "cells"), [((33, 40), (5, 5)), ((20, 66), (18, 60)), ((20, 66), None)])
+@pytest.mark.parametrize("pixel", [(0, 0), (5, 20), (19, 39)])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_gradients_that_are_not_finite_spread_alike(kernels, kind, size, cells, pixel, value):
+    """To the same cells as from the CPU backend, which is compared with the reference elsewhere."""
+    case = kind(1, 2, 3, 3, size, cells)
+    case.weights["composites"][0, 1, 2, 0][pixel] = value
+    check(kernels, case)
+
+
 @pytest.mark.parametrize("cells", [None, (3, 20)])
 def test_streams_and_batch_splits(kernels, cells):
     """An image's numbers depend on its stream, not on the images beside it."""
@@ -184,6 +200,32 @@ def test_same_bits_in_every_order(kernels, case):
     for other in results[1:]:
         for name, value in other.items():
             assert_same(name, value, results[0][name])
+
+
+@pytest.mark.parametrize("kind", [EmulatedCase, BlendCase])
+@pytest.mark.parametrize("cells", [None, (14, 9)])
+@pytest.mark.parametrize(("s", "antithetic"), [(3, False), (9, False), (17, True)])
+@pytest.mark.parametrize("enough", [30, 1000])  # by masks; by masks and samples
+def test_how_work_is_divided_changes_no_bit(kernels, kind, cells, s, antithetic, enough):
+    wanted = () if kind is EmulatedCase else ("masks",)
+    case = kind(2, 2, s, 3, (40, 70), cells, antithetic=antithetic, wanted=wanted)
+    whole = case.forward(kernels) | case.backward(kernels)
+    blocks = kernels.blocks()
+    kernels.set_enough_blocks(enough)
+    for name, value in (case.forward(kernels) | case.backward(kernels)).items():
+        assert_same(name, value, whole[name])
+    assert kernels.blocks() > blocks
+
+
+@pytest.mark.parametrize("cells", [None, (28, 28)])
+def test_one_image_fills_a_gpu(kernels, cells):
+    """Each of the 98 tiles of 224 x 224 pixels: two masks, two parts of four samples, and a block for penalties."""
+    kernels.set_enough_blocks(kernels.ENOUGH_BLOCKS)
+    case = EmulatedCase(1, 2, 8, 3, (224, 224), cells, wanted=())
+    case.forward(kernels)
+    assert kernels.blocks() == 98 * 2 * (2 + 1)
+    case.backward(kernels, blocks=7)
+    assert kernels.blocks() == 98 * 2 * 2 + 7
 
 
 @pytest.mark.parametrize(
@@ -259,9 +301,10 @@ def test_given_masks_gradients_have_the_same_bits_at_full_resolution(kernels, c,
 
 
 @pytest.mark.parametrize("blocks", [1, 4, 100])
-def test_given_masks_gradients_do_not_depend_on_the_second_launch(kernels, blocks):
-    case = BlendCase(2, 2, 3, 4, (33, 70), (5, 33))
-    assert_same("grad_masks", case.backward(kernels, blocks)["grad_masks"], case.backward(kernels)["grad_masks"])
+@pytest.mark.parametrize(("kind", "name"), [(EmulatedCase, "grad_logits"), (BlendCase, "grad_masks")])
+def test_gradients_do_not_depend_on_the_second_launch(kernels, kind, name, blocks):
+    case = kind(2, 2, 3, 4, (33, 70), (5, 33))
+    assert_same(name, case.backward(kernels, blocks)[name], case.backward(kernels)[name])
 
 
 # --- Masks alone, and the elementwise operator
@@ -304,7 +347,7 @@ def bytes_of(*tensors):
 
 def tiles(case):
     """Height and width of each tile of pixels, and what lies around it: rows above and below, columns beside."""
-    (height, width), (tile_height, tile_width) = case.size, (8, 64)
+    (height, width), (tile_height, tile_width) = case.size, (16, 32)
     for y, x in itertools.product(range(0, height, tile_height), range(0, width, tile_width)):
         h, w = min(tile_height, height - y), min(tile_width, width - x)
         yield h, w, (y > 0, y + h < height), (x > 0, x + w < width)

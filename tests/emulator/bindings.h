@@ -37,6 +37,7 @@ inline void bind_emulator(pybind11::module_& module) {
         return result;
       },
       "Global loads and stores of the last launch: bytes, and number of accesses by their width in bytes.");
+  module.def("blocks", [] { return counters().blocks; }, "Blocks of the last launch.");
   module.def(
       "watch", [](const pybind11::array& array) { watch(array.data(), static_cast<size_t>(array.nbytes())); },
       "From now on, accesses outside this (contiguous) array and others watched are errors.");

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "bindings.h"
+#include "cuda/plan.h"
 #include "launches.h"
 
 namespace py = pybind11;
@@ -97,7 +98,7 @@ void composite_backward(const OptionalArray& grad_composites, const OptionalArra
                         const OptionalArray& grad_smoothness, const py::array& logits, const py::array& image,
                         const py::array& infill, Array<int64_t> rng, std::optional<Array<int64_t>> streams,
                         py::ssize_t samples, double temperature, bool antithetic, bool channels_last,
-                        py::array grad_logits, OptionalArray grad_image, OptionalArray grad_infill) {
+                        py::array grad_logits, OptionalArray grad_image, OptionalArray grad_infill, unsigned blocks) {
   Memory memory;
   CompositesBackward p{};
   p.shape = shape_of(logits, image, samples);
@@ -110,7 +111,7 @@ void composite_backward(const OptionalArray& grad_composites, const OptionalArra
   p.grad_sparsity = memory.pointer(grad_sparsity), p.grad_smoothness = memory.pointer(grad_smoothness);
   p.grad_logits = memory.pointer(grad_logits);
   p.grad_image = memory.pointer(grad_image), p.grad_infill = memory.pointer(grad_infill);
-  launch(p);
+  launch(p, blocks);
 }
 
 void blend_forward(const py::array& masks, const py::array& image, const py::array& infill, bool channels_last,
@@ -190,6 +191,8 @@ void concrete_backward(const py::array& grad_masks, const py::array& masks, doub
 PYBIND11_MODULE(emulated_kernels, module) {
   simt::bind_emulator(module);
   module.attr("THREADS") = sdfido::cuda::composite_threads();
+  module.attr("ENOUGH_BLOCKS") = sdfido::cuda::kEnoughBlocks;
+  module.def("set_enough_blocks", &sdfido::cuda::set_enough_blocks, "Launches of fewer blocks are divided further.");
   module.attr("MASK_THREADS") = sdfido::cuda::mask_threads();
   module.def("composite_forward", &sdfido::cuda::composite_forward);
   module.def("composite_backward", &sdfido::cuda::composite_backward);

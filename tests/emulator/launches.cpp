@@ -10,6 +10,8 @@
 namespace sdfido::cuda {
 namespace {
 
+int64_t enough_blocks = kEnoughBlocks;
+
 // Watched from here on, like the operands.
 std::vector<std::byte> workspace(int64_t bytes, std::byte value) {
   std::vector<std::byte> memory(static_cast<size_t>(bytes), value);
@@ -32,6 +34,19 @@ void with_tickets(int64_t images, Visit visit) {
   }
 }
 
+template <typename Problem>
+void run_backward(const Problem& p, unsigned blocks) {
+  CompositesPlan<Problem> plan(p, enough_blocks);
+  if (plan.blocks() == 0) return;
+  auto gradients = workspace(plan.gradients_bytes(), std::byte{0xFF});
+  plan.partial_gradients = gradients.data();
+  visit_backward(plan, run_on(plan));
+  if (!plan.needs_combining()) return;
+  const simt::Counters first = simt::counters();
+  visit_combine(plan, [&](auto kernel) { SIMT_LAUNCH(kernel, blocks, kThreads, plan); });
+  simt::add_counters(first);
+}
+
 // Calls visit(a T) for the type of the numbers.
 template <typename Visit>
 void visit_type(bool float64, Visit visit) {
@@ -41,36 +56,21 @@ void visit_type(bool float64, Visit visit) {
 }  // namespace
 
 void launch(const CompositesForward& p) {
-  CompositesPlan<CompositesForward> plan(p);
+  CompositesPlan<CompositesForward> plan(p, enough_blocks);
   if (plan.blocks() == 0) return;
   auto sums = workspace(plan.sums_bytes(), std::byte{0xFF});
   plan.partial_sums = reinterpret_cast<double*>(sums.data());
   with_tickets(p.shape.images, [&](uint32_t* tickets) { plan.tickets = tickets, visit_forward(plan, run_on(plan)); });
 }
 
-void launch(const CompositesBackward& p) {
-  CompositesPlan<CompositesBackward> plan(p);
-  if (plan.blocks() == 0) return;
-  auto gradients = workspace(plan.gradients_bytes(), std::byte{0xFF});
-  plan.partial_gradients = gradients.data();
-  with_tickets(p.shape.images, [&](uint32_t* tickets) { plan.tickets = tickets, visit_backward(plan, run_on(plan)); });
-}
+void launch(const CompositesBackward& p, unsigned blocks) { run_backward(p, blocks); }
 
 void launch(const BlendForward& p) {
-  const CompositesPlan<BlendForward> plan(p);
+  const CompositesPlan<BlendForward> plan(p, enough_blocks);
   if (plan.blocks() != 0) visit_forward(plan, run_on(plan));
 }
 
-void launch(const BlendBackward& p, unsigned blocks) {
-  CompositesPlan<BlendBackward> plan(p);
-  if (plan.blocks() == 0) return;
-  auto gradients = workspace(plan.needs_combining() ? plan.gradients_bytes() : 0, std::byte{0xFF});
-  plan.partial_gradients = gradients.data();
-  visit_backward(plan, run_on(plan));
-  if (!plan.needs_combining()) return;
-  visit_type(p.composite_format == Format::kFloat64,
-             [&]<typename T>(T) { SIMT_LAUNCH(blend_combine_kernel<T>, blocks, kThreads, plan); });
-}
+void launch(const BlendBackward& p, unsigned blocks) { run_backward(p, blocks); }
 
 void launch(const MasksForward& p, unsigned blocks) {
   const MasksForwardPlan plan{p, Exponent(p.sampling.temperature)};
@@ -91,6 +91,8 @@ void launch(const ConcreteForward& p, unsigned blocks) {
 void launch(const ConcreteBackward& p, unsigned blocks) {
   visit_type(p.float64, [&]<typename T>(T) { SIMT_LAUNCH(concrete_backward_kernel<T>, blocks, kMaskThreads, p); });
 }
+
+void set_enough_blocks(int64_t blocks) { enough_blocks = blocks; }
 
 int composite_threads() { return kThreads; }
 int mask_threads() { return kMaskThreads; }

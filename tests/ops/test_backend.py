@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -144,7 +145,65 @@ def test_without_cuda_kernels_the_reference_serves_cuda_tensors(monkeypatch):
         chosen.use_native(torch.device("cuda"))
 
 
-def test_with_cuda_kernels_they_serve_cuda_tensors(monkeypatch):
-    monkeypatch.setattr(chosen, "_cuda_archs", ["sm_90"])
+@pytest.fixture
+def gpu(monkeypatch):
+    """A GPU of compute capability 9.0, for what is asked before a launch; the smallest launch goes well."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (9, 0))
+    monkeypatch.setattr(chosen.gpus, "why_no_launch", lambda index: "")
+    monkeypatch.setattr(chosen.gpus, "driver_version", lambda: (13, 0))
+    monkeypatch.setattr(chosen, "_cuda_errors", {})
+    monkeypatch.setattr(chosen, "_cuda_toolkit", "13.0")
+    monkeypatch.setattr(chosen, "_cuda_archs", ["sm_80", "compute_80"])
+
+
+def test_with_cuda_kernels_they_serve_cuda_tensors(monkeypatch, gpu):
     assert chosen.use_native(torch.device("cuda")) is sdfido.build_info()["native"]
-    assert sdfido.build_info()["cuda_archs"] == ["sm_90"]
+    assert sdfido.build_info()["cuda_archs"] == ["sm_80", "compute_80"]
+    assert sdfido.build_info()["cuda_errors"] == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("capability", (7, 0), r"this GPU has compute capability 7.0, .* SDFIDO_CUDA_ARCHS=70"),
+        (
+            "driver",
+            (12, 4),
+            r"built with CUDA 13.0, and this driver serves CUDA 12.4; update the driver, or build with",
+        ),
+        ("launch", "no kernel image is available", "no kernel image is available"),
+    ],
+)
+def test_a_gpu_that_cannot_run_the_kernels_is_served_by_the_reference(monkeypatch, gpu, name, value, reason):
+    asked = []
+    if name == "capability":
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: value)
+    else:
+        function = {"driver": "driver_version", "launch": "why_no_launch"}[name]
+        monkeypatch.setattr(chosen.gpus, function, lambda *index: asked.append(1) or value)
+    with pytest.warns(UserWarning, match=f"sdfido computes on cuda:1 with PyTorch's operators: .*{reason}"):
+        assert not chosen.use_native(torch.device("cuda:1"))
+    assert not chosen.use_native(torch.device("cuda:1"))  # without a second warning, or question
+    assert len(asked) <= 1
+    with sdfido.backend("native"), pytest.raises(RuntimeError, match=f"'native' is not available: .*{reason}"):
+        chosen.use_native(torch.device("cuda:1"))
+    assert re.search(reason, sdfido.build_info()["cuda_errors"]["cuda:1"])
+
+
+@pytest.mark.parametrize(
+    ("capability", "archs", "runs"),
+    [
+        ((9, 0), "sm_90", True),
+        ((8, 9), "sm_80", True),
+        ((8, 0), "sm_86", False),
+        ((9, 0), "sm_80", False),
+        ((9, 0), "sm_80 compute_80", True),
+        ((12, 0), "sm_75 sm_90 compute_100", True),
+        ((7, 0), "sm_75 sm_90 compute_100", False),
+        ((10, 3), "sm_100", True),
+    ],
+)
+def test_which_gpus_code_serves(capability, archs, runs):
+    assert (chosen.gpus.why_not_capability(capability, archs.split()) == "") is runs

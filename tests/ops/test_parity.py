@@ -147,6 +147,33 @@ def test_only_some_outputs_in_the_loss(cells):
         assert_near(*gradients, "gradient of logits")
 
 
+@pytest.mark.parametrize("cells", [None, (28, 28), (5, 7), (40, 44)])
+@pytest.mark.parametrize("pixel", [(0, 0), (5, 20), (47, 55), (30, 0)])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_gradients_that_are_not_finite_spread_as_in_the_reference(cells, pixel, value):
+    """A pixel's NaN goes to each cell that it reads, also with a weight of 0, and to no other."""
+    logits = torch.zeros(1, 1, *(cells or (48, 56)), requires_grad=True)
+    image, grad = torch.ones(1, 1, 48, 56), torch.zeros(1, 1, 2, 1, 48, 56)
+    grad[0, 0, 0, 0][pixel] = value
+    gradients = []
+    for name in ("native", "reference"):
+        with sdfido.backend(name):
+            composites = sdfido.sample_composites(
+                logits, image, 0 * image[0, 0, 0, 0], sdfido.make_rng(0), num_samples=2
+            )[0]
+            gradients += torch.autograd.grad(composites, logits, grad)
+    native, reference = gradients
+    assert torch.equal(native.isnan(), reference.isnan())
+    finite = ~reference.isnan()
+    assert torch.equal(native[finite], reference[finite])
+
+
+def test_axes_that_float32_cannot_upsample_are_refused():
+    image = torch.zeros(()).expand(1, 1, 1, 2**23 + 1)
+    with pytest.raises((ValueError, RuntimeError), match="at most 2\\^23 pixels along an axis"):
+        sdfido.blend(torch.zeros(1, 1, 1, 1, 4), image, torch.zeros(()))
+
+
 def test_gradient_layouts():
     """The composites' gradient may come in any layout: expanded, channels-last, transposed."""
     case = Case(size=(6, 8))

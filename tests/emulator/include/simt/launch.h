@@ -64,6 +64,7 @@ inline void run_grid(dim3 grid, dim3 block) {
     blockIdx = {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(row % grid.y),
                 static_cast<unsigned>(row / grid.y)};
     run_block();
+    ++machine.counters.blocks;
   }
 }
 

@@ -57,6 +57,7 @@ struct Traffic {
 
 struct Counters {
   Traffic loads, stores;
+  uint64_t blocks = 0;
 };
 
 // The launch that is running, or the last one.

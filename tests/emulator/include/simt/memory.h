@@ -18,6 +18,16 @@ inline std::vector<Buffer> buffers;
 // Of the last launch.
 inline const Counters& counters() { return machine.counters; }
 
+// So that those of an earlier launch count, too.
+inline void add_counters(const Counters& earlier) {
+  const auto add = [](Traffic& traffic, const Traffic& other) {
+    traffic.bytes += other.bytes;
+    for (size_t i = 0; i < traffic.accesses.size(); ++i) traffic.accesses[i] += other.accesses[i];
+  };
+  add(machine.counters.loads, earlier.loads), add(machine.counters.stores, earlier.stores);
+  machine.counters.blocks += earlier.blocks;
+}
+
 // As soon as one buffer is watched, every access must lie in a watched one.
 inline void watch(const void* pointer, size_t bytes) {
   buffers.push_back({reinterpret_cast<uintptr_t>(pointer), bytes});
