@@ -10,7 +10,8 @@ import typer
 from .. import runs
 from ..files import printable
 from ..runs import events, layout
-from ..runs.beside import AUDIT, FOLDERS, LABELS
+from ..runs.beside import FOLDERS, LABELS
+from ..runs.layout import AUDIT
 from ..runs.page_files import EMBEDDED
 from .console import complain, fail, find_own_modules, interruptible, say
 from .explain import Device

@@ -12,10 +12,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..files import printable
+from .layout import AUDIT
 
-__all__ = ["AUDIT", "AUDITED", "FOLDERS", "LABELS", "Beside", "Known"]
+__all__ = ["AUDITED", "FOLDERS", "LABELS", "Beside", "Known"]
 
-LABELS, AUDIT = "labels.csv", "audit.json"
+LABELS = "labels.csv"
 FOLDERS = "folders"
 """The true class of a photo is the name of the folder that it lies in."""
 
