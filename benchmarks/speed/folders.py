@@ -1,12 +1,13 @@
 """What a run over a folder takes besides the explainer: its share of the time, and whether memory stays flat.
 
-    python -m benchmarks.speed.folders [--photos 2000] [--no-pictures] [--workers 2] [--json FILE]
+    python -m benchmarks.speed.folders [--photos 2000] [--pictures] [--workers 2] [--json FILE]
 
 Small photos are drawn, and explained by FIDO's defaults for a small network: the less the classifier takes, the more
 everything else shows. One process, one thread. The share is 1 - (time in the explainer) / (time of the run), the median
 over blocks of photos, by the clock and by processor time; the latter counts on a machine that does other work, too.
 Memory is this process's resident set after each photo, against that after the first tenth. With --workers, the same
-photos are explained anew by several processes, for photos a minute.
+photos are explained anew by several processes, for photos a minute. Without --pictures, no overview of each photo is
+drawn, as `sdfido explain` does for so many.
 """
 
 import argparse
@@ -130,17 +131,17 @@ def measure(photos: Path, out: Path, count: int, settings: dict[str, Any]) -> di
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=2000)
-    parser.add_argument("--no-pictures", action="store_true", help="without a picture of each result")
+    parser.add_argument("--pictures", action="store_true", help="draw a picture of each result, too")
     parser.add_argument("--workers", type=int, default=0, help="also by so many processes")
     parser.add_argument("--json", type=Path, default=paths.RESULTS / "folders.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    settings = {"pictures": False} if arguments.no_pictures else {}
+    settings = {"pictures": arguments.pictures}
     with tempfile.TemporaryDirectory() as place:
         photos = Path(place, "photos")
         photos.mkdir()
         draw(photos, arguments.photos)
-        results = {"machine": machine(), "photos": arguments.photos, "pictures": not arguments.no_pictures}
+        results = {"machine": machine(), "photos": arguments.photos, "pictures": arguments.pictures}
         results |= measure(photos, Path(place, "out"), arguments.photos, settings)
         if arguments.workers:
             out = Path(place, "shared")

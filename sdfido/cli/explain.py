@@ -22,13 +22,14 @@ from .telling import Teller
 _DTYPE = str(Execution.dtype).removeprefix("torch.")
 _DTYPES = {None: Execution.dtype, False: torch.float32, True: torch.bfloat16}
 _OPTIONS = {"steps": "--steps", "num_samples": "--samples", "mask_size": "--mask-size", "seed": "--seed"}
+_DRAWN = 300  # photos whose overviews are drawn unless the user says otherwise
 _FAST = f"of fido, {FAST['steps']} steps of one repeat, a fifth of the composites"
 
 HELP = f"""Explain the classifier's decision on each photo: files, folders (with their sub-folders), or both.
 
 Writes into OUT, for one file, or into OUT/NAME, for several or a folder, where sub-folders stay sub-folders:
 
-* overview.png: photo, maps, composites and probabilities in one picture
+* overview.png: photo, maps, composites and probabilities in one picture, unless there are more than {_DRAWN} photos
 
 * explanation.npz: the maps and numbers, for sdfido.Explanation.load
 
@@ -206,12 +207,14 @@ def explain(
         bool, typer.Option("--fast", help=f"For a first look: {_FAST}. Maps depend more on chance.")
     ] = False,
     pictures: Annotated[
-        bool,
+        bool | None,
         typer.Option(
             "--pictures/--no-pictures",
-            help=f"Whether to draw {layout.OVERVIEW}; that takes most of the time with a fast model.",
+            help=f"Whether to draw {layout.OVERVIEW}; that takes most of the time with a fast model. "
+            f"[default: only of at most {_DRAWN} photos]",
+            show_default=False,
         ),
-    ] = True,
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -250,6 +253,8 @@ def explain(
     with interruptible(teller.state):
         try:
             items, store = runs.choose(photos, out), runs.Store(out)
+            if pictures is None:
+                pictures = len(items) <= _DRAWN
             items = runs.shard(items, shard) if shard else items
             executor, device = _executor(workers, ray, device)
             teller.photos = len(items)

@@ -66,6 +66,21 @@ def test_files_and_folders_mix_and_each_photo_counts_once(folder: Path, birds: P
     )
 
 
+def test_overviews_of_many_photos_are_drawn_on_request(
+    folder: Path, birds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn() -> int:
+        return len(list((folder / "out").rglob("overview.png")))
+
+    monkeypatch.setattr("sdfido.cli.explain._DRAWN", 2)
+    assert explain("birds", "--shard", "1/3").exit_code == 0, "a part counts as the whole"
+    assert drawn() == 0
+    explain("birds")
+    assert drawn() == 0
+    explain("birds", "--pictures")
+    assert drawn() == 3
+
+
 def test_what_sdfido_wrote_is_no_photo(folder: Path) -> None:
     assert order(explain(".").stdout) == ["blue.png", "red.png"]
     assert explain("red.png", "--out", "other").exit_code == 0
