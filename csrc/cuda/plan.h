@@ -22,10 +22,16 @@ inline constexpr int kImageBlocks = 6;
 #else
 inline constexpr int kImageBlocks = 8;
 #endif
+// Gradients at full resolution need fewer registers. A multiprocessor of sm_75 takes no more than 1024 threads.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+inline constexpr int kLeanBlocks = 8;
+#else
+inline constexpr int kLeanBlocks = 9;
+#endif
 template <typename T, bool kImage = false, bool kLean = false>
 inline constexpr int kBlocks = sizeof(T) == 8 ? 1
                                : kImage       ? kImageBlocks
-                               : kLean        ? 9  // gradients at full resolution need fewer registers
+                               : kLean        ? kLeanBlocks
                                               : 8;
 // Channels are computed three at a time, each group from masks sampled anew.
 inline constexpr int kChannels = 3;
