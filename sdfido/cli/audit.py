@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -17,7 +16,7 @@ from ..files import printable
 from ..runs import events, layout
 from ..runs.detections import CONFIDENCE
 from ..runs.truth import FOLDERS
-from .console import Bar, complain, fail, find_own_modules, interruptible, say
+from .console import Tally, complain, fail, find_own_modules, interruptible, say, table_console
 from .explain import Device
 
 _LIMITS = Limits()
@@ -135,8 +134,8 @@ def audit(
 ) -> None:
     """The command `sdfido audit`."""
     find_own_modules()
-    measured = 0
-    with interruptible(lambda: f"{measured} photos are measured; run again to go on"):
+    tally = Tally()
+    with interruptible(lambda: f"{tally.done} photos are measured; run again to go on"):
         try:
             importlib.import_module("PIL")  # a missing package must not wait
             work = runs.Audit(
@@ -151,22 +150,7 @@ def audit(
             )
         except Exception as error:
             fail(error)
-        with Bar(len(work) - work.without_truth) as bar:
-
-            def tell(event: events.Event) -> None:
-                nonlocal measured
-                if isinstance(event, events.Started):
-                    bar.begin(event.names)
-                elif isinstance(event, events.Failed):
-                    complain(f"Error: {event.message}")
-                measured += isinstance(event, events.Measured)
-                if isinstance(event, events.Failed | events.Measured):
-                    bar.finish(explained=isinstance(event, events.Measured))
-
-            try:
-                work.measure(tell)
-            except Exception as error:
-                fail(error)
+        tally.follow(len(work) - work.without_truth, work.measure)
         written = _write(work)
     if work.failed:
         complain(f"{work.failed} of {len(work)} photos could not be measured")
@@ -188,9 +172,7 @@ def _write(work: runs.Audit) -> bool:
 
 
 def _print(record: dict[str, Any]) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console.width = 200  # nothing is to be squeezed there
+    console = table_console()
     for kind, title in (("classes", "class"), ("sites", "site")):
         if record[kind]:
             console.print(_groups(title, record[kind]))

@@ -9,16 +9,18 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO, TypeVar
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ..runs import events
 from ..runs.events import reason
 
 _A_MINUTE = 60.0
+_Made = TypeVar("_Made")
 
 
 @contextlib.contextmanager
@@ -51,6 +53,14 @@ def fail(error: Exception) -> NoReturn:
     """End the command with exit code 2: an argument is wrong, or something that it needs is missing."""
     complain(f"Error: {reason(error)}")
     raise typer.Exit(2) from error
+
+
+def table_console() -> Console:
+    """Where tables are printed; off a terminal, nothing is squeezed."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = 200
+    return console
 
 
 def _tell(message: str, stream: TextIO) -> None:
@@ -137,3 +147,30 @@ class Bar:
         """Photos explained a minute, by all workers together."""
         seconds = time.monotonic() - self._begun
         return f"{60 * self._explained / seconds:.1f}/min" if seconds else ""
+
+
+class Tally:
+    """Counts the photos that a command has done or failed to do, with a bar while it works and a line a failure."""
+
+    def __init__(self) -> None:
+        self.done = self.failed = 0
+
+    def follow(self, photos: int, work: Callable[[events.OnEvent], _Made]) -> _Made:
+        """What some work on photos returns, which is given a callback for its events; an error ends the command."""
+        with Bar(photos) as bar:
+
+            def tell(event: events.Event) -> None:
+                if isinstance(event, events.Started):
+                    bar.begin(event.names)
+                elif isinstance(event, events.Failed):
+                    self.failed += 1
+                    complain(f"Error: {event.message}")
+                    bar.finish()
+                elif isinstance(event, events.Measured | events.Exported):
+                    self.done += 1
+                    bar.finish(explained=True)
+
+            try:
+                return work(tell)
+            except Exception as error:  # a user's own model can raise anything
+                fail(error)

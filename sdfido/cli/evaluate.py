@@ -10,7 +10,6 @@ from statistics import fmean
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -23,7 +22,7 @@ from ..runs.annotations import BOXES
 from ..runs.evaluation import mean, mean_of_known
 from ..runs.measure import Measurements, Numbers, Role, best_map
 from ..runs.summary import scale
-from .console import Bar, complain, fail, find_own_modules, interruptible, say
+from .console import Tally, complain, fail, find_own_modules, interruptible, say, table_console
 from .explain import Device
 
 HELP = f"""Measure how good the results of `sdfido explain` in each folder OUT are.
@@ -108,35 +107,20 @@ def evaluate(
 ) -> None:
     """The command `sdfido evaluate`."""
     find_own_modules()
-    failed = 0
+    tally = Tally()
     with interruptible(lambda: "nothing is written"):
         try:
             importlib.import_module("sdfido.reports")  # a missing package must not wait for the end
             evaluation = runs.Evaluation(out, truth=truth, photos=photos, max_batch=max_batch, device=device)
         except Exception as error:
             fail(error)
-        with Bar(len(evaluation)) as bar:
-
-            def tell(event: events.Event) -> None:
-                nonlocal failed
-                if isinstance(event, events.Started):
-                    bar.begin(event.names)
-                elif isinstance(event, events.Failed):
-                    failed += 1
-                    complain(f"Error: {event.message}")
-                if isinstance(event, events.Failed | events.Measured):
-                    bar.finish()
-
-            try:
-                evaluation.measure(tell)
-            except Exception as error:
-                fail(error)
+        tally.follow(len(evaluation), evaluation.measure)
         written = not evaluation.measured or _write(evaluation)
     if evaluation.without_truth:
         say(f"{evaluation.without_truth} of {len(evaluation)} photos have no truth that the classifier sees")
-    if failed:
-        complain(f"{failed} of {len(evaluation)} photos could not be measured")
-    if failed or not written:
+    if tally.failed:
+        complain(f"{tally.failed} of {len(evaluation)} photos could not be measured")
+    if tally.failed or not written:
         raise typer.Exit(1)
 
 
@@ -156,9 +140,7 @@ def _write(evaluation: runs.Evaluation) -> bool:
 
 
 def _print(evaluation: runs.Evaluation) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console.width = 200  # nothing is to be squeezed there
+    console = table_console()
     for measured in evaluation.measured:
         title = None if evaluation.pairs is None else printable(measured.out)
         console.print(_measures(measured, title))

@@ -9,8 +9,7 @@ import typer
 
 from .. import exports
 from ..files import printable
-from ..runs import events
-from .console import Bar, complain, fail, find_own_modules, interruptible, say
+from .console import Tally, complain, fail, find_own_modules, interruptible, say
 
 HELP = f"""Write the results of `sdfido explain` in a format that other programs read.
 
@@ -54,30 +53,15 @@ def export(
 ) -> None:
     """The command `sdfido export`."""
     find_own_modules()
-    failed = 0
+    tally = Tally()
     with interruptible(lambda: "nothing is written"):
         try:
             made = exports.Export(results, format, out=out, maps=maps or (), photos=photos, again=again)
         except Exception as error:
             fail(error)
-        with Bar(len(made)) as bar:
-
-            def tell(event: events.Event) -> None:
-                nonlocal failed
-                if isinstance(event, events.Started):
-                    bar.begin(event.names)
-                elif isinstance(event, events.Failed):
-                    failed += 1
-                    complain(f"Error: {event.message}")
-                if isinstance(event, events.Failed | events.Exported):
-                    bar.finish()
-
-            try:
-                done = made.write(tell)
-            except Exception as error:
-                fail(error)
+        done = tally.follow(len(made), made.write)
     if done:
         say(f"{done} photos exported; see {printable(out)}")
-    if failed:
-        complain(f"{failed} of {len(made)} photos could not be exported")
+    if tally.failed:
+        complain(f"{tally.failed} of {len(made)} photos could not be exported")
         raise typer.Exit(1)

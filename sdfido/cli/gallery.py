@@ -9,9 +9,8 @@ import typer
 
 from .. import runs
 from ..files import printable
-from ..runs import events
 from ..runs.gallery import PAGE, SHEET
-from .console import Bar, complain, fail, find_own_modules, interruptible, say
+from .console import Tally, complain, fail, find_own_modules, interruptible, say
 from .explain import Device
 
 HELP = f"""Show which parts suffice for each class: the regions of `sdfido explain`, clustered by the model's features.
@@ -47,32 +46,20 @@ def gallery(
 ) -> None:
     """The command `sdfido gallery`."""
     find_own_modules()
-    failed = 0
+    tally = Tally()
     with interruptible(lambda: "nothing is written"):
         try:
             made = runs.Gallery(results, out=out, photos=photos, device=device, most=most)
         except Exception as error:
             fail(error)
-        with Bar(len(made)) as bar:
-
-            def tell(event: events.Event) -> None:
-                nonlocal failed
-                if isinstance(event, events.Started):
-                    bar.begin(event.names)
-                elif isinstance(event, events.Failed):
-                    failed += 1
-                    complain(f"Error: {event.message}")
-                if isinstance(event, events.Failed | events.Measured):
-                    bar.finish()
-
-            try:
-                made.make(tell)
-                made.write()
-            except Exception as error:
-                fail(error)
+        tally.follow(len(made), made.make)
+        try:
+            made.write()
+        except Exception as error:
+            fail(error)
     for label, remark, parts in made.classes:
         say(f"{label}: {remark}; clusters of {', '.join(str(part.count) for part in parts)}")
     say(f"See {printable(made.out / PAGE)} and {printable(made.out / SHEET)}")
-    if failed:
-        complain(f"{failed} of {len(made)} photos could not be read")
+    if tally.failed:
+        complain(f"{tally.failed} of {len(made)} photos could not be read")
         raise typer.Exit(1)
