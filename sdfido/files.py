@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["making_folder", "printable", "remove_leftovers", "replacing"]
+__all__ = ["begins", "making_folder", "printable", "remove_leftovers", "replacing"]
 
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _DAY = 24 * 60 * 60
@@ -51,6 +51,16 @@ def making_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         for left in (part, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def begins(path: str | os.PathLike[str], text: str) -> bool:
+    """Whether a file can be read and begins with a text in UTF-8."""
+    wanted = text.encode()
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(wanted)) == wanted
+    except OSError:
+        return False
 
 
 def printable(path: str | os.PathLike[str]) -> str:

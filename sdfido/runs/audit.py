@@ -165,6 +165,7 @@ class Audit:
         suspicion = audit.suspicion(photos)
         order = np.argsort(-suspicion, kind="stable")
         worst = [int(n) for n in order if math.isfinite(suspicion[n])][:_WORST]
+        grouped = audit.groups(photos, self.limits)
         first = self._results[0].summary
         record: dict[str, Any] = {
             "schema": SCHEMA,
@@ -183,8 +184,8 @@ class Audit:
             },
             "measures": dict(MEASURES),
             "flags": [_flag(each) for each in audit.flags(photos, self.limits)],
-            "classes": [_group(each) for each in audit.groups(photos, self.limits) if each.kind == "class"],
-            "sites": [_group(each) for each in audit.groups(photos, self.limits) if each.kind == "site"],
+            "classes": [_group(each) for each in grouped if each.kind == "class"],
+            "sites": [_group(each) for each in grouped if each.kind == "site"],
             "photos": [
                 {"photo": row["photo"], "results": row["results"]}
                 | {"class": photos.classes[n], "site": photos.sites[n]}

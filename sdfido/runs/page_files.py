@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files import replacing
-from . import layout, page
+from ..files import begins, replacing
+from . import layout, page, table
 from .beside import Beside
 
 __all__ = ["EMBEDDED", "check", "write"]
@@ -67,15 +67,9 @@ def check(out: Path) -> None:
     """Raise ValueError where the page or its rows would replace a file that sdfido has not written."""
     from ..reports.html import BEGINS
 
-    for path, begins in ((out / layout.PAGE, BEGINS), (out / layout.ROWS, _ROWS_BEGIN)):
-        if not os.path.lexists(path):
-            continue
-        try:
-            ours = path.read_bytes().startswith(begins.encode())
-        except OSError:
-            ours = False
-        if not ours or not os.access(path, os.W_OK):
-            raise ValueError(f"out must be a folder for results, got {str(out)!r}, where {path} cannot be replaced")
+    for path, text in ((out / layout.PAGE, BEGINS), (out / layout.ROWS, _ROWS_BEGIN)):
+        if os.path.lexists(path) and not (begins(path, text) and os.access(path, os.W_OK)):
+            raise table.cannot_replace(out, path)
 
 
 def _as_json(title: str, data: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:

@@ -45,7 +45,7 @@ class Report:
         self.store = Store(out)
         self._beside = Beside(self.store.out, labels)
         self._photos, self._device = photos, device
-        if not self.store.told():
+        if not self.store.has_told():
             raise ValueError(f"out must be a folder with results of `sdfido explain`, got {printable(out)!r}")
 
     def complete(self, on_event: OnEvent | None = None) -> int:
@@ -58,14 +58,16 @@ class Report:
             ImportError: a package that reads photos is not installed.
         """
         report = on_event or (lambda event: None)
-        lacking = [folder for folder, _ in self.store.told() if not (self.store.out / folder / layout.VIEW).is_file()]
+        lacking = [
+            Result(self.store.out / folder, folder, about)
+            for folder, about in self.store.told()
+            if not (self.store.out / folder / layout.VIEW).is_file()
+        ]
         if not lacking:
             return 0
         originals, classifiers = Originals(self._photos), Classifiers(self._device)
         made = 0
-        for folder in lacking:
-            about = self.store.read(self.store.out / folder) or {}
-            result = Result(self.store.out / folder, folder, about)
+        for result in lacking:
             try:
                 _draw(result, originals, classifiers)
                 made += 1

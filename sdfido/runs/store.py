@@ -176,6 +176,10 @@ class Store:
             if summary.is_told(about)
         ]
 
+    def has_told(self) -> bool:
+        """Whether ``told`` finds anything; no more is read than that takes."""
+        return any(summary.is_told(about) for _, about in self.find())
+
     def _write_index(self, beside: Beside | None) -> None:
         if not (found := self.told()):
             return

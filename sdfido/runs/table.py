@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files import printable, replacing
+from ..files import begins, printable, replacing
 from ..locks import Lock
 from . import layout, summary
 
@@ -51,7 +51,12 @@ def check(out: Path) -> None:
         if not os.path.lexists(path) or (path.name == layout.PARQUET and not _has_arrow()):
             continue
         if not ours(path) or not os.access(path, os.W_OK):
-            raise ValueError(f"out must be a folder for results, got {str(out)!r}, where {path} cannot be replaced")
+            raise cannot_replace(out, path)
+
+
+def cannot_replace(out: Path, path: Path) -> ValueError:
+    """Of a file of OUT that sdfido has not written, or may not write."""
+    return ValueError(f"out must be a folder for results, got {str(out)!r}, where {path} cannot be replaced")
 
 
 class Keeper:
@@ -116,10 +121,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_our_csv(path: Path) -> bool:
-    try:
-        return path.read_bytes().startswith(_BEGINS.encode())
-    except OSError:
-        return False
+    return begins(path, _BEGINS)
 
 
 def _is_our_parquet(path: Path) -> bool:
