@@ -107,12 +107,16 @@ def model_agreement(maps_by_model: Mapping[str, Maps], *, area: float = 0.2) -> 
     tops = torch.stack([top(each, part) for each in maps])
     shared = (tops[:, None] & tops).sum((3, 4))
     union = (tops[:, None] | tops).sum((3, 4))
-    others = [each.roll(-1, 0) for each in maps]
-    control = torch.stack([torch.stack([rank_correlation(a, b).nanmean() for b in others]) for a in maps])
+    rank = torch.stack([torch.stack([rank_correlation(a, b) for b in maps]) for a in maps])
+    if len(checked[0]) > 1:
+        others = [each.roll(-1, 0) for each in maps]
+        control = torch.stack([torch.stack([rank_correlation(a, b).nanmean() for b in others]) for a in maps])
+    else:
+        control = torch.full_like(rank[:, :, 0], torch.nan)
     return ModelAgreement(
         models=tuple(maps_by_model),
         area=part,
-        rank=torch.stack([torch.stack([rank_correlation(a, b) for b in maps]) for a in maps]),
+        rank=rank,
         overlap=shared / union.clamp(min=1),
-        other_images=control if len(checked[0]) > 1 else torch.full_like(control, torch.nan),
+        other_images=control,
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ from ..explanation import Explanation
 from ..models import Window, packages
 from ..runs import Result
 
-__all__ = ["COMMAND", "Exportable", "Format", "save_png", "sixteen_bits"]
+__all__ = ["COMMAND", "Exportable", "Format", "JsonList", "save_png", "sixteen_bits"]
 
 COMMAND = 'pip install "sdfido[export]"'
 
@@ -98,6 +99,32 @@ class Format(ABC):
 
     def close(self) -> None:  # noqa: B027
         """Close files, also where something has failed."""
+
+
+class JsonList:
+    """A file with a JSON object whose first value is a list, written item by item.
+
+    Args:
+        path: the file.
+        name: of the list.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.count = 0  #: items so far
+        self._file = path.open("w", encoding="utf-8")
+        self._file.write(f"{{{json.dumps(name)}: [")
+
+    def add(self, item: Mapping[str, Any]) -> None:
+        self._file.write(("," if self.count else "") + "\n" + json.dumps(item, ensure_ascii=False))
+        self.count += 1
+
+    def finish(self, **rest: Any) -> None:
+        """End the list and the object, with what else belongs into it."""
+        behind = ",\n" + json.dumps(rest, ensure_ascii=False).removeprefix("{") if rest else "}"
+        self._file.write(f"]{behind}\n")
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def sixteen_bits(values: NDArray[np.float32], signed: bool) -> NDArray[np.uint16]:

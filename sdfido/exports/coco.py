@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runs import Result
-from .base import Exportable, Format
+from .base import Exportable, Format, JsonList
 
 __all__ = ["Coco", "box", "run_lengths"]
 
@@ -27,9 +26,7 @@ class Coco(Format):
         labels = sorted({str(result.summary["label"]) for result in results})
         self._categories = {label: number for number, label in enumerate(labels, 1)}
         self._images: list[dict[str, Any]] = []
-        self._count = 0
-        self._file = (folder / "annotations.json").open("w", encoding="utf-8")
-        self._file.write('{"annotations": [')
+        self._annotations = JsonList(folder / "annotations.json", "annotations")
 
     def add(self, photo: Exportable) -> None:
         height, width = photo.window.photo
@@ -39,7 +36,7 @@ class Coco(Format):
         for name, mask in photo.masks().items():
             annotations.append(
                 {
-                    "id": self._count + len(annotations) + 1,
+                    "id": self._annotations.count + len(annotations) + 1,
                     "image_id": number,
                     "category_id": self._categories[str(about["label"])],
                     "segmentation": run_lengths(mask),
@@ -50,18 +47,16 @@ class Coco(Format):
                 }
             )
         for each in annotations:
-            self._count += 1
-            self._file.write(("," if self._count > 1 else "") + "\n" + json.dumps(each))
+            self._annotations.add(each)
         name = str(about["photo"])
         self._images.append({"id": number, "file_name": name, "height": height, "width": width, "key": photo.key})
 
     def finish(self) -> None:
         categories = [{"id": number, "name": label} for label, number in self._categories.items()]
-        rest = json.dumps({"images": self._images, "categories": categories}, ensure_ascii=False)
-        self._file.write("],\n" + rest.removeprefix("{") + "\n")
+        self._annotations.finish(images=self._images, categories=categories)
 
     def close(self) -> None:
-        self._file.close()
+        self._annotations.close()
 
 
 def run_lengths(mask: NDArray[np.bool_]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runs import Result
-from .base import Exportable, Format, save_png, sixteen_bits
+from .base import Exportable, Format, JsonList, save_png, sixteen_bits
 from .coco import box
 
 __all__ = ["FiftyOne"]
@@ -30,9 +29,7 @@ class FiftyOne(Format):
 
     def __init__(self, folder: Path, results: Sequence[Result]) -> None:
         super().__init__(folder, results)
-        self._count = 0
-        self._file = (folder / "samples.json").open("w", encoding="utf-8")
-        self._file.write('{"samples": [')
+        self._samples = JsonList(folder / "samples.json", "samples")
 
     def add(self, photo: Exportable) -> None:
         if photo.photo is None:
@@ -53,8 +50,7 @@ class FiftyOne(Format):
             sample[f"sdfido_{name}"] = {"_cls": "Heatmap", "map_path": place, "range": [0, 255]}
         detections = [self._region(photo, *each) for each in photo.masks().items()]
         sample["sdfido_regions"] = {"_cls": "Detections", "detections": detections}
-        self._count += 1
-        self._file.write(("," if self._count > 1 else "") + "\n" + json.dumps(sample, ensure_ascii=False))
+        self._samples.add(sample)
 
     def _region(self, photo: Exportable, name: str, mask: NDArray[np.bool_]) -> dict[str, Any]:
         left, top, across, down = box(mask)
@@ -73,7 +69,7 @@ class FiftyOne(Format):
         }
 
     def finish(self) -> None:
-        self._file.write("]}\n")
+        self._samples.finish()
 
     def close(self) -> None:
-        self._file.close()
+        self._samples.close()
