@@ -2,9 +2,8 @@
 
 import math
 import numbers
-import operator
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +12,9 @@ from torch import Tensor
 
 def describe(value: object) -> str:
     """A value as messages name it: tensors by dtype and shape, others by a short form of their repr."""
-    return f"a tensor of {value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else reprlib.repr(value)
+    if isinstance(value, Tensor):
+        return "a nested tensor" if value.is_nested else f"a tensor of {value.dtype} {list(value.shape)}"
+    return reprlib.repr(value)
 
 
 def check_number(
@@ -99,7 +100,7 @@ def check_size(name: str, value: Any, axes: str = "(height, width)") -> tuple[in
     """Check a size of two axes, given as a pair or as one integer for both; each is at least 1."""
     pair = value if isinstance(value, tuple | list) else (value, value)
     if len(pair) != 2:
-        raise ValueError(f"{name} must be an integer or a pair {axes}, got {value!r}")
+        raise ValueError(f"{name} must be an integer or a pair {axes}, got {describe(value)}")
     return check_number(name, pair[0], int, 1), check_number(name, pair[1], int, 1)
 
 
@@ -165,6 +166,92 @@ def check_dense(name: str, tensor: Tensor) -> None:
         raise TypeError(f"{name} must be a dense tensor, got one of layout {layout}; use {name}.to_dense()")
 
 
+def check_callback(name: str, value: Any) -> None:
+    """Raise TypeError for what is neither None nor callable."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be a function, or None for none, got {describe(value)}")
+
+
+def check_list(name: str, values: Any, kind: type, what: str) -> list[Any]:
+    """The entries of any iterable as a list, each of one type.
+
+    Raises:
+        TypeError: it is none, or an entry is of another type.
+    """
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a list of {what}, got {describe(values)}")
+    entries = list(values)
+    for entry in entries:
+        if not isinstance(entry, kind):
+            raise TypeError(f"{name} must be a list of {what}, got {describe(entry)} in it")
+    return entries
+
+
+def check_answer(name: str, value: Any, n: int) -> Tensor:
+    """Check what a function of n images returns: a tensor whose first axis is the image.
+
+    Raises:
+        TypeError: it is no tensor.
+        ValueError: it has another length.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must return a tensor with an entry for each of {n} images, got {describe(value)}")
+    if value.dim() == 0 or len(value) != n:
+        raise ValueError(f"{name} must return an entry for each of {n} images, got {list(value.shape)}")
+    return value
+
+
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
+
+
+def check_integers(
+    name: str, values: Any, what: str = "integers", device: torch.device | str | None = None, *, hint: str = ""
+) -> Tensor:
+    """Integers as int64 on a device, of any shape: an integer, or a list, an array or a tensor of them.
+
+    Args:
+        name: of the argument.
+        values: what was given.
+        what: the argument must be.
+        device: of the result; by default that of a tensor, and the CPU for others.
+        hint: what the message ends with.
+
+    Raises:
+        TypeError: they are no integers.
+        ValueError: one does not fit into 64 bits, signed.
+    """
+    wrong = TypeError(f"{name} must be {what}, got {describe(values)}{hint}")
+    if isinstance(values, Tensor):
+        check_dense(name, values)
+        if values.is_meta:
+            raise TypeError(f"{name} must hold values, got a tensor on the device meta")
+        found = values
+    elif isinstance(values, str | bytes):
+        raise wrong
+    else:
+        if _is_huge(values):
+            raise ValueError(f"{name} must be {what}, each below 2**63, got {describe(values)}{hint}")
+        try:
+            found = torch.as_tensor(values)
+        except (OverflowError, RuntimeError, TypeError, ValueError) as error:
+            raise wrong from error
+        if found.numel() == 0:  # an empty list has no dtype of its own
+            found = found.to(torch.int64)
+    if found.dtype not in _INTEGERS:
+        raise wrong
+    integers = found.to(device=device, dtype=torch.int64)
+    if found.dtype == torch.uint64 and bool((integers < 0).any()):
+        raise ValueError(f"{name} must be {what}, each below 2**63, got {describe(values)}{hint}")
+    return integers
+
+
+def _is_huge(values: Any) -> bool:
+    """Whether an integer, or one in a list, does not fit into 64 bits, signed."""
+    if isinstance(values, list | tuple):
+        return any(map(_is_huge, values))
+    return isinstance(values, int) and not -(2**63) <= values < 2**63
+
+
 _IMAGES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
@@ -186,9 +273,8 @@ def check_streams(streams: Sequence[int] | Tensor | None, n: int, device: torch.
     """The images' random streams [n], int64; 0, ..., n-1 where none are given."""
     if streams is None:
         return torch.arange(n, device=device)
-    if not isinstance(streams, Sequence | Tensor) or len(streams) != n:
-        raise ValueError(f"streams must be one integer for each of {n} images, got {streams!r}")
-    try:
-        return torch.tensor([operator.index(stream) for stream in streams], dtype=torch.int64, device=device)
-    except TypeError as error:
-        raise TypeError(f"streams must be integers, got {streams!r}") from error
+    what = f"one integer for each of {n} images"
+    names = check_integers("streams", streams, what, device)
+    if names.shape != (n,):
+        raise ValueError(f"streams must be {what}, got {describe(streams)}")
+    return names

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .checks import check_flag, check_number
+from .checks import check_answer, check_flag, check_number
 from .scores import Score, module_of
 
 __all__ = ["Execution"]
@@ -83,10 +83,11 @@ class Execution:
         The function gets copies: models may work in place.
         """
         with torch.no_grad():
-            parts = [
-                function(self.prepare(images[part]).clone(), *(other[part] for other in others))
-                for part in chunks(len(images), chunk)
-            ]
+            name, parts = getattr(function, "__qualname__", type(function).__name__), []
+            for part in chunks(len(images), chunk):
+                some = images[part]
+                answer = function(self.prepare(some).clone(), *(other[part] for other in others))
+                parts.append(check_answer(name, answer, len(some)))
             return torch.cat(parts) if parts else images.new_zeros(0)
 
     def resolve(self, score: Score, images: Tensor, targets: Any, *, chunk: int) -> Tensor:

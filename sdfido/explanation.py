@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, overload
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from . import _deprecated, explanation_file
 from . import notes as _notes
+from .checks import check_list, check_tensor
 from .explanation_file import GROUPS
 from .ops import functional
 from .scores import PROBABILITY, Scale
@@ -187,6 +188,8 @@ class Explanation:
 
     def area(self, region: str) -> Tensor:
         """Part of the image's cells that belongs to the final region [N], 0..1."""
+        if region not in self.regions:
+            raise ValueError(f"region must be one of {', '.join(self.regions) or 'none here'}, got {region!r}")
         kept = self._kept_cells()[:, self.regions.index(region)]
         return (kept if self.legend[region].role == "keep" else ~kept).float().mean((1, 2))
 
@@ -244,15 +247,17 @@ class Explanation:
         return replace(self, **groups, targets=function(self.targets), trace=function(self.trace))
 
     @staticmethod
-    def stack(explanations: Sequence[Explanation]) -> Explanation:
+    def stack(explanations: Iterable[Explanation]) -> Explanation:
         """Several explanations as one, image after image; ``seconds`` is their sum.
 
         Raises:
+            TypeError: they are no explanations.
             ValueError: there are none, or they differ in method, size or settings.
         """
+        explanations = check_list("explanations", explanations, Explanation, "explanations")
         if not explanations:
             raise ValueError("explanations must be at least one, got none")
-        first = explanations[0]
+        first: Explanation = explanations[0]
         if any((other.method, other.settings) != (first.method, first.settings) for other in explanations):
             raise ValueError("explanations must have the same method and settings to be stacked")
         if any(other._size() != first._size() for other in explanations):
@@ -275,7 +280,20 @@ class Explanation:
         Args:
             images: the explained images [N, C, H, W].
             infill: what replaces pixels; broadcasts against ``images``.
+
+        Raises:
+            TypeError, ValueError: an argument is no such tensor; the message says which.
         """
+        size = [len(self), *self._size()]
+        check_tensor("images", images, "[N, C, H, W]", 4, floating=True)
+        if [images.shape[0], *images.shape[2:]] != size:
+            raise ValueError(
+                f"images must be those explained, [{size[0]}, C, {size[1]}, {size[2]}], got {list(images.shape)}"
+            )
+        check_tensor("infill", infill, "that broadcasts against images", floating=True)
+        pairs = zip(reversed(infill.shape), reversed(images.shape), strict=False)
+        if infill.dim() > 4 or any(length not in (1, full) for length, full in pairs):
+            raise ValueError(f"infill must broadcast against images {list(images.shape)}, got {list(infill.shape)}")
         masks = self.binary_masks.to(images).transpose(0, 1)
         return tuple(functional.blend(mask, images, infill.expand_as(images)) for mask in masks)
 
@@ -309,6 +327,8 @@ class Explanation:
             groups["maps"] = {name: groups["maps"][name] for name, info in legend.items() if not info.of}
             fields = {name: about[name] for name in ("method", "settings", "execution", "seconds")}
             fields |= {"scale": Scale.read(about.get("scale")), "legend": legend}
+            signed = [name for name, info in legend.items() if info.signed]
+            explanation_file.check_ranges(about, tensors, signed, fields["scale"] == PROBABILITY)
             return cls(**groups, targets=tensors["targets"], trace=tensors["trace"], **fields)
 
 

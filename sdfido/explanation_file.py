@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -120,3 +121,41 @@ def _check_tensors(tensors: Mapping[str, Tensor]) -> None:
         real = group in ("maps", "scores") or name in (*MASKS, "trace")
         if real and not tensor.is_floating_point():
             raise ValueError(f"its {name} must be floating point, got {tensor.dtype}")
+
+
+_ROUNDING = 1e-3  # by which a value may lie outside of its range
+
+
+def check_ranges(about: Mapping[str, Any], tensors: Mapping[str, Tensor], signed: Collection[str], parts: bool) -> None:
+    """Raise ValueError unless all values mean what they should.
+
+    Args:
+        about: the table.
+        tensors: checked to fit together.
+        signed: names of the maps in -1..1; the others are in 0..1.
+        parts: whether confidences are probabilities, in 0..1.
+    """
+    seconds = about["seconds"]
+    if seconds is not None and not 0 <= seconds < math.inf:
+        raise ValueError(f"its seconds must be finite and at least 0, got {seconds!r}")
+    for name in ("kept_share", "left_share"):
+        share = about["settings"].get(name, 0.5)
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise ValueError(f"its settings must have a {name} in 0..1, got {share!r}")
+    for name, tensor in tensors.items():
+        group, _, key = name.partition("/")
+        least, most = -math.inf, math.inf
+        if group == "maps":
+            least, most = -1.0 if key in signed else 0.0, 1.0
+        elif name == "parts/masks" or (parts and group == "scores" and key.startswith("prob_")):
+            least, most = 0.0, 1.0
+        elif name == "targets" and tensor.dtype == torch.int64 and tensor.dim() == 1:
+            least = 0
+        elif name not in (*MASKS, "targets") and not key.startswith("prob_"):
+            continue  # such as the trace, which is NaN once converged
+        if not tensor.numel() or tensor.dtype == torch.bool:
+            continue
+        low, high = tensor.aminmax()
+        if not (least - _ROUNDING <= low and high <= most + _ROUNDING and low.isfinite() and high.isfinite()):
+            bounds = f"in {least:g}..{most:g}" if most < math.inf else "at least 0" if least == 0 else "finite"
+            raise ValueError(f"its {name} must be {bounds}, got values from {low:g} to {high:g}")

@@ -8,12 +8,13 @@ import platform
 import re
 import shutil
 import time
+import unicodedata
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["begins", "making_folder", "printable", "remove_leftovers", "replacing"]
+__all__ = ["begins", "making_folder", "printable", "remove_leftovers", "replacing", "visible"]
 
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _DAY = 24 * 60 * 60
@@ -66,6 +67,20 @@ def begins(path: str | os.PathLike[str], text: str) -> bool:
 def printable(path: str | os.PathLike[str]) -> str:
     """A path as text that can be printed and written as UTF-8, whatever bytes it consists of."""
     return os.fsencode(path).decode("utf-8", "replace")
+
+
+_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, surrogates, ends of lines and paragraphs
+_JOINERS = "\u200c\u200d"  # of these, what names in Persian, Hindi or emoji are written with
+
+
+def visible(text: str) -> str:
+    """A text that a terminal shows as it is: control characters, right-to-left marks and the like as escapes."""
+    return "".join(
+        char.encode("unicode_escape").decode()
+        if unicodedata.category(char) in _INVISIBLE and char not in _JOINERS
+        else char
+        for char in text
+    )
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .checks import check_number
+from .checks import check_number, check_tensor
 
 __all__ = ["Normalization"]
 
@@ -51,8 +51,7 @@ class Normalization:
 
     def _columns(self, values: Tensor, name: str) -> tuple[Tensor, Tensor]:
         """mean and std as [C or 1, 1, 1] on the values' device, in float32 or wider."""
-        if not values.is_floating_point():
-            raise TypeError(f"{name} must be a floating-point tensor, got {values.dtype}; convert it with .float()")
+        check_tensor(name, values, "[..., C, H, W]", floating=True)
         if values.dim() < 3 or len(self.mean) not in (1, values.shape[-3]):
             raise ValueError(
                 f"{name} must be [..., C, H, W] with C = {len(self.mean)}, the length of the normalisation's mean; "

@@ -101,7 +101,7 @@ def ask(model: Callable[[Tensor], Any], images: Tensor) -> Any:
     """What a model returns for images [B, C, H, W]; an error of its own says what it was given, and what may help.
 
     Raises:
-        RuntimeError, TypeError, ValueError: the model cannot take the images.
+        TypeError, ValueError: the model cannot take the images. Errors that say nothing of these stay as they are.
     """
     try:
         return model(images)
@@ -111,7 +111,7 @@ def ask(model: Callable[[Tensor], Any], images: Tensor) -> Any:
         advice = _advice_for(model) or _advice(str(error)) or (_SIZE if isinstance(error, AssertionError) else None)
         if advice is None:
             raise
-        kind = next((kind for kind in (RuntimeError, TypeError) if isinstance(error, kind)), ValueError)
+        kind = TypeError if isinstance(error, TypeError) else ValueError
         said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise kind(f"model cannot take images {list(images.shape)} of {images.dtype}: {said}; {advice}") from error
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from .. import runs
@@ -16,7 +15,7 @@ from ..files import printable
 from ..runs import events, layout
 from ..runs.detections import CONFIDENCE
 from ..runs.truth import FOLDERS
-from .console import Tally, complain, fail, find_own_modules, interruptible, say, table_console
+from .console import Tally, complain, fail, find_own_modules, in_markup, interruptible, say, table_console
 from .explain import Device
 
 _LIMITS = Limits()
@@ -200,7 +199,7 @@ def _groups(title: str, groups: list[dict[str, Any]]) -> Table:
         table.add_column(_SHOWN[name], justify="right")
     for group in groups:
         cells = [_cell(group[name], name in _INTERVALS) for name in shown]
-        table.add_row(escape(group["name"]), str(group["photos"]), *cells)
+        table.add_row(in_markup(group["name"]), str(group["photos"]), *cells)
     return table
 
 
@@ -209,8 +208,10 @@ def _worst(record: dict[str, Any]) -> Table:
     for n in record["worst"][:_MOST]:
         row = record["photos"][n]
         numbers = (row[name] for name in ("prob_image", "animal_alone", "background_alone", "outside"))
-        site = escape(row["site"] or "–")
-        table.add_row(escape(row["photo"]), escape(row["class"]), site, *map(_percent, numbers), escape(row["results"]))
+        site = in_markup(row["site"] or "–")
+        table.add_row(
+            in_markup(row["photo"]), in_markup(row["class"]), site, *map(_percent, numbers), in_markup(row["results"])
+        )
     return table
 
 

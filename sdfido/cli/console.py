@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ..files import visible
 from ..runs import events
 from ..runs.events import reason
 
@@ -63,7 +64,13 @@ def table_console() -> Console:
     return console
 
 
+def in_markup(text: str) -> str:
+    """A text of files, models or users for rich, as it is."""
+    return escape(visible(text))
+
+
 def _tell(message: str, stream: TextIO) -> None:
+    message = "\n".join(map(visible, message.split("\n")))
     try:
         print(message, file=stream, flush=True)
     except BrokenPipeError:  # nobody reads any more: the work goes on without
@@ -118,7 +125,7 @@ class Bar:
         first = names[0] if len(names[0]) <= 24 else f"…{names[0][-23:]}"
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         self._parts[worker] = 0
-        self._progress.update(self._task, description=escape(first + more), step="")
+        self._progress.update(self._task, description=in_markup(first + more), step="")
 
     def step(self, step: int, steps: int, photos: int, worker: int = 0) -> None:
         """A step is done for ``photos`` photos."""

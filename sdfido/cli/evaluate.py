@@ -10,7 +10,6 @@ from statistics import fmean
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from .. import runs
@@ -22,7 +21,7 @@ from ..runs.annotations import BOXES
 from ..runs.evaluation import mean, mean_of_known
 from ..runs.measure import Measurements, Numbers, Role, best_map
 from ..runs.summary import scale
-from .console import Tally, complain, fail, find_own_modules, interruptible, say, table_console
+from .console import Tally, complain, fail, find_own_modules, in_markup, interruptible, say, table_console
 from .explain import Device
 
 HELP = f"""Measure how good the results of `sdfido explain` in each folder OUT are.
@@ -159,7 +158,7 @@ def _measures(measured: Measurements, title: str | None) -> Table:
     for result, numbers in zip(measured.results, measured.numbers, strict=True):
         about = result.summary
         cells = [_cell(numbers, *column) for column in columns.values()]
-        table.add_row(escape(result.photo), escape(about["label"]), _confidence([result]), *cells)
+        table.add_row(in_markup(result.photo), in_markup(about["label"]), _confidence([result]), *cells)
     table.add_section()
     cells = [_cell(average, *column) for column in columns.values()]
     table.add_row("average", "", _confidence(measured.results), *cells, style="bold")
@@ -193,7 +192,7 @@ def _agreement(rows: Sequence[tuple[runs.Result, dict[str, float]]], legend: Map
     names = list(dict.fromkeys(name for _, by_map in rows for name in by_map))
     table = Table("photo", *(legend[n].heading if n in legend else n for n in names), title="rank correlation")
     for result, by_map in rows:
-        table.add_row(escape(result.photo), *(_number(by_map.get(name, math.nan), "{:.2f}") for name in names))
+        table.add_row(in_markup(result.photo), *(_number(by_map.get(name, math.nan), "{:.2f}") for name in names))
     table.add_section()
     means = (mean_of_known([by_map[name] for _, by_map in rows if name in by_map]) for name in names)
     table.add_row("average", *(_number(value, "{:.2f}") for value in means), style="bold")
@@ -203,7 +202,7 @@ def _agreement(rows: Sequence[tuple[runs.Result, dict[str, float]]], legend: Map
 def _pairs(evaluation: runs.Evaluation) -> Table:
     name = best_map(evaluation.legend, "both")
     pairs = evaluation.each_with_each(name)
-    outs = [escape(printable(out)) for out in evaluation.outs]
+    outs = [in_markup(printable(out)) for out in evaluation.outs]
     table = Table(f"{evaluation.legend[name].heading}, each with each", *outs)
     for out, row in zip(outs, [] if pairs is None else pairs.tolist(), strict=False):
         table.add_row(out, *(_number(value, "{:.2f}") for value in row))

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from .. import runs
-from ..files import printable
+from ..files import printable, visible
 from ..runs import events, layout
 from ..runs.summary import notes, regions, scale
 from .console import Bar, complain, fail, say
@@ -52,10 +52,10 @@ class Teller:
                 self._bar.finish(explained=True)
             case events.Taken():
                 self._done += 1
-                say(f"{event.name}: explained by another process")
+                say(f"{visible(event.name)}: explained by another process")
                 self._bar.finish()
             case events.Failed():
-                complain(f"Error: {event.message}")
+                complain(f"Error: {visible(event.message)}")
                 self._bar.finish()
             case events.Retried():
                 complain(f"Note: {event.photos} photos together failed, and are tried in halves: {event.message}")
@@ -92,11 +92,13 @@ def _line(event: events.Explained) -> str:
     """A photo's numbers in a line."""
     about = event.summary
     write = scale(about).text
-    parts = [f"{event.name}: {about['label']} ({_id(about['target'])}) {write(about['prob_image'])}"]
+    parts = [
+        f"{visible(event.name)}: {visible(str(about['label']))} ({_id(about['target'])}) {write(about['prob_image'])}"
+    ]
     for number, region in enumerate(regions(about)):
         does, of = ("keeps", "removes")[not region.kept], " of the photo" if number == 0 else ""
         told = f"{region.title} {does} {region.size:.0%}{of}"
         parts.append(told if region.confidence is None else f"{told}: {write(region.confidence)}")
     picture = event.folder / layout.OVERVIEW
-    line = "; ".join([*parts, f"see {printable(picture if picture.exists() else event.folder)}"])
-    return "\n".join([line, *(f"  Note: {note}" for note in notes(about))])
+    line = "; ".join([*parts, f"see {visible(printable(picture if picture.exists() else event.folder))}"])
+    return "\n".join([line, *(f"  Note: {visible(note)}" for note in notes(about))])

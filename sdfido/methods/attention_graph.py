@@ -156,7 +156,7 @@ class AttentionGraph(Explainer):
         on_step: OnStep | None = None,
         on_image: OnImage | None = None,
     ) -> Explanation:
-        with self.scene(images, targets, streams) as scene:
+        with self.scene(images, targets, streams, on_step=on_step, on_image=on_image) as scene:
             n, begin = len(scene), time.perf_counter()
             self._check(scene)
             explanations: list[Explanation] = []

@@ -123,7 +123,7 @@ class Attribution(Explainer):
         on_image: OnImage | None = None,
     ) -> Explanation:
         start = time.perf_counter()
-        with self.scene(images, targets, streams) as scene:
+        with self.scene(images, targets, streams, on_step=on_step, on_image=on_image) as scene:
             maps, scores = {}, {}
             self.legend = {}
             for name, values in self._values(scene).items():

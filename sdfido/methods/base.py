@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .. import _deprecated, infills, ops
-from ..checks import check_images, check_streams
+from ..checks import check_callback, check_images, check_streams, describe
 from ..execution import Execution
 from ..explanation import Explanation, MapInfo
 from ..folding import folded_score
@@ -164,6 +164,8 @@ class Explainer(ABC):
         self.score = as_score(model)
         self.execution = Execution(**settings)
         self.settings: Any = self.settings_type(**own)
+        if normalization is not None and not isinstance(normalization, Normalization):
+            raise TypeError(f"normalization must be a sdfido Normalization, got {describe(normalization)}")
         normalization = normalization or normalization_of(model)
         self.infill = infills.from_spec(infill, normalization, seed=getattr(self.settings, "seed", 0))
 
@@ -219,8 +221,21 @@ class Explainer(ABC):
         return {}
 
     @contextmanager
-    def scene(self, images: Tensor, targets: Any, streams: Sequence[int] | None) -> Iterator[Scene]:
-        """The checked images with all that belongs to them, inside a block in which the model is in eval mode."""
+    def scene(
+        self,
+        images: Tensor,
+        targets: Any,
+        streams: Sequence[int] | None,
+        *,
+        on_step: OnStep | None = None,
+        on_image: OnImage | None = None,
+    ) -> Iterator[Scene]:
+        """The checked images with all that belongs to them, inside a block in which the model is in eval mode.
+
+        The arguments are those of ``explain``; callbacks are only checked.
+        """
+        check_callback("on_step", on_step)
+        check_callback("on_image", on_image)
         with torch.inference_mode(False), eval_mode(self.score):
             images = check_images(images)
             stream_tensor = check_streams(streams, len(images), images.device)

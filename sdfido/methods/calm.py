@@ -196,7 +196,7 @@ class CALM(Explainer):
     ) -> Explanation:
         start = time.perf_counter()
         self._check_trained()
-        with self.scene(images, targets, streams) as scene:
+        with self.scene(images, targets, streams, on_step=on_step, on_image=on_image) as scene:
             cells = _cells(scene, _probabilities, scene.targets)
             highest = cells.amax((2, 3), keepdim=True)[:, [2, 1, 2]] if len(scene) else 1
             shown = functional.upsample(cells / highest, scene.size).clamp(0, 1)

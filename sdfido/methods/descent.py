@@ -43,7 +43,9 @@ class Descent:
     ) -> None:
         self.parameters = parameters
         self.rate, self.momentum, self.memory = rate, momentum, memory
-        self.weights = gaussian_weights(spread, math.ceil(3 * spread))  # of the neighbouring cells
+        self.weights = gaussian_weights(
+            spread, math.ceil(min(3 * spread, max(parameters.shape[-2:])))
+        )  # of the neighbouring cells
         self._mean = torch.zeros_like(parameters)
         self._square = torch.zeros_like(self.squared(parameters))
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from ..checks import check_tensor
 from ..execution import chunks
 from ..explanation import Explanation
 from .base import Explainer, OnImage, OnStep, Progress, Scene
@@ -143,7 +144,7 @@ class MaskLearner(Explainer):
         on_step: OnStep | None = None,
         on_image: OnImage | None = None,
     ) -> Explanation:
-        with self.scene(images, targets, streams) as scene:
+        with self.scene(images, targets, streams, on_step=on_step, on_image=on_image) as scene:
             return self.learn(scene, on_step, on_image)
 
     def portions(self, count: int, scene: Scene) -> Iterable[slice]:
@@ -256,7 +257,7 @@ class MaskLearner(Explainer):
         for part in self.portions(len(flat), scene):
             batch = flat[part].detach().requires_grad_(differentiate)
             score = scene.score(batch.clone(), targets[part])  # a clone: models may work in place
-            if score.shape != factors[part].shape:
+            if check_tensor("score", score, "[B], one number an image").shape != factors[part].shape:
                 raise ValueError(f"score must be one number an image, [{len(batch)}], got {list(score.shape)}")
             if differentiate and not score.requires_grad:
                 raise ValueError("score must be differentiable in the images, got one without a gradient")

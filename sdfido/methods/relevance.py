@@ -153,7 +153,7 @@ class Relevance(Explainer):
         on_image: OnImage | None = None,
     ) -> Explanation:
         start = time.perf_counter()
-        with self.scene(images, targets, streams) as scene:
+        with self.scene(images, targets, streams, on_step=on_step, on_image=on_image) as scene:
             found, logits = self._propagate(scene) if len(scene) else (scene.images[:, 0], scene.confidence)
             scale = found.abs().amax((1, 2)).clamp(min=torch.finfo(found.dtype).tiny)
             scores = {"logit": logits, "arrived": found.sum((1, 2)), "divisor": scale}

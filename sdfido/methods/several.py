@@ -166,7 +166,8 @@ class SufficientRegions(SampledMasks):
     def shared(self, mask_logits: Tensor) -> Tensor:
         """Half of what each mask shares with the others [N, M]: mean over cells of ``r_i G(sum_{j != i} r_j) / 2``."""
         rates, reach = torch.sigmoid(mask_logits), self.settings.reach
-        others = smooth(rates.sum(1, keepdim=True) - rates, gaussian_weights(reach, math.ceil(3 * reach)))
+        weights = gaussian_weights(reach, math.ceil(min(3 * reach, max(rates.shape[-2:]))))
+        others = smooth(rates.sum(1, keepdim=True) - rates, weights)
         return 0.5 * (rates * others).mean((2, 3))
 
     def slack(self, scores: Tensor, score_at: Callable[[float], Tensor]) -> Tensor:

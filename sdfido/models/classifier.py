@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_flag, check_list, check_number, check_size
 from ..normalization import Normalization
 from . import labels as class_names
 from .photo import CROP_MODES, INTERPOLATIONS, fit, upright_size
@@ -64,10 +65,17 @@ class Classifier:
             raise TypeError(f"model must be a torch.nn.Module, got {type(self.model).__name__}")
         if not isinstance(self.normalization, Normalization):
             raise TypeError(f"normalization must be a sdfido Normalization, got {self.normalization!r}")
-        if len(self.size) != 2 or min(self.size) < 1:
-            raise ValueError(f"size must be (height, width) in pixels, got {self.size!r}")
-        if not 0 < self.crop <= 1:
-            raise ValueError(f"crop must be in (0, 1], got {self.crop!r}")
+        if not isinstance(self.name, str):
+            raise TypeError(f"name must be a text, got {self.name!r}")
+        object.__setattr__(self, "size", check_size("size", self.size))
+        check_number("crop", self.crop, above=0, most=1, meaning="in (0, 1]")
+        if self.labels is not None:
+            object.__setattr__(self, "labels", tuple(check_list("labels", self.labels, str, "names")))
+        if self.border is not None:
+            if not isinstance(self.border, tuple | list):
+                raise TypeError(f"border must be a tuple of numbers, one per channel, got {self.border!r}")
+            object.__setattr__(self, "border", tuple(check_number("border", value) for value in self.border))
+        check_flag("multi_label", self.multi_label)
         if self.interpolation not in INTERPOLATIONS:
             raise ValueError(f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {self.interpolation!r}")
         if self.crop_mode not in CROP_MODES:
@@ -110,6 +118,7 @@ class Classifier:
         Raises:
             ValueError: there is no such class.
         """
+        index = check_number("index", index, int)
         if self.labels is None:
             return f"class {index}"
         if not 0 <= index < len(self.labels):
@@ -129,6 +138,8 @@ class Classifier:
         Raises:
             ValueError: no class or several classes have the name; the message lists those that come close.
         """
+        if isinstance(target, bool) or not isinstance(target, int | str):
+            raise TypeError(f"target must be a class id or a name, got {target!r}")
         if isinstance(target, int) or target.strip().isdecimal():
             index = int(target)
             if index < 0 or (self.labels is not None and index >= len(self.labels)):

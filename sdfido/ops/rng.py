@@ -43,11 +43,18 @@ def advance(rng: Tensor, steps: int = 1) -> Tensor:
 
     Raises:
         TypeError: ``rng`` is no tensor, or ``steps`` is not an integer.
-        ValueError: ``steps`` does not fit into 64 bits.
+        ValueError: ``rng`` is not int64 [2], or ``steps`` does not fit into 64 bits.
     """
-    check_tensor("rng", rng, "int64 [2]", 1)
+    check_rng(rng)
     steps = check_number("steps", steps, int, _INT64_MIN, _INT64_MAX)
     return rng + torch.tensor([0, steps], dtype=torch.int64, device=rng.device)
+
+
+def check_rng(rng: Tensor) -> None:
+    """Raise TypeError or ValueError for what is no state of ``make_rng``."""
+    check_tensor("rng", rng, "int64 [2]", 1)
+    if rng.dtype != torch.int64 or rng.shape[0] != 2:
+        raise ValueError(f"rng must be int64 [2], got {rng.dtype} {list(rng.shape)}; use sdfido.make_rng(seed)")
 
 
 def philox4x32_10(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:

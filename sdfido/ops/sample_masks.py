@@ -9,6 +9,7 @@ from ..checks import check_flag, check_number, check_tensor
 from . import reference
 from .backend import refuse_tangents, register, use_native
 from .blend import check_masks
+from .rng import check_rng
 
 
 def sample_masks(
@@ -55,7 +56,9 @@ def sample_masks(
 
 def check_temperature(temperature: Any) -> float:
     """Check a temperature: 1e-30 to 1e30, so that its reciprocal is a normal float32."""
-    value: float = check_number("temperature", temperature, float, 1e-30, 1e30, meaning="a positive, finite number")
+    value: float = check_number("temperature", temperature, above=0, meaning="a positive, finite number")
+    if not 1e-30 < value < 1e30:
+        raise ValueError(f"temperature must be above 1e-30 and below 1e30, got {temperature!r}")
     return value
 
 
@@ -64,9 +67,7 @@ def check_sampling(
 ) -> tuple[Tensor | None, float]:
     """Check what masks are sampled from; the streams, contiguous, and the temperature as a float."""
     check_masks("logits", logits, "[N, K, h, w]", 4)
-    check_tensor("rng", rng, "int64 [2]", 1)
-    if rng.dtype != torch.int64 or rng.shape[0] != 2:
-        raise ValueError(f"rng must be int64 [2], got {rng.dtype} {list(rng.shape)}; use sdfido.make_rng(seed)")
+    check_rng(rng)
     if rng.device != logits.device:
         raise ValueError(f"rng must be on the device of logits, {logits.device}, got {rng.device}; use rng.to(...)")
     check_number("num_samples", num_samples, int, 1, below=2**31)

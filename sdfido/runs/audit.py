@@ -26,6 +26,7 @@ from .audit_rows import Row, kept, measured, rounded
 from .detections import CONFIDENCE
 from .events import Failed, Measured, OnEvent, Started
 from .measure import Result
+from .table import as_cell
 from .truth import Truth, sites
 
 __all__ = ["SCHEMA", "Audit"]
@@ -334,4 +335,4 @@ def _table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         table = csv.DictWriter(file, columns, restval="")
         table.writeheader()
-        table.writerows(rows)
+        table.writerows({name: as_cell(value) for name, value in row.items()} for row in rows)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..evaluate import parts
 from ..files import printable, replacing
+from . import layout
 from .events import Failed, Measured, OnEvent, Started, reason
 from .measure import Classifiers, Originals, Result, read
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Gallery"]
 
-PAGE, SHEET = "gallery.html", "gallery.webp"
+PAGE, SHEET = layout.GALLERY, layout.GALLERY_SHEET
 _DIMMED = 0.45  # brightness of a crop outside its region
 _MARGIN = 0.1  # around a region, as a part of its longer side
 

@@ -64,7 +64,8 @@ def choose(paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str])
     """The photos that files and folders mean, each once, with a folder OUT/NAME for the results of each.
 
     A folder means the photos in it and in its sub-folders, sorted. NAME has the sub-folders' names in front, and a
-    number behind where it is taken. One file alone has OUT for itself.
+    number behind where it is taken, by another photo or by a file that is written beside it, such as "summary.csv". One
+    file alone has OUT for itself.
 
     Args:
         paths: files and folders.
@@ -166,6 +167,7 @@ def _stem(path: Path) -> str:
 
 
 def _free(place: Path, taken: set[str]) -> Path:
+    place = Path(*(f"{part}-2" if part.casefold() in layout.RESERVED else part for part in place.parts))
     name, number = place, 2
     while str(name).casefold() in taken:
         name, number = place.with_name(f"{place.name}-{number}"), number + 1

@@ -34,6 +34,19 @@ AUDIT_ROWS = ".audit.jsonl"
 """What an audit has measured of each photo, so that it need not be measured again."""
 
 
+GALLERY, GALLERY_SHEET = "gallery.html", "gallery.webp"
+"""The files of a gallery."""
+
+RESERVED = frozenset(
+    [
+        *(*FILES, "graph.png", "graph.json", ".lock"),
+        *(TABLE, PARQUET, PAGE, ROWS, PARTS, CURVES, EVALUATION, ".index.lock"),
+        *(AUDIT, AUDIT_PHOTOS, AUDIT_GROUPS, AUDIT_ROWS, ".audit.lock", GALLERY, GALLERY_SHEET, "export.json"),
+    ]
+)
+"""Names that no folder of results may have: files of these names are, or may be, written beside it."""
+
+
 def is_drawn(path: Path) -> bool:
     """Whether a picture is one that sdfido has written, and so no photo."""
     beside = EVALUATION if path.name == CURVES else MAPS

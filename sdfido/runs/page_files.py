@@ -19,7 +19,7 @@ EMBEDDED = 300
 
 _ROWS_BEGIN = '{\n"generator": "sdfido",\n'
 _LINKS = {
-    "The parts that sufficed, by class": "gallery.html",
+    "The parts that sufficed, by class": layout.GALLERY,
     "All numbers (CSV)": layout.TABLE,
     "All that this page says (JSON)": layout.ROWS,
 }

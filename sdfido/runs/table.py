@@ -6,6 +6,7 @@ import contextlib
 import csv
 import importlib.util
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from ..files import begins, printable, replacing
 from ..locks import Lock
 from . import layout, summary
 
-__all__ = ["Keeper", "check", "write"]
+__all__ = ["Keeper", "as_cell", "check", "write"]
 
 _BEFORE = ("photo", "target", "label")  # columns of the table, before the numbers and behind them
 _BEHIND = ("steps_done", "seconds", "model", "infill", "seed", "notes")
@@ -38,11 +39,24 @@ def write(out: Path, found: Found) -> None:
     columns = [*_BEFORE, *numbers, *_BEHIND]
     with replacing(out / layout.TABLE) as part, part.open("w", encoding="utf-8-sig", newline="") as file:
         table = csv.writer(file)
-        table.writerow([*columns, "results"])
+        table.writerow(map(as_cell, [*columns, "results"]))
         for folder, about in found:
-            table.writerow([*(_cell(about.get(name)) for name in columns), printable(folder)])
+            table.writerow(map(as_cell, [*(_cell(about.get(name)) for name in columns), printable(folder)]))
     if _has_arrow():
         _write_parquet(out / layout.PARQUET, found, columns)
+
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+
+
+def as_cell(value: Any) -> Any:
+    """A value for the cell of a CSV file: a text that a spreadsheet would compute has an apostrophe before it.
+
+    That are texts which begin with =, +, -, @, their full-width forms, a tab or the end of a line, also after
+    apostrophes. So the apostrophe of a text that begins with an apostrophe and one of these is to be left out again,
+    and every text comes back as it was. Numbers are left as they are.
+    """
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 def check(out: Path) -> None:
@@ -89,7 +103,7 @@ def _cell(value: Any) -> Any:
     if value is None:
         return ""
     if isinstance(value, list):
-        return " ".join(map(str, value))
+        value = " ".join(map(str, value))
     return round(value, 5) if isinstance(value, float) else value
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import outputs
+from ..checks import check_integers
 from .base import Model, ModelScore
 from .links import Link, log_odds, log_probability, probability
 
@@ -51,19 +52,12 @@ def checked_indices(targets: Any, n: int, count: int, device: torch.device, kind
     Raises:
         TypeError, ValueError: they are not such indices; the message says why.
     """
-    what = f"{kind} indices (integers)"
+    what, hint = f"{kind} indices (integers)", ""
     if isinstance(targets, str):
-        raise TypeError(f"targets must be {what}, got {targets!r}; a classifier's find() looks up names")
-    if callable(targets) or (isinstance(targets, Sequence) and any(map(callable, targets))):
-        raise TypeError(
-            f"targets must be {what}, got a callable; sdfido.scores.TargetScore(model) takes callables on the output"
-        )
-    try:
-        chosen = torch.as_tensor(targets, device=device)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"targets must be {what}, got {targets!r}") from error
-    if chosen.is_floating_point() or chosen.dtype == torch.bool:
-        raise TypeError(f"targets must be {what}, got {chosen.dtype}")
+        hint = "; a classifier's find() looks up names"
+    elif callable(targets) or (isinstance(targets, Sequence) and any(map(callable, targets))):
+        hint = "; sdfido.scores.TargetScore(model) takes callables on the output"
+    chosen = check_integers("targets", targets, what, device, hint=hint)
     if chosen.dim() == 0:
         chosen = chosen.expand(n)
     if chosen.shape != (n,):
@@ -71,7 +65,7 @@ def checked_indices(targets: Any, n: int, count: int, device: torch.device, kind
     outside = chosen[(chosen < 0) | (chosen >= count)]
     if len(outside):
         raise ValueError(f"targets must be {kind} indices in 0..{count - 1}, got {int(outside[0])}")
-    return chosen.to(torch.int64).contiguous()
+    return chosen.contiguous()
 
 
 class ClassScore(OfClasses):

@@ -66,7 +66,7 @@ function asCsv(rows) {
   const cell = (value) => {
     if (value === null || value === undefined) return "";
     let text = Array.isArray(value) ? value.join(" ") : String(value);
-    if (!isNumber(value) && /^[=+\-@\t\r]/.test(text)) text = `'${text}`; // a spreadsheet would compute it
+    if (!isNumber(value) && /^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text)) text = `'${text}`; // a spreadsheet would compute it
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const lines = rows.map((row) => names.map((name) => cell(name in row.numbers ? row.numbers[name] : row[name])).join(","));
