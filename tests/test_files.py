@@ -46,7 +46,7 @@ def test_a_killed_writer_leaves_a_part_that_is_removed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("hours", "stays"), [(23, True), (25, False)])
 def test_what_another_machine_is_writing_stays_for_a_day(tmp_path: Path, hours: int, stays: bool) -> None:
-    other = f"{int(files._HOST, 16) ^ 1:08x}"
+    other = f"{int(files._host(), 16) ^ 1:08x}"
     part = tmp_path / f".numbers.{other}-1.part"
     part.touch()
     then = part.stat().st_mtime - hours * 3600
@@ -56,7 +56,7 @@ def test_what_another_machine_is_writing_stays_for_a_day(tmp_path: Path, hours: 
 
 
 def test_what_is_being_written_and_what_is_none_of_ours_stays(tmp_path: Path) -> None:
-    mine = tmp_path / f".numbers.{files._HOST}-{os.getppid()}.part"
+    mine = tmp_path / f".numbers.{files._host()}-{os.getppid()}.part"
     for path in (mine, tmp_path / ".film.part", tmp_path / "numbers"):
         path.touch()
     remove_leftovers(tmp_path)

@@ -59,6 +59,16 @@ class Teller:
                 self._bar.finish()
             case events.Retried():
                 complain(f"Note: {event.photos} photos together failed, and are tried in halves: {event.message}")
+            case events.Lessened():
+                complain(
+                    f"Note: the memory is short; the model is given at most {event.at_once} images at once from now on "
+                    f"(--max-batch {event.at_once}), the maps stay the same"
+                )
+            case events.Vanished():
+                complain(
+                    f"Error: the results of {event.photos} photos are gone from {printable(event.out)}: something has "
+                    "removed them; run it again to explain them anew"
+                )
             case events.WriterLost():
                 complain("Note: a process that writes results has ended before its time; they are written without it")
             case events.WorkerLost():

@@ -69,6 +69,7 @@ class Export:
         known = dict.fromkeys(name for result in self._results for name in result.summary.get("maps", ()))
         if unknown := [name for name in self._maps if name not in known]:
             raise ValueError(f"maps must be some of {', '.join(known)}, got {', '.join(unknown)}")
+        remove_leftovers(self.out.parent)
         self._check_place(again)
         self._originals, self._classifiers = Originals(photos), Classifiers()
 
@@ -86,7 +87,6 @@ class Export:
             How many photos are exported; where there are none, nothing is written.
         """
         report = on_event or (lambda event: None)
-        remove_leftovers(self.out.parent)
         done: list[str] = []
         try:
             with making_folder(self.out) as folder:
