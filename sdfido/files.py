@@ -79,10 +79,11 @@ def making_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
                     old.rename(path)
                 raise
             if old.exists():
-                old.rename(gone)  # from here on it is not moved back
+                with contextlib.suppress(OSError):
+                    old = old.rename(gone)  # from here on it is not moved back
+                shutil.rmtree(old, ignore_errors=True)
         finally:
-            for left in (part, gone):
-                shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager
@@ -94,7 +95,7 @@ def naming(path: Path, part: Path | None = None) -> Iterator[None]:
         named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else part or path
         if part is not None and named.is_relative_to(part):
             named = path / named.relative_to(part)
-        elif named != path:
+        elif named != path and named not in path.parents:
             raise
         if error.errno is None:  # of a library that hides it
             raise OSError(f"{printable(path)} could not be written: {error}") from error

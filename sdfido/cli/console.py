@@ -188,5 +188,8 @@ class Tally:
 
             try:
                 return work(tell)
+            except OSError as error:  # a full disk, for example, is no wrong argument
+                complain(f"Error: {reason(error)}")
+                raise typer.Exit(1) from error
             except Exception as error:  # a user's own model can raise anything
                 fail(error)

@@ -85,6 +85,9 @@ class Export:
 
         Returns:
             How many photos are exported; where there are none, nothing is written.
+
+        Raises:
+            OSError: a file cannot be written; then nothing is.
         """
         report = on_event or (lambda event: None)
         done: list[str] = []
@@ -95,8 +98,13 @@ class Export:
                     for key, result in zip(_keys(self._results), self._results, strict=True):
                         report(Started((result.photo,)))
                         try:
-                            writer.add(self._open(key, result))
+                            opened = self._open(key, result)
                         except (OSError, ValueError) as error:
+                            report(Failed(result.photo, reason(error)))
+                            continue
+                        try:
+                            writer.add(opened)
+                        except ValueError as error:  # of a photo; after an OSError, the files cannot be trusted
                             report(Failed(result.photo, reason(error)))
                         else:
                             done.append(key)
