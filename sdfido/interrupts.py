@@ -38,7 +38,7 @@ class _State:
             try:
                 for name in _SIGNALS:
                     handler = signal.getsignal(name)
-                    if callable(handler):  # neither ignored nor left to the system
+                    if callable(handler) and handler != self.wait:  # neither ignored nor left to the system
                         self.before[name] = handler
                         signal.signal(name, self.wait)
             except BaseException:
@@ -46,21 +46,32 @@ class _State:
                 raise
         self.depth = max(0, self.depth + by)  # 0: an interrupt came between the beginning of a block and its inside
         if self.depth == 0 and by < 0:
-            waiting, self.waiting = self.waiting, []
             before = self.restore()
+            waiting, self.waiting = self.waiting, []
             for number in waiting:
                 before[number](number, None)
 
     def restore(self) -> dict[int, Handler]:
-        before, self.before = self.before, {}
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        """Put the handlers back; an interrupt that comes meanwhile comes through, and stands for those that wait."""
+        before = self.before
+        try:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        except BaseException:
+            self.waiting = []
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            raise
+        finally:
+            self.before = {}
         return before
 
     def wait(self, number: int, frame: FrameType | None) -> None:
         if self.waiting or Ending.asked:  # once more: whoever asks twice does not want to wait
+            self.waiting.clear()
             self.before[number](number, frame)
-        self.waiting.append(number)
+        else:
+            self.waiting.append(number)
 
 
 _state = _State()

@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from .files import naming
@@ -29,9 +30,8 @@ class Lock:
         path: of the file.
 
     Example:
-        >>> lock = Lock("results/cat/.lock")
-        >>> if lock.acquire():
-        ...     lock.release()
+        >>> with Lock("results/cat/.lock").holding() as is_ours:
+        ...     print(is_ours)
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -57,13 +57,19 @@ class Lock:
                     file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
                 except FileNotFoundError:  # another holder has just removed the empty folder
                     continue
-                try:
-                    with interrupts.allowed():
-                        is_held = _lock(file, wait)
-                except BaseException:
-                    os.close(file)
-                    raise
-                if not is_held:
+                is_ours = _lock(file, False)
+                if not is_ours and wait:
+                    try:
+                        with interrupts.allowed():
+                            is_ours = _lock(file, True)
+                    except BaseException:
+                        if _lock(file, False) and _is(file, self.path):
+                            self._file = file
+                            self.release()
+                        else:
+                            os.close(file)
+                        raise
+                if not is_ours:
                     os.close(file)
                     return False
                 if _is(file, self.path):
@@ -71,6 +77,17 @@ class Lock:
                     return True
                 os.close(file)  # its holder has removed it, and perhaps a third process made it anew
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
+
+    @contextlib.contextmanager
+    def holding(self, *, wait: bool = False) -> Iterator[bool]:
+        """A block in which the lock is taken, if it can be: whether it is. Arguments and errors as ``acquire``."""
+        with held() as interrupts:
+            is_ours = self.acquire(wait=wait)
+            try:
+                with interrupts.allowed():
+                    yield is_ours
+            finally:
+                self.release()
 
     def release(self) -> None:
         """Give the lock back; nothing if it is not held."""

@@ -153,11 +153,8 @@ class Run:
 
 def _is_free(item: Item) -> bool:
     """Whether no process is explaining a photo."""
-    lock = claim(item)
-    if not lock.acquire():
-        return False
-    lock.release()
-    return True
+    with claim(item).holding() as is_free:
+        return is_free
 
 
 class _Stopped(BaseException):

@@ -156,12 +156,8 @@ class Store:
             OSError: a file cannot be written.
             ValueError: a summary of another program has text that UTF-8 does not have.
         """
-        turn = table.lock(self.out)
-        turn.acquire(wait=True)
-        try:
+        with table.lock(self.out).holding(wait=True):
             self._write_index(beside)
-        finally:
-            turn.release()
 
     def write_table(self) -> None:
         """Write the table of all results as they are now; nothing where there are none, or another process is at it.
@@ -169,13 +165,9 @@ class Store:
         Raises:
             OSError, ValueError: as ``write_index``.
         """
-        turn = table.lock(self.out)
-        if turn.acquire():
-            try:
-                if found := self.told(without=_LONG):
-                    table.write(self.out, found)
-            finally:
-                turn.release()
+        with table.lock(self.out).holding() as is_free:
+            if is_free and (found := self.told(without=_LONG)):
+                table.write(self.out, found)
 
     def told(self, *, without: Sequence[str] = ()) -> list[tuple[Path, dict[str, Any]]]:
         """The results that say what tables and pages need, sorted; of their summaries, without some keys."""
