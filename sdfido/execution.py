@@ -59,14 +59,18 @@ class Execution:
         """
         if self.keep_memory and images.device.type == "cpu":
             _keep_memory()
-        max_batch = self.max_batch
-        if max_batch is None:
-            max_batch = min(composites, _ON_CPUS) if images.device.type == "cpu" else _ELSEWHERE
+        max_batch = self.at_once(images.device.type, composites)
         channels_last = self.channels_last
         if channels_last is None:
             module = module_of(score)
             channels_last = module is not None and any(isinstance(part, nn.Conv2d) for part in module.modules())
         return replace(self, max_batch=max_batch, channels_last=channels_last)
+
+    def at_once(self, device: str, composites: int) -> int:
+        """``max_batch`` on a type of device, such as "cuda", for so many composites of each image in a step."""
+        if self.max_batch is not None:
+            return self.max_batch
+        return min(composites, _ON_CPUS) if device == "cpu" else _ELSEWHERE
 
     def prepare(self, images: Tensor) -> Tensor:
         """Images [B, C, H, W] in the dtype and memory format that the model is given."""
@@ -111,6 +115,16 @@ def _keep_memory() -> None:
         return
     mallopt(_M_MMAP_THRESHOLD, 2**30)
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+_SHORT = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory was short, of a GPU or of this machine."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error).casefold() for text in _SHORT)
 
 
 def chunks(count: int, size: int) -> Iterator[slice]:

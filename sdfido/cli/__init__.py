@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from ..interrupts import Ending, Terminated
+
 if TYPE_CHECKING:
     from typer import Typer
 
@@ -18,7 +20,10 @@ SDR, the smallest destroying region, is the part without which the class is lost
 def main() -> None:
     """The `sdfido` command; where its packages are missing, it says how to install them and exits with code 2."""
     try:
-        app = make_app()
+        with Ending():  # there is much to import
+            app = make_app()
+    except KeyboardInterrupt as error:
+        sys.exit(143 if isinstance(error, Terminated) else 130)
     except ModuleNotFoundError as error:
         print(
             f'sdfido: the command line needs {error.name}; install it with: pip install "sdfido[cli]"', file=sys.stderr

@@ -83,7 +83,8 @@ Run again after an interrupt, or with more results, it measures only what is new
 
 Exit code: 0 if every photo with a truth was measured, whatever was flagged; 1 if one could not be (the others are), or
 the files not be written; 2 if an argument is wrong, OUT has no results of one model, the truth does not fit the photos,
-or the model is not the one that the results were made with; 130 if interrupted (what is measured is kept).
+or the model is not the one that the results were made with; 130 if interrupted, 143 if ended by SIGTERM (what is
+measured is kept).
 """
 
 _SHOWN = {

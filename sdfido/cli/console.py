@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..files import visible
+from ..interrupts import Ending, Terminated
 from ..runs import events
 from ..runs.events import reason
 
@@ -26,12 +27,20 @@ _Made = TypeVar("_Made")
 
 @contextlib.contextmanager
 def interruptible(state: Callable[[], str]) -> Iterator[None]:
-    """End the command with a line and exit code 130 if the user interrupts it; state: what is done by then."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        complain(f"Interrupted: {state()}")
-        raise typer.Exit(130) from None
+    """End the command with a line and exit code 130 if the user interrupts it, 143 if SIGTERM ends it.
+
+    What is being written is written first. Interrupted twice, the command ends at once.
+
+    Args:
+        state: what is done by then.
+    """
+    with Ending():
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            is_terminated = isinstance(error, Terminated)
+            complain(f"{'Terminated' if is_terminated else 'Interrupted'}: {state()}")
+            raise typer.Exit(143 if is_terminated else 130) from None
 
 
 def find_own_modules() -> None:
@@ -179,5 +188,8 @@ class Tally:
 
             try:
                 return work(tell)
+            except OSError as error:  # a full disk, for example, is no wrong argument
+                complain(f"Error: {reason(error)}")
+                raise typer.Exit(1) from error
             except Exception as error:  # a user's own model can raise anything
                 fail(error)

@@ -75,7 +75,7 @@ Examples:
 
 Exit code: 0 if every photo was measured; 1 if one could not be (the others are), or the files not be written; 2 if an
 argument is wrong, OUT has no results, the files have no place there, or the model is not the one that the results were
-made with (nothing is written); 130 if interrupted (nothing is written).
+made with (nothing is written); 130 if interrupted, 143 if ended by SIGTERM (nothing is written).
 """
 
 _COLUMNS: dict[str, tuple[Role, str]] = {

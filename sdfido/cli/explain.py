@@ -92,7 +92,7 @@ Examples:
 
 Exit code: 0 if every photo is explained; 1 if one could not be read or explained, or its results not be written (the
 others are explained); 2 if an argument is wrong, a package is missing, the model cannot be made or the results have no
-place (nothing is explained, nothing written); 130 if interrupted (what is finished stays).
+place (nothing is explained, nothing written); 130 if interrupted, 143 if ended by SIGTERM (what is finished stays).
 """
 
 Steps = Annotated[

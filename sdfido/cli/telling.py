@@ -21,10 +21,13 @@ class Teller:
     """Prints what a run tells, and moves the bar."""
 
     def __init__(self) -> None:
-        self.photos = self._done = 0
+        self.photos = 0
+        self._done: int | None = None  # before it is known
 
     def state(self) -> str:
         """What is done, for an interrupt."""
+        if self._done is None:
+            return "no photo was begun; run it again"
         done = f"{self._done} of {self.photos} photos are explained"
         return f"{done}, and their results complete; run it again to go on"
 
@@ -47,11 +50,11 @@ class Teller:
             case events.Stepped():
                 self._bar.step(event.step, event.steps, event.photos, event.worker)
             case events.Explained():
-                self._done += 1
+                self._done = (self._done or 0) + 1
                 say(_line(event))
                 self._bar.finish(explained=True)
             case events.Taken():
-                self._done += 1
+                self._done = (self._done or 0) + 1
                 say(f"{visible(event.name)}: explained by another process")
                 self._bar.finish()
             case events.Failed():
@@ -59,6 +62,16 @@ class Teller:
                 self._bar.finish()
             case events.Retried():
                 complain(f"Note: {event.photos} photos together failed, and are tried in halves: {event.message}")
+            case events.Lessened():
+                complain(
+                    f"Note: the memory is short; the model is given at most {event.at_once} images at once from now on "
+                    f"(--max-batch {event.at_once}), the maps stay the same"
+                )
+            case events.Vanished():
+                complain(
+                    f"Error: the results of {event.photos} photos are gone from {printable(event.out)}: something has "
+                    "removed them; run it again to explain them anew"
+                )
             case events.WriterLost():
                 complain("Note: a process that writes results has ended before its time; they are written without it")
             case events.WorkerLost():

@@ -69,6 +69,7 @@ class Export:
         known = dict.fromkeys(name for result in self._results for name in result.summary.get("maps", ()))
         if unknown := [name for name in self._maps if name not in known]:
             raise ValueError(f"maps must be some of {', '.join(known)}, got {', '.join(unknown)}")
+        remove_leftovers(self.out.parent)
         self._check_place(again)
         self._originals, self._classifiers = Originals(photos), Classifiers()
 
@@ -84,9 +85,11 @@ class Export:
 
         Returns:
             How many photos are exported; where there are none, nothing is written.
+
+        Raises:
+            OSError: a file cannot be written; then nothing is.
         """
         report = on_event or (lambda event: None)
-        remove_leftovers(self.out.parent)
         done: list[str] = []
         try:
             with making_folder(self.out) as folder:
@@ -95,8 +98,13 @@ class Export:
                     for key, result in zip(_keys(self._results), self._results, strict=True):
                         report(Started((result.photo,)))
                         try:
-                            writer.add(self._open(key, result))
+                            opened = self._open(key, result)
                         except (OSError, ValueError) as error:
+                            report(Failed(result.photo, reason(error)))
+                            continue
+                        try:
+                            writer.add(opened)
+                        except ValueError as error:  # of a photo; after an OSError, the files cannot be trusted
                             report(Failed(result.photo, reason(error)))
                         else:
                             done.append(key)

@@ -62,7 +62,10 @@ class WebDataset(Format):
             raise ValueError(f"photo {photo.result.photo!r} must be a file for format 'webdataset', and is in no file")
         opened = read_photo(photo.photo)
         if opened.getexif().get(0x0112, 1) == 1 and upright_size(opened) == photo.window.photo:
-            return photo.photo.suffix.lower().removeprefix("."), photo.photo.read_bytes()
+            try:
+                return photo.photo.suffix.lower().removeprefix("."), photo.photo.read_bytes()
+            except OSError as error:
+                raise ValueError(f"photo {photo.result.photo!r} cannot be read: {error}") from error
         buffer = io.BytesIO()
         upright_rgb(opened).save(buffer, format="PNG")
         return "png", buffer.getvalue()

@@ -107,14 +107,12 @@ class Audit:
             RuntimeError: the classifier does not give finite answers.
         """
         report: Callable[[Any], object] = on_event or (lambda event: None)
-        lock = Lock(self.out / ".audit.lock")
-        if not lock.acquire():
-            raise ValueError(f"out must not be audited by another process at this time, got {printable(self.out)!r}")
-        try:
+        with Lock(self.out / ".audit.lock").holding() as is_free:
+            if not is_free:
+                shown = repr(printable(self.out))
+                raise ValueError(f"out must not be audited by another process at this time, got {shown}")
             remove_leftovers(self.out)
             self._measure(report)
-        finally:
-            lock.release()
 
     @property
     def rows(self) -> list[Row]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ..execution import is_out_of_memory
 from ..explanation import Explanation
+from ..interrupts import held
 from ..locks import Lock
 from ..methods import Progress
-from .events import Explained, Failed, OnEvent, Retried, Started, Stepped, Taken, reason
+from .events import Explained, Failed, Lessened, OnEvent, Retried, Started, Stepped, Taken, reason
 from .items import Item
 from .loader import Loaded
 from .photo_explainer import Opened, PhotoExplainer
@@ -65,10 +67,12 @@ class _Work:
         try:
             opened = future.result()
             lock = claim(item)
-            if not lock.acquire():
+            with held():
+                if is_free := lock.acquire():
+                    self.locks[item] = lock
+            if not is_free:
                 self.report(Taken(item.name, item.folder, None))
                 return None
-            self.locks[item] = lock
             about = None if item.again else finished(self.explainer, item)
         except ImportError:
             raise
@@ -98,14 +102,20 @@ class _Work:
             self.report(Stepped(now.step, now.steps, len(left)))
 
         self.report(Started(tuple(opened.item.name for opened in group)))
-        message = ""
+        message, is_short = "", False
         try:
             whole = self.explainer.explain(group, on_step=stepped, on_image=ready)
             for index in list(left):  # of a method that does not hand out each image
                 ready(index, whole[index])
         except Exception as error:
-            message = reason(error)  # the error itself would hold on to the batch's memory
+            message, is_short = reason(error), is_out_of_memory(error)  # the error itself would hold on to memory
         rest = list(left.values())
+        if rest and is_short:
+            if at_once := self.explainer.lessen(len(group)):
+                self.report(Lessened(at_once))
+                self.explain(rest)
+                return
+            message = f"{message} (not even one image at a time fits: free some memory, or take a smaller model)"
         if len(group) > 1 and rest:
             self.report(Retried(len(group), message))
             middle = (len(rest) + 1) // 2
@@ -117,8 +127,9 @@ class _Work:
 
     def leave(self) -> None:
         """Release all locks."""
-        for item in list(self.locks):
-            self._release(item)
+        with held():
+            for item in list(self.locks):
+                self._release(item)
 
     def _written(self, item: Item, results: Results, error: BaseException | None) -> None:
         if error is not None:
@@ -135,5 +146,6 @@ class _Work:
         self.report(Failed(item.name, message, item.folder))
 
     def _release(self, item: Item) -> None:
-        if (lock := self.locks.pop(item, None)) is not None:
-            lock.release()
+        with held():
+            if (lock := self.locks.pop(item, None)) is not None:
+                lock.release()

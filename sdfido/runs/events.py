@@ -13,6 +13,7 @@ __all__ = [
     "Exported",
     "Failed",
     "IndexFailed",
+    "Lessened",
     "Measured",
     "OnEvent",
     "Resumed",
@@ -20,6 +21,7 @@ __all__ = [
     "Started",
     "Stepped",
     "Taken",
+    "Vanished",
     "WorkerLost",
     "WriterLost",
     "reason",
@@ -103,6 +105,22 @@ class Retried:
 
 
 @dataclass(frozen=True)
+class Lessened:
+    """The classifier ran out of memory; from now on it is given fewer images at once, and the maps stay the same."""
+
+    at_once: int  #: images at most
+    worker: int = 0  #: which process has little memory, from 0
+
+
+@dataclass(frozen=True)
+class Vanished:
+    """Results that this run has written are gone at its end: something has removed them."""
+
+    out: Path  #: the folder
+    photos: int  #: whose results are gone
+
+
+@dataclass(frozen=True)
 class WriterLost:
     """A process that writes results has ended before its time; the results are written without it."""
 
@@ -125,11 +143,13 @@ class IndexFailed:
 
 
 _OfPhotos = Started | Stepped | Explained | Taken | Measured | Exported | Failed | Retried
-Event = Resumed | _OfPhotos | WriterLost | WorkerLost | IndexFailed
+Event = Resumed | _OfPhotos | Lessened | Vanished | WriterLost | WorkerLost | IndexFailed
 OnEvent = Callable[[Event], object]
 
 
 def reason(error: BaseException) -> str:
-    """What an error says; with its type where it was not raised for the user to read."""
-    readable = isinstance(error, ValueError | TypeError | ImportError | OSError) and str(error)
-    return str(error) if readable else f"{type(error).__name__}: {error}".removesuffix(": ")
+    """What an error says; where it was not raised for the user to read, with its type, and its first line alone."""
+    if isinstance(error, ValueError | TypeError | ImportError | OSError) and str(error):
+        return str(error)
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {first}".removesuffix(": ")

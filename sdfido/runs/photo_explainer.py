@@ -159,6 +159,21 @@ class PhotoExplainer:
             return evaluate.over_seeds(self.explainer, images, self.target, seeds=self.seeds, **options)
         return self.explainer.explain(images, self.target, **options)
 
+    def lessen(self, photos: int) -> int | None:
+        """Have the classifier given half as many images at once from now on, for so many photos explained together.
+
+        Returns:
+            How many that are; None if it was one already.
+        """
+        execution, composites = self.explainer.execution, self.explainer.composites_per_image()
+        at_once = min(execution.at_once(torch.device(self.device).type, composites), photos * composites) // 2
+        if at_once == 0:
+            return None
+        self.explainer.execution = replace(execution, max_batch=at_once)
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()  # pieces that are free, but too small
+        return at_once
+
     def results(self, opened: Opened, explanation: Explanation) -> Results:
         """What is to be written of one photo, given its explanation (N = 1)."""
         explanation = replace(explanation, settings={**explanation.settings, "noise": NOISE})

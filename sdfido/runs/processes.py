@@ -17,6 +17,7 @@ from typing import NamedTuple, cast
 import torch
 
 from ..checks import check_number
+from ..interrupts import held
 from .batches import explain_in_batches
 from .events import Event, OnEvent, Stepped, WriterLost, reason
 from .items import Item
@@ -24,7 +25,7 @@ from .loader import Loaded, Loader
 from .photo_explainer import PhotoExplainer
 from .resume import tidy
 from .sharing import Sharing, packed
-from .writer import Writer, processes_that_pay, serve
+from .writer import Writer, processes_that_pay, serve, starting
 
 __all__ = ["Processes", "Throttle", "devices_for"]
 
@@ -125,30 +126,34 @@ class _Group:
 
     def work(self) -> None:
         """Explain everything."""
-        try:
-            for number in range(len(self._recipes)):
-                self._start(number)
-            while not self._sharing.done:
-                if not self._workers:
-                    raise RuntimeError(f"workers must be able to start, got none that did: {self._unable}")
-                for connection in wait(list(self._workers)):
-                    self._hear(self._workers[cast("Connection", connection)])
+        with held() as interrupts:
+            try:
+                for number in range(len(self._recipes)):
+                    self._start(number)
+                while not self._sharing.done:
+                    if not self._workers:
+                        raise RuntimeError(f"workers must be able to start, got none that did: {self._unable}")
+                    with interrupts.allowed():
+                        heard = wait(list(self._workers))
+                    for connection in heard:
+                        self._hear(self._workers[cast("Connection", connection)])
+                    for worker in self._workers.values():
+                        self._feed(worker)
                 for worker in self._workers.values():
-                    self._feed(worker)
-            for worker in self._workers.values():
-                with contextlib.suppress(OSError):
-                    worker.connection.send(None)
-            for worker in self._workers.values():
-                worker.process.join(10)
-        finally:
-            self._end()
+                    with contextlib.suppress(OSError):
+                        worker.connection.send(None)
+                with interrupts.allowed():
+                    for worker in self._workers.values():
+                        worker.process.join(10)
+            finally:
+                self._end()
 
     def _start(self, number: int) -> None:
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
         arguments = (there, self._recipes[number], self._given.threads, self._writers)
         process = context.Process(target=_work, args=arguments, name=f"sdfido-worker-{number}")
-        with _environment(dict.fromkeys(_THREADS, str(self._given.threads))):
+        with _environment(dict.fromkeys(_THREADS, str(self._given.threads))), starting():
             process.start()
         there.close()
         self._workers[here] = _Worker(number, process, here)
@@ -193,9 +198,12 @@ class _Group:
 
     def _end(self) -> None:
         for worker in self._workers.values():
-            worker.process.terminate()
+            worker.process.kill()
         for worker in self._workers.values():
             worker.process.join()
+            with contextlib.suppress(EOFError, OSError):  # what it has said before
+                while not isinstance(message := worker.connection.recv(), _Ready | _Broken):
+                    self._sharing.tell(worker.connection, worker.number, message)
             worker.connection.close()
             for folder in self._sharing.folders(worker.connection):
                 tidy(folder)
@@ -225,7 +233,7 @@ def _ending(code: int | None) -> str:
 
 def _work(connection: Connection, recipe: bytes, threads: int, writers: int) -> None:
     """A process: explains what it is sent, and sends the events back."""
-    serve()
+    serve((signal.SIGINT, signal.SIGTERM))  # both are the parent's business, which ends this process
     torch.set_num_threads(threads)
     sending = threading.Lock()
 

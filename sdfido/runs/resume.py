@@ -48,6 +48,8 @@ def tidy(folder: Path) -> None:
     """Remove what a killed process has left in the folder of a photo: temporary files, its lock, the empty folder."""
     remove_leftovers(folder)
     with contextlib.suppress(OSError):
-        if (folder / _LOCK).exists() and (lock := Lock(folder / _LOCK)).acquire():
-            lock.release()
-            folder.rmdir()
+        if (folder / _LOCK).exists():
+            with Lock(folder / _LOCK).holding() as is_free:
+                pass
+            if is_free:
+                folder.rmdir()

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import table
-from .events import Event, Explained, IndexFailed, OnEvent, Resumed, Taken, reason
+from . import layout, table
+from .events import Event, Explained, IndexFailed, OnEvent, Resumed, Taken, Vanished, reason
 from .executors import Executor, Serial
 from .items import Item
 from .photo_explainer import PhotoExplainer
@@ -29,7 +29,7 @@ class Outcome:
 
     photos: int  #: in the run
     finished: int  #: of them, before the run
-    explained: int  #: of them, by the run
+    explained: int  #: of them, by the run; without those whose results something has removed
     elsewhere: int  #: of them, by other processes during the run
     indexed: bool  #: whether the table and the page of all results are written, where the run has any
     seconds: float  #: duration of the explaining
@@ -94,6 +94,9 @@ class Run:
             left = self._left(report)
             begin = time.monotonic()
             self._explain(left, executor or Serial(), report)
+            if gone := sum(not (folder / layout.SUMMARY).is_file() for folder in report.written):
+                report.explained -= gone
+                report(Vanished(self.store.out, gone))
         except _Stopped:
             pass
         finally:
@@ -150,11 +153,8 @@ class Run:
 
 def _is_free(item: Item) -> bool:
     """Whether no process is explaining a photo."""
-    lock = claim(item)
-    if not lock.acquire():
-        return False
-    lock.release()
-    return True
+    with claim(item).holding() as is_free:
+        return is_free
 
 
 class _Stopped(BaseException):
@@ -167,13 +167,16 @@ class _Report:
     def __init__(self, on_event: OnEvent | None, on_explained: Callable[[], object] | None = None) -> None:
         self.explained = self.elsewhere = 0
         self.taken: set[Path] = set()  #: folders of photos that other processes have
+        self.written: list[Path] = []  #: folders of photos that are explained
         self.error: Exception | None = None  #: what the callback has raised
         self._on_event, self._on_explained = on_event, on_explained
         self._lock, self._thread = threading.RLock(), threading.get_ident()
 
     def __call__(self, event: Event) -> None:
         with self._lock:
-            self.explained += isinstance(event, Explained)
+            if isinstance(event, Explained):
+                self.explained += 1
+                self.written.append(event.folder)
             if isinstance(event, Taken):
                 self.elsewhere += event.summary is not None
                 if event.summary is None:

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .events import Event, Explained, Failed, OnEvent, Started, Stepped, Taken, WorkerLost, reason
+from .events import Event, Explained, Failed, Lessened, OnEvent, Started, Stepped, Taken, WorkerLost, reason
 from .items import Item
 from .photo_explainer import PhotoExplainer
 
@@ -82,7 +82,7 @@ class Sharing:
 
     def tell(self, worker: Hashable, number: int, event: Event) -> None:
         """Hand on an event of a worker, which has a number from 0."""
-        if isinstance(event, Started | Stepped):
+        if isinstance(event, Started | Stepped | Lessened):
             self._report(replace(event, worker=number))
             return
         if isinstance(event, Explained | Failed | Taken) and event.folder is not None:

@@ -13,7 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from ..explanation import Explanation
-from ..files import printable, remove_leftovers, replacing
+from ..files import naming, printable, remove_leftovers, replacing, sync
+from ..interrupts import held
 from ..methods.base import WriteFile
 from . import layout, page_files, summary, table
 from .beside import Beside
@@ -47,18 +48,26 @@ class Results:
         from ..reports.view import as_script, view  # needs Pillow, which reading results does not
 
         text = json.dumps(self.summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as stack:  # renames in reverse
-            names = (self.folder / name for name in layout.NUMBERS)
-            summary_part, maps_part = (stack.enter_context(replacing(path)) for path in names)
-            view_part = stack.enter_context(replacing(self.folder / layout.VIEW))
-            if self.picture:
-                self._draw(stack.enter_context(replacing(self.folder / layout.OVERVIEW)))
-            self.explanation.save(maps_part)
-            for name, write in self.files.items():
-                write(self.explanation, self.pixels, self.label, stack.enter_context(replacing(self.folder / name)))
-            view_part.write_text(as_script(view(self.explanation, self.pixels, self.infill)), encoding="utf-8")
-            summary_part.write_text(text, encoding="utf-8")
+        with naming(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with held() as interrupts, contextlib.ExitStack() as stack:  # renames in reverse
+
+            def part(name: str) -> Path:
+                parts.append(stack.enter_context(replacing(self.folder / name)))
+                return parts[-1]
+
+            parts: list[Path] = []
+            with interrupts.allowed():
+                part(layout.SUMMARY).write_text(text, encoding="utf-8")
+                self.explanation.save(part(layout.MAPS))
+                shown = view(self.explanation, self.pixels, self.infill)
+                part(layout.VIEW).write_text(as_script(shown), encoding="utf-8")
+                if self.picture:
+                    self._draw(part(layout.OVERVIEW))
+                for name, write in self.files.items():
+                    write(self.explanation, self.pixels, self.label, part(name))
+                for each in parts:
+                    sync(each)
             (self.folder / layout.SUMMARY).unlink(missing_ok=True)  # an old summary must not stand for new files
             if not self.picture and (self.folder / layout.MAPS).exists():  # nor an old picture
                 (self.folder / layout.OVERVIEW).unlink(missing_ok=True)
@@ -147,12 +156,8 @@ class Store:
             OSError: a file cannot be written.
             ValueError: a summary of another program has text that UTF-8 does not have.
         """
-        turn = table.lock(self.out)
-        turn.acquire(wait=True)
-        try:
+        with table.lock(self.out).holding(wait=True):
             self._write_index(beside)
-        finally:
-            turn.release()
 
     def write_table(self) -> None:
         """Write the table of all results as they are now; nothing where there are none, or another process is at it.
@@ -160,13 +165,9 @@ class Store:
         Raises:
             OSError, ValueError: as ``write_index``.
         """
-        turn = table.lock(self.out)
-        if turn.acquire():
-            try:
-                if found := self.told(without=_LONG):
-                    table.write(self.out, found)
-            finally:
-                turn.release()
+        with table.lock(self.out).holding() as is_free:
+            if is_free and (found := self.told(without=_LONG)):
+                table.write(self.out, found)
 
     def told(self, *, without: Sequence[str] = ()) -> list[tuple[Path, dict[str, Any]]]:
         """The results that say what tables and pages need, sorted; of their summaries, without some keys."""

@@ -8,13 +8,15 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Protocol
 
-__all__ = ["Writer", "processes_that_pay", "serve"]
+from ..interrupts import held
+
+__all__ = ["Writer", "processes_that_pay", "serve", "starting"]
 
 Done = Callable[[BaseException | None], object]
 
@@ -80,7 +82,7 @@ class Writer:
 
         # Pickled here, since a queue between processes would share tensors' memory, of which there may be little.
         pickled = pickle.dumps(results)
-        with _interrupts_held():  # a process starts here, and inherits that
+        with starting():  # a process starts here, and inherits that
             future = pool.submit(_write, pickled)
             self._pending.add(future)
             future.add_done_callback(finish)
@@ -102,34 +104,37 @@ def processes_that_pay(device: str, photos: int) -> int:
 
 
 def _write_here(results: Writable, done: Done) -> None:
-    try:
-        results.write()
-    except Exception as error:
-        done(error)
-    else:
-        done(None)
+    with held():  # what is written is also told
+        try:
+            results.write()
+        except Exception as error:
+            done(error)
+        else:
+            done(None)
 
 
 @contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Interrupts wait until the block is left, where the system can do that; processes started in it get none."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def starting() -> Iterator[None]:
+    """A block that interrupts do not break; processes started in it get none until they ``serve``."""
+    with held():
+        if not hasattr(signal, "pthread_sigmask"):
+            yield
+            return
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _write(pickled: bytes) -> None:
     pickle.loads(pickled).write()
 
 
-def serve() -> None:
+def serve(ignored: Sequence[signal.Signals] = (signal.SIGINT,)) -> None:
     """A process's first task: an interrupt is the parent's business, and without the parent there is none."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

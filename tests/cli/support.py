@@ -88,6 +88,7 @@ def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     draw(tmp_path / "red.png", (250, 20, 20))
     draw(tmp_path / "blue.png", (20, 20, 250))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(cli.__file__).parents[2]))  # processes of their own test this sdfido, too
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield tmp_path
     sys.modules.pop("colour_models", None)

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(
         reports, "overview", lambda *arguments, **settings: Figure((1, 1))
     )  # drawing takes the time here
+    monkeypatch.setattr(console, "_A_MINUTE", float("inf"))
     yield from prepare(tmp_path, monkeypatch)
 
 
@@ -40,6 +42,24 @@ def birds(folder):
     for name, colour in (("birds/b.JPG", BLUE), ("birds/a.png", RED), ("birds/sub/c.webp", RED)):
         draw(folder / name, colour)
     return folder / "birds"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of red.png, as many tests begin with, made once."""
+    place = tmp_path_factory.mktemp("results")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reports, "overview", lambda *arguments, **settings: Figure((1, 1)))
+        for _ in prepare(place, patch):
+            assert explain("red.png").exit_code == 0
+    return place / "out"
+
+
+@pytest.fixture
+def explained(results: Path, folder: Path) -> Path:
+    """The folder with a copy of these in OUT."""
+    shutil.copytree(results, folder / "out")
+    return folder
 
 
 def order(output: str) -> list[str]:
@@ -120,11 +140,10 @@ def test_what_is_finished_is_not_done_again(folder: Path, birds: Path) -> None:
     assert order(explain("birds", "--again").stdout) == ["birds/a.png", "birds/b.JPG", "birds/sub/c.webp"]
 
 
-def test_one_photo_alone_is_not_done_again_either(folder: Path) -> None:
-    explain("red.png")
+def test_one_photo_alone_is_not_done_again_either(explained: Path) -> None:
     assert "the photo is explained already" in explain("red.png").stdout
     assert order(explain("blue.png").stdout) == ["blue.png"]  # takes its place
-    assert summary_of(folder / "out")["photo"] == "blue.png"
+    assert summary_of(explained / "out")["photo"] == "blue.png"
 
 
 def test_a_changed_photo_is_done_again(folder: Path, birds: Path) -> None:
@@ -149,16 +168,14 @@ def test_a_changed_photo_is_done_again(folder: Path, birds: Path) -> None:
         (["--target", "blue"], "target"),
     ],
 )
-def test_other_settings_do_it_again(folder: Path, options: list[str], what: str) -> None:
-    explain("red.png")
+def test_other_settings_do_it_again(explained: Path, options: list[str], what: str) -> None:
     result = explain("red.png", *options)
     assert f"1 of 1 photos have older results (other {what}), which are replaced" in result.stdout
     assert order(result.stdout) == ["red.png"]
 
 
 @pytest.mark.parametrize("options", [["--max-batch", "1"], ["--channels-last"], ["--batch", "2"], ["--target", "red"]])
-def test_what_does_not_change_the_result_does_not(folder: Path, options: list[str]) -> None:
-    explain("red.png")
+def test_what_does_not_change_the_result_does_not(explained: Path, options: list[str]) -> None:
     assert order(explain("red.png", *options).stdout) == []
 
 
@@ -179,23 +196,29 @@ def test_other_weights_do_it_again(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", RESULTS)
-def test_incomplete_results_are_done_again(folder: Path, name: str) -> None:
-    explain("red.png")
-    (folder / "out" / name).unlink()
+def test_incomplete_results_are_done_again(explained: Path, name: str) -> None:
+    (explained / "out" / name).unlink()
     assert order(explain("red.png").stdout) == ["red.png"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"settings": 3}'])
-def test_a_summary_that_says_nothing_does_not_count(folder: Path, text: str) -> None:
-    explain("red.png")
-    (folder / "out" / "summary.json").write_text(text)
+def test_a_summary_that_says_nothing_does_not_count(explained: Path, text: str) -> None:
+    (explained / "out" / "summary.json").write_text(text)
     assert order(explain("red.png").stdout) == ["red.png"]
 
 
-def command(*arguments: str) -> list[str]:
-    # Where the tests run in the background, their children ignore an interrupt.
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    code += "from sdfido.cli import main; main()"
+def command(*arguments: str, before: str = "") -> list[str]:
+    """A command in a process of its own that depends neither on how fast this machine is nor on what it runs beside.
+
+    Where the tests run in the background, their children ignore an interrupt. Drawing takes the time here, too. A line
+    a minute is for those who wait; tests wait that long on a machine that has much else to do.
+    """
+    code = (
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from matplotlib.figure import Figure\nfrom sdfido import reports\nfrom sdfido.cli import console, main\n"
+        "reports.overview = lambda *arguments, **settings: Figure((1, 1))\nconsole._A_MINUTE = float('inf')\n"
+    )
+    code = f"{code}{before}main()"
     return [sys.executable, "-c", code, "explain", *FAST, "--model", "colour_models:stuck", *arguments]
 
 
@@ -234,13 +257,12 @@ def test_a_stopped_run_goes_on_where_it_was(folder: Path, kind: signal.Signals) 
 def test_a_run_killed_while_writing_leaves_nothing_half(folder: Path, birds: Path) -> None:
     (folder / "go").touch()
     dying = (
-        "import os, signal\nfrom sdfido import reports\noriginal, calls = reports.save, []\n"
+        "import os\noriginal, calls = reports.save, []\n"
         "def save(figure, path):\n    original(figure, path)\n    calls.append(path)\n"
         "    if len(calls) == 2:\n        os.kill(os.getpid(), signal.SIGKILL)\nreports.save = save\n"
     )
-    arguments = command("birds")
-    arguments[2] = dying + arguments[2]
-    assert subprocess.run(arguments, capture_output=True).returncode == -signal.SIGKILL
+    process = subprocess.run(command("birds", before=dying), capture_output=True, text=True)
+    assert process.returncode == -signal.SIGKILL, process.stderr
     left = [name for name in names(folder / "out") if name not in INDEX]
     assert [name for name in left if not name.endswith((".part", ".lock"))] == [f"a/{file}" for file in RESULTS]
     assert any(name.startswith("b/.overview.png.") for name in left)
@@ -259,9 +281,8 @@ def test_an_interrupt_while_writing_leaves_nothing_half(folder: Path, monkeypatc
     assert names(folder / "out") == []
 
 
-def test_a_write_that_fails_leaves_the_older_results(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    explain("red.png")
-    before = stamps(folder / "out")
+def test_a_write_that_fails_leaves_the_older_results(explained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = stamps(explained / "out")
 
     def fail(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
@@ -270,7 +291,7 @@ def test_a_write_that_fails_leaves_the_older_results(folder: Path, monkeypatch: 
     result = explain("red.png", "--seed", "1")
     assert result.exit_code == 1
     assert "No space left" in result.stderr
-    assert stamps(folder / "out") == before
+    assert stamps(explained / "out") == before
 
 
 @pytest.mark.parametrize("options", [[], ["--max-batch", "5"], ["--target", "blue", "--bfloat16"]])
@@ -428,9 +449,9 @@ def test_the_page_shows_every_picture(folder: Path) -> None:
     "change", [{"prob_image": None}, {"prob_image": "high"}, {"label": ...}, {"prob_ssr_binary": ..., "photo": ...}]
 )
 def test_the_index_leaves_out_summaries_that_do_not_say_enough(
-    folder: Path, birds: Path, change: dict[str, object]
+    folder: Path, birds: Path, results: Path, change: dict[str, object]
 ) -> None:
-    explain("red.png", "--out", "out/older")
+    shutil.copytree(results, folder / "out" / "older")
     about = {name: value for name, value in (summary_of(folder / "out" / "older") | change).items() if value != ...}
     (folder / "out" / "older" / "summary.json").write_text(json.dumps(about))
     result = explain("birds")

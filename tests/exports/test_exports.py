@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +22,29 @@ from sdfido.models.photo import fit
 from tests.cli.support import draw, explain, prepare, run
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Results of an upright photo, and of one that its Exif orientation turns."""
-    monkeypatch.setattr(reports, "overview", lambda *arguments, **settings: Figure((1, 1)))
-    draw(tmp_path / "birds/a.b.png", (250, 20, 20))
-    draw(tmp_path / "turned.png", (20, 20, 250))
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of an upright photo, and of one that its Exif orientation turns, beside the photos."""
+    place = tmp_path_factory.mktemp("explained")
+    draw(place / "birds/a.b.png", (250, 20, 20))
+    draw(place / "turned.png", (20, 20, 250))
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.open(tmp_path / "turned.png").save(tmp_path / "birds/c.jpg", exif=exif, quality=95)
-    for _ in prepare(tmp_path, monkeypatch):
-        result = explain("birds", "--out", "results")
-        assert result.exit_code == 0, result.output
-        yield tmp_path
+    Image.open(place / "turned.png").save(place / "birds/c.jpg", exif=exif, quality=95)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reports, "overview", lambda *arguments, **settings: Figure((1, 1)))
+        for _ in prepare(place, patch):
+            result = explain("birds", "--out", "results")
+            assert result.exit_code == 0, result.output
+    return place
+
+
+@pytest.fixture(autouse=True)
+def folder(explained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of these."""
+    for name in ("birds", "results"):
+        shutil.copytree(explained / name, tmp_path / name)
+    yield from prepare(tmp_path, monkeypatch)
 
 
 SIZES = {"a.b": (20, 30), "c": (30, 20)}  # height and width, upright

@@ -67,7 +67,9 @@ def test_a_process_that_ends_between_photos_does_not_stop_the_writing() -> None:
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="interrupts cannot be held back there")
 def test_an_interrupt_spares_a_process_that_only_starts(tmp_path: Path) -> None:
     code = (
-        "import os, signal, time\nfrom pathlib import Path\nfrom sdfido.runs.writer import Writer\n"
+        # Where the tests run in the background, their children ignore an interrupt.
+        "import os, signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from pathlib import Path\nfrom sdfido.runs.writer import Writer\n"
         "try:\n    with Writer(1) as one:\n"
         "        one.write(Path('here'), lambda error: print(repr(error), flush=True))\n"
         "        time.sleep(0.3)\n        os.killpg(0, signal.SIGINT)\n        time.sleep(60)\n"
