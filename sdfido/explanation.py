@@ -309,14 +309,20 @@ class Explanation:
         explanation_file.write(path, about, tensors)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Explanation:
+    def load(cls, path: str | os.PathLike[str], *, size: tuple[int, int] | None = None) -> Explanation:
         """Read what ``save`` wrote, in this version or an older one; nothing is unpickled.
+
+        What the file claims to hold is checked before memory is taken for it, so that it may be anybody's.
+
+        Args:
+            path: of the file.
+            size: height and width that its maps must have, if they are known; others are refused.
 
         Raises:
             OSError: the file cannot be read; FileNotFoundError where there is none.
             ValueError: the file is not an explanation; the message says why.
         """
-        with explanation_file.reading(path) as (about, tensors):
+        with explanation_file.reading(path, size) as (about, tensors):
             legend = {name: MapInfo(**info) for name, info in about["legend"].items()} or GEOMETRIC
             groups: dict[str, Any] = {group: {} for group in GROUPS}
             for name, tensor in tensors.items():
@@ -327,6 +333,11 @@ class Explanation:
             groups["maps"] = {name: groups["maps"][name] for name, info in legend.items() if not info.of}
             fields = {name: about[name] for name in ("method", "settings", "execution", "seconds")}
             fields |= {"scale": Scale.read(about.get("scale")), "legend": legend}
+            shown = [name for name, info in legend.items() if info.role != "both"]
+            for name in ("mask_logits", "masks", "kept_cells"):
+                mask = groups["parts"].get(name)
+                if mask is not None and (mask.dim() != 4 or mask.shape[1] != len(shown)):
+                    raise ValueError(f"its parts/{name} must be [N, {len(shown)}, h, w], got {list(mask.shape)}")
             signed = [name for name, info in legend.items() if info.signed]
             explanation_file.check_ranges(about, tensors, signed, fields["scale"] == PROBABILITY)
             return cls(**groups, targets=tensors["targets"], trace=tensors["trace"], **fields)

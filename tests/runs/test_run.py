@@ -195,7 +195,7 @@ def test_an_evaluation_from_python(folder: Path, capfd: pytest.CaptureFixture[st
 
 
 def test_the_demos_photo_is_found_by_its_name(folder: Path) -> None:
-    from sdfido.runs.measure import Originals
+    from sdfido.runs.results import Originals
 
     assert Originals().open(runs.Result(folder, Path(), {"photo": "coffee"})).size == (600, 400)
     assert Originals().open(runs.Result(folder, Path(), {"photo": "chelsea"})).size == (451, 300)  # of version 0.1
