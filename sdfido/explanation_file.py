@@ -129,9 +129,10 @@ def _check_about(about: Mapping[str, Any]) -> None:
     tables = [about[name] for name in ("settings", "execution", "legend")]
     timed = seconds is None or (isinstance(seconds, int | float) and not isinstance(seconds, bool))
     if not timed or not isinstance(method, str) or not all(isinstance(table, dict) for table in tables):
+        kinds = ", ".join(type(value).__name__ for value in (seconds, method, *tables))
         raise ValueError(
             "its seconds must be a number, its method a text, and its settings, execution and legend tables, got "
-            f"{seconds!r}, {method!r}, {tables!r}"
+            f"values of {kinds}"
         )
     _check_legend(about["legend"])
 
@@ -152,11 +153,12 @@ def _check_sizes(tensors: Mapping[str, Tensor]) -> None:
     """Raise ValueError where tensors are far larger than the maps that they belong to."""
     maps = sum(tensor.nbytes for name, tensor in tensors.items() if name.startswith("maps/"))
     others = sum(tensor.nbytes for name, tensor in tensors.items() if not name.startswith("maps/"))
-    if others > _BESIDE * max(maps, 1 << 20):
+    most = _BESIDE * max(maps, 1 << 20)
+    if others > most:
         name = max((name for name in tensors if not name.startswith("maps/")), key=lambda name: tensors[name].nbytes)
         raise ValueError(
-            f"its {name} claims to be {list(tensors[name].shape)}: all that is beside the maps may have {_BESIDE} "
-            f"times their {maps:,} bytes, got {others:,}"
+            f"its {name} claims to be {list(tensors[name].shape)}: beside maps of {maps:,} bytes, {most:,} are allowed "
+            f"for all else, got {others:,}"
         )
 
 

@@ -77,8 +77,18 @@ class Archive:
         if member.file_size > _RATIO * (member.compress_size + 64):
             raise ValueError(f"{shown} claims {member.file_size:,} bytes, which {member.compress_size:,} cannot hold")
         with self._file.open(member) as file:
-            header = _read_header(file, shown)
+            try:
+                shape, fortran, dtype = _read_header(file)
+            except ValueError as error:
+                raise ValueError(f"{shown} is no array of NumPy's format 1.0 or 2.0") from error
             start = file.tell()
+        if dtype.hasobject:
+            raise ValueError(f"{shown} is pickled, and nothing is unpickled")
+        if dtype.kind not in _KINDS or dtype.shape or dtype.itemsize == 0:
+            raise ValueError(f"{shown} must be numbers or text, got {dtype}")
+        if any(length < 0 for length in shape):
+            raise ValueError(f"{shown} claims to be {list(shape)}")
+        header = Header(shape, dtype, fortran and len(shape) > 1)
         if header.bytes != member.file_size - start:
             raise ValueError(
                 f"{shown} claims to be {list(header.shape)} of {header.dtype}, {header.bytes:,} bytes, and has "
@@ -134,21 +144,13 @@ def is_damage(error: OSError) -> bool:
     return error.errno == errno.EINVAL
 
 
-def _read_header(file: IO[bytes], shown: str) -> Header:
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and dtype that an array's header says; the file is left where the values begin."""
     version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=_LONGEST)
-    elif version == (2, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_2_0(file, max_header_size=_LONGEST)
-    else:
-        raise ValueError(f"{shown} is in version {version} of NumPy's format, not 1.0 or 2.0")
-    if dtype.hasobject:
-        raise ValueError(f"{shown} is pickled, and nothing is unpickled")
-    if dtype.kind not in _KINDS or dtype.shape or dtype.itemsize == 0:
-        raise ValueError(f"{shown} must be numbers, got {dtype}")
-    if any(length < 0 for length in shape):
-        raise ValueError(f"{shown} claims to be {list(shape)}")
-    return Header(shape, dtype, fortran and len(shape) > 1)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"unknown version {version}")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(file, max_header_size=_LONGEST)
 
 
 def _most() -> int:

@@ -51,14 +51,14 @@ def read_photo(path: str | os.PathLike[str]) -> Image.Image:
             raise ValueError("it is not a file")
         with pil.open(path) as opened:
             if opened.width * opened.height > most:
-                raise pil.DecompressionBombError(f"{opened.width}x{opened.height} pixels")
+                raise pil.DecompressionBombError(f"{opened.width * opened.height} pixels")
             opened.load()
             photo: Image.Image = opened
     except pil.DecompressionBombError as error:
-        claimed = re.search(r"\d+(x\d+)?(?= pixels)", str(error))
+        claimed = re.search(r"\d+(?= pixels)", str(error))
+        count = f"{int(claimed[0]):,}" if claimed else "too many"
         raise ValueError(
-            f"{shown} has {claimed[0] if claimed else 'far more'} pixels, and {most} are allowed; the environment "
-            f"variable {MAX_PIXELS} allows more"
+            f"{shown} has {count} pixels, and {most:,} are allowed; the environment variable {MAX_PIXELS} allows more"
         ) from error
     except pil.UnidentifiedImageError:
         raise ValueError(f"{shown} is not an image that Pillow can read") from None
@@ -78,8 +78,8 @@ def _most_pixels(pil: object) -> int:
     if not given.isdecimal() or int(given) < 1:
         raise ValueError(f"{MAX_PIXELS} must be a number of pixels, got {given!r}")
     own = getattr(pil, "MAX_IMAGE_PIXELS", None)
-    if own is not None and int(given) > 2 * own:  # from twice that, Pillow refuses
-        setattr(pil, "MAX_IMAGE_PIXELS", (int(given) + 1) // 2)  # noqa: B010 - the module is only known as an object
+    if own is not None and int(given) > own:  # beyond, Pillow warns, and beyond twice that it refuses
+        setattr(pil, "MAX_IMAGE_PIXELS", int(given))  # noqa: B010 - the module is only known as an object
     return int(given)
 
 

@@ -433,7 +433,9 @@ def test_results_of_an_older_version(folder: Path, out: Path) -> None:
     result = run("evaluate", "out")
     assert result.exit_code == 1
     assert "Error: results 'out/red' do not say prob_image, model_spec: they are of an older sdfido" in result.stderr
-    assert [row["photo"] for row in json.loads((out / "evaluation.json").read_text())["runs"][0]["photos"]] == ["blue.png"]
+    assert [row["photo"] for row in json.loads((out / "evaluation.json").read_text())["runs"][0]["photos"]] == [
+        "blue.png"
+    ]
 
 
 def test_other_weights(folder: Path) -> None:
