@@ -170,7 +170,11 @@ class Explanation:
 
     @property
     def missing(self) -> list[tuple[str, ...]]:
-        """For each image the regions that it does not have: nothing was found that is to be kept and suffices."""
+        """For each image the regions that it does not have.
+
+        That are those to be kept of which nothing that suffices was found; and all, where the model says the same of
+        the image, of its infill and of every mask, so that there is nothing to explain.
+        """
         if not {"prob_image", "prob_infill"} <= set(self.scores):
             return [()] * len(self)
         image, infill = (self.scores[f"prob_{of}"].tolist() for of in ("image", "infill"))
@@ -180,7 +184,12 @@ class Explanation:
             level = self.scale.wanted(self.share(name), image[n], infill[n])
             return _notes.is_missing(areas[name][n], infill[n], level)
 
-        return [tuple(name for name in areas if is_missing(name, n)) for n in range(len(self))]
+        said = {name: value.tolist() for name, value in self.scores.items() if name.startswith("prob_")}
+        indifferent = [_notes.is_indifferent({name: said[name][n] for name in said}) for n in range(len(self))]
+        return [
+            self.regions if indifferent[n] else tuple(name for name in areas if is_missing(name, n))
+            for n in range(len(self))
+        ]
 
     def size_name(self, region: str) -> str:
         """What a region's size is called: "kept_NAME" or "removed_NAME"."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from .. import json_file
 from ..explanation import MapInfo
 from ..models import Window
-from ..notes import is_missing
+from ..notes import is_indifferent, is_missing
 from ..scores import Scale
 
 __all__ = [
@@ -73,9 +73,11 @@ def numbers(summary: Mapping[str, Any]) -> dict[str, float]:
 def regions(summary: Mapping[str, Any]) -> list[Region]:
     """The final regions in their order; the sizes ``kept_NAME`` and ``removed_NAME`` tell which there are.
 
-    Those are left out that were looked for and not found.
+    Those are left out that were looked for and not found; where the model says the same of all, there are none.
     """
     known, infos, found = numbers(summary), legend(summary), []
+    if "prob_infill" in known and is_indifferent(known):
+        return []
     settings = summary.get("settings")
     share = settings.get("kept_share", 0.9) if isinstance(settings, dict) else 0.9
     for key, size in known.items():

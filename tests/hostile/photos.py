@@ -71,7 +71,7 @@ def _odd(good: Image.Image) -> dict[str, tuple[bytes, bool | None]]:
     """Files that are not what they seem, and pictures of unusual kinds; whether they are refused."""
     png = _saved(good, "PNG")
     palette = good.convert("P")
-    text = b"\x89PNG\r\n\x1a\n" + png[8:33] + _chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(100 << 20), 1)) + png[33:]
+    text = b"\x89PNG\r\n\x1a\n" + png[8:33] + _chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(8 << 20), 1)) + png[33:]
     depth = np.arange(32 * 48).reshape(32, 48)
     return {
         "text.jpg": (b"no picture\n" * 50, True),

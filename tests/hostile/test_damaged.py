@@ -244,6 +244,14 @@ def test_how_many_bytes_an_explanation_may_have(results: Path, monkeypatch: pyte
     assert Explanation.load(path).maps
 
 
+def test_a_summary_is_not_read_beyond_all_measure(results: Path) -> None:
+    path = results / GOOD[0] / layout.SUMMARY
+    os.truncate(path, 100 << 30)  # of which the file system stores next to nothing
+    left_out: list[events.Failed] = []
+    assert [result.folder.name for result in read_results(results, left_out)] == [GOOD[1]]
+    assert "summary.json' cannot be read: it has more than the 64 MiB that such a file may have" in left_out[0].message
+
+
 def test_a_photo_is_turned_as_pillow_turns_it(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (5, 7, 3), dtype=np.uint8)
     for value in range(1, 9):
