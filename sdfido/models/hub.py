@@ -94,12 +94,12 @@ def load(spec: str, device: str | torch.device = "cpu", *, texts: Sequence[str] 
 
 
 def code_of(spec: str) -> Path | None:
-    """The file whose code loading a model would run: of a program in a file, or of ``package.module:callable``.
+    """Where the code lies that loading a model would run: of a program, a pickle, or ``package.module:callable``.
 
-    None for models of libraries, and where there is no such file. Nothing is imported.
+    None for models that are read without running anything, and where there is no such code. Nothing is imported.
     """
     parts = Specification.of(spec)
-    if parts.kind == "file":
+    if parts.kind == "file" or (parts.kind == "speciesnet" and Path(parts.name).exists()):
         return Path(parts.name)
     if parts.kind in (*_LIBRARIES, *efficientnet_lite.SIZES) or not parts.name:
         return None

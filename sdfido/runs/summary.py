@@ -48,9 +48,8 @@ def check(summary: Mapping[str, Any]) -> None:
             raise ValueError(f"its {name} must be {kind}, got {_short(value)}")
         if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
             raise ValueError(f"its {name} must be text that UTF-8 has, got {_short(value)}")
-    for name in summary:
-        if name.startswith(("prob_", "area_", "kept_", "removed_")) and not _is_number(summary[name]):
-            raise ValueError(f"its {name} must be a number, got {_short(summary[name])}")
+        if name.startswith(("prob_", "area_", "kept_", "removed_")) and not (value is None or _is_number(value)):
+            raise ValueError(f"its {name} must be a number or null, got {_short(value)}")
     if "geometry" in summary and Window.read(summary["geometry"]) is None:
         raise ValueError(f"its geometry must be that of a photo, got {_short(summary['geometry'])}")
     scale(summary)
@@ -214,6 +213,7 @@ _KINDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     **dict.fromkeys(("settings", "build", "scale", "geometry"), ("an object", _is_table)),
     "question": ("an object with rather_than, or value up or down", _is_question),
     **dict.fromkeys(("notes", "files"), ("a list of texts", _is_texts)),
+    "prob_image": ("a number", _is_number),
     "maps": ("an object of objects", _are_maps),
     "target": ("a number, or a list of numbers", _is_target),
     "target_is_predicted": ("true or false", lambda value: isinstance(value, bool)),

@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     exif[0x0112] = 6
     Image.open(tmp_path / "turned.png").save(tmp_path / "birds/c.jpg", exif=exif, quality=95)
     for _ in prepare(tmp_path, monkeypatch):
-        result = explain("birds", "--out", "results")
+        result = explain("birds", "--infill", "zeros", "--out", "results")
         assert result.exit_code == 0, result.output
         yield tmp_path
 
