@@ -73,7 +73,6 @@ def test_everywhere(folder: Path) -> None:
         ("audit", "out", "--truth", "boxes.json", "--sites", "sites.csv"),
         ("evaluate", "out"),
         ("report", "out"),
-        ("gallery", "out"),
         ("export", "out", "--format", "coco", "--out", "coco"),
     ):
         told = run(*command)
