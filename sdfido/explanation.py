@@ -170,7 +170,11 @@ class Explanation:
 
     @property
     def missing(self) -> list[tuple[str, ...]]:
-        """For each image the regions that it does not have: nothing was found that is to be kept and suffices."""
+        """For each image the regions that it does not have.
+
+        That are those to be kept of which nothing that suffices was found; and all, where the model says the same of
+        the image, of its infill and of every mask, so that there is nothing to explain.
+        """
         if not {"prob_image", "prob_infill"} <= set(self.scores):
             return [()] * len(self)
         image, infill = (self.scores[f"prob_{of}"].tolist() for of in ("image", "infill"))
@@ -180,7 +184,12 @@ class Explanation:
             level = self.scale.wanted(self.share(name), image[n], infill[n])
             return _notes.is_missing(areas[name][n], infill[n], level)
 
-        return [tuple(name for name in areas if is_missing(name, n)) for n in range(len(self))]
+        said = {name: value.tolist() for name, value in self.scores.items() if name.startswith("prob_")}
+        indifferent = [_notes.is_indifferent({name: said[name][n] for name in said}) for n in range(len(self))]
+        return [
+            self.regions if indifferent[n] else tuple(name for name in areas if is_missing(name, n))
+            for n in range(len(self))
+        ]
 
     def size_name(self, region: str) -> str:
         """What a region's size is called: "kept_NAME" or "removed_NAME"."""
@@ -309,14 +318,20 @@ class Explanation:
         explanation_file.write(path, about, tensors)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Explanation:
+    def load(cls, path: str | os.PathLike[str], *, size: tuple[int, int] | None = None) -> Explanation:
         """Read what ``save`` wrote, in this version or an older one; nothing is unpickled.
+
+        What the file claims to hold is checked before memory is taken for it, so that it may be anybody's.
+
+        Args:
+            path: of the file.
+            size: height and width that its maps must have, if they are known; others are refused.
 
         Raises:
             OSError: the file cannot be read; FileNotFoundError where there is none.
             ValueError: the file is not an explanation; the message says why.
         """
-        with explanation_file.reading(path) as (about, tensors):
+        with explanation_file.reading(path, size) as (about, tensors):
             legend = {name: MapInfo(**info) for name, info in about["legend"].items()} or GEOMETRIC
             groups: dict[str, Any] = {group: {} for group in GROUPS}
             for name, tensor in tensors.items():
@@ -327,6 +342,11 @@ class Explanation:
             groups["maps"] = {name: groups["maps"][name] for name, info in legend.items() if not info.of}
             fields = {name: about[name] for name in ("method", "settings", "execution", "seconds")}
             fields |= {"scale": Scale.read(about.get("scale")), "legend": legend}
+            shown = [name for name, info in legend.items() if info.role != "both"]
+            for name in ("mask_logits", "masks", "kept_cells"):
+                mask = groups["parts"].get(name)
+                if mask is not None and (mask.dim() != 4 or mask.shape[1] != len(shown)):
+                    raise ValueError(f"its parts/{name} must be [N, {len(shown)}, h, w], got {list(mask.shape)}")
             signed = [name for name, info in legend.items() if info.signed]
             explanation_file.check_ranges(about, tensors, signed, fields["scale"] == PROBABILITY)
             return cls(**groups, targets=tensors["targets"], trace=tensors["trace"], **fields)

@@ -6,19 +6,19 @@ Format 3 holds ``about`` (JSON: format, method, legend, settings, execution, sec
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from . import json_file, npz_file
 from .files import replacing
 
 GROUPS = ("maps", "scores", "parts")  # kinds of tensors that a method names itself
@@ -36,34 +36,74 @@ def write(path: str | os.PathLike[str], about: Mapping[str, Any], tensors: Mappi
 
 
 @contextmanager
-def reading(path: str | os.PathLike[str]) -> Iterator[tuple[dict[str, Any], dict[str, Tensor]]]:
+def reading(
+    path: str | os.PathLike[str], size: tuple[int, int] | None = None
+) -> Iterator[tuple[dict[str, Any], dict[str, Tensor]]]:
     """The table and the tensors of an explanation of any format, checked, in the names of the newest.
+
+    What the file claims to hold is checked before memory is taken for it.
+
+    Args:
+        path: of the file.
+        size: height and width that its maps must have.
 
     Raises:
         OSError: the file cannot be read.
         ValueError: it is not an explanation, or the ``with`` block finds that it is none.
     """
-    content = io.BytesIO(Path(path).read_bytes())
+    shown = repr(os.fspath(path)) if not os.fspath(path).isprintable() else os.fspath(path)
     try:
-        with np.load(content, allow_pickle=False) as file:
-            about = json.loads(str(file["about"]))
-            names = [name for name in file.files if name != "about"]
-            tensors = {name: torch.from_numpy(file[name]) for name in names}
-        if about.get("format") in _OLDER:
-            about, tensors = _renamed(about, tensors)
-        elif about.get("format") != _FORMAT:
-            raise ValueError(f"its format is {about.get('format')!r}, not {_FORMAT!r}")
-        _check_about(about)
-        _check_tensors(tensors)
-        yield about, tensors
+        with npz_file.opened(path) as file:
+            about = _read_about(file)
+            claimed = {
+                name: torch.empty(header.shape, dtype=_dtype(name, header.dtype), device="meta")
+                for name, header in file.headers.items()
+                if name != "about"
+            }
+            _check_about(_renamed(about, claimed)[0])
+            _check_tensors(_renamed(about, claimed)[1], size)
+            _check_sizes(_renamed(about, claimed)[1])
+            file.check_total()
+            found = {name: torch.from_numpy(file.read(name)) for name in claimed}
+        yield _renamed(about, found)
     except KeyError as error:
-        raise ValueError(f"{os.fspath(path)} is not a saved explanation: it has no entry {error}") from error
+        raise ValueError(f"{shown} is not a saved explanation: it has no entry {error}") from error
+    except MemoryError as error:
+        raise ValueError(f"{shown} is not a saved explanation, or there is too little memory for it") from error
     except Exception as error:
-        raise ValueError(f"{os.fspath(path)} is not a saved explanation: {error}") from error
+        if isinstance(error, OSError) and not npz_file.is_damage(error):
+            raise
+        raise ValueError(f"{shown} is not a saved explanation: {error}") from error
+
+
+_LONGEST = 1 << 22  # characters of the table
+_BESIDE = 64  # times the bytes of the maps, which all other tensors may have together, and at least so many MiB
+
+
+def _read_about(file: npz_file.Archive) -> dict[str, Any]:
+    header = file.headers["about"]
+    if header.shape or header.dtype.kind != "U" or header.dtype.itemsize > 4 * _LONGEST:
+        raise ValueError(f"its about must be one text of at most {_LONGEST:,} characters, got {header.dtype}")
+    about = json_file.parse(str(file.read("about")), finite=False)
+    if not isinstance(about, dict):
+        raise ValueError(f"its about must be a JSON object, got {type(about).__name__}")
+    return about
+
+
+def _dtype(name: str, dtype: np.dtype[Any]) -> torch.dtype:
+    """The dtype of a tensor that NumPy stored as this one."""
+    try:
+        return torch.from_numpy(np.empty(0, dtype.newbyteorder("="))).dtype
+    except TypeError as error:
+        raise ValueError(f"its {name[:100]} must be numbers, got {dtype}") from error
 
 
 def _renamed(about: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The content of an older file in the names of the newest format."""
+    """The content in the names of the newest format."""
+    if about.get("format") == _FORMAT:
+        return about, tensors
+    if about.get("format") not in _OLDER:
+        raise ValueError(f"its format is {about.get('format')!r}, not {_FORMAT!r}")
     first = about["format"] == _OLDER[0]
     scores = [f"prob_{name}" for name in ("image", "infill", "ssr", "sdr", "ssr_binary", "sdr_binary")]
     if first:
@@ -89,20 +129,51 @@ def _check_about(about: Mapping[str, Any]) -> None:
     tables = [about[name] for name in ("settings", "execution", "legend")]
     timed = seconds is None or (isinstance(seconds, int | float) and not isinstance(seconds, bool))
     if not timed or not isinstance(method, str) or not all(isinstance(table, dict) for table in tables):
+        kinds = ", ".join(type(value).__name__ for value in (seconds, method, *tables))
         raise ValueError(
             "its seconds must be a number, its method a text, and its settings, execution and legend tables, got "
-            f"{seconds!r}, {method!r}, {tables!r}"
+            f"values of {kinds}"
+        )
+    _check_legend(about["legend"])
+
+
+_LEGEND = {"title": str, "note": str, "role": str, "of": list, "mean": str, "main": bool, "signed": bool}
+_NAME = re.compile(r"[\w+-][\w+. -]{0,99}")  # of a map, score or part: files may be called by it
+
+
+def _check_legend(legend: Mapping[str, Any]) -> None:
+    for name, info in legend.items():
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"its legend must have names of letters and digits, got {name[:100]!r}")
+        if not isinstance(info, dict) or any(not isinstance(info[key], _LEGEND.get(key, object)) for key in info):
+            raise ValueError(f"its legend must say {', '.join(_LEGEND)} of {name!r}, each of its type, got {info!r}")
+
+
+def _check_sizes(tensors: Mapping[str, Tensor]) -> None:
+    """Raise ValueError where tensors are far larger than the maps that they belong to."""
+    maps = sum(tensor.nbytes for name, tensor in tensors.items() if name.startswith("maps/"))
+    others = sum(tensor.nbytes for name, tensor in tensors.items() if not name.startswith("maps/"))
+    most = _BESIDE * max(maps, 1 << 20)
+    if others > most:
+        name = max((name for name in tensors if not name.startswith("maps/")), key=lambda name: tensors[name].nbytes)
+        raise ValueError(
+            f"its {name} claims to be {list(tensors[name].shape)}: beside maps of {maps:,} bytes, {most:,} are allowed "
+            f"for all else, got {others:,}"
         )
 
 
-def _check_tensors(tensors: Mapping[str, Tensor]) -> None:
+def _check_tensors(tensors: Mapping[str, Tensor], size: tuple[int, int] | None = None) -> None:
     """Raise ValueError unless the tensors fit together as those of one explanation."""
+    if bad := [name for name in tensors if not _NAME.fullmatch(name.partition("/")[2] or name)]:
+        raise ValueError(f"its tensors must have names of letters and digits, got {bad[0][:100]!r}")
     maps = [name for name in tensors if name.startswith("maps/")]
     if not maps:
         raise ValueError("it has no maps")
     shape = tensors[maps[0]].shape
     if len(shape) != 3:
         raise ValueError(f"its {maps[0]} must be [N, H, W], got {list(shape)}")
+    if size is not None and tuple(shape[1:]) != tuple(size):
+        raise ValueError(f"its maps must have the size {size[0]}x{size[1]}, got {shape[1]}x{shape[2]}")
     n = shape[0]
     for name, tensor in tensors.items():
         group = name.partition("/")[0]

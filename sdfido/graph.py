@@ -8,11 +8,11 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
+from . import json_file
 from .files import replacing
 
 if TYPE_CHECKING:
@@ -141,7 +141,10 @@ class PatchGraph:
             OSError: the file cannot be read.
             ValueError: it is not a saved graph; the message says why.
         """
-        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        try:
+            return cls.from_dict(json_file.read(path))
+        except ValueError as error:
+            raise ValueError(f"{os.fspath(path)!r} is not a saved graph: {error}") from error
 
     def to_networkx(self) -> networkx.DiGraph:
         """A ``networkx.DiGraph``: nodes have ``patches``, ``share`` and ``root``, edges ``removed``.

@@ -199,7 +199,7 @@ def test_what_the_system_refuses_is_told_as_it_is(tmp_path, monkeypatch):
     def refuse(*arguments, **settings):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    monkeypatch.setattr("pathlib.Path.open", refuse)
     with pytest.raises(PermissionError):
         sdfido.Explanation.load(tmp_path / "e.npz")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 from ..interrupts import Ending, Terminated
@@ -29,6 +30,7 @@ def main() -> None:
             f'sdfido: the command line needs {error.name}; install it with: pip install "sdfido[cli]"', file=sys.stderr
         )
         sys.exit(2)
+    warnings.filterwarnings("ignore", module="PIL")  # of photos, without their names; what matters is told as an error
     app()
 
 

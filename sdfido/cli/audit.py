@@ -15,7 +15,7 @@ from ..files import printable
 from ..runs import events, layout
 from ..runs.detections import CONFIDENCE
 from ..runs.truth import FOLDERS
-from .console import Tally, complain, fail, find_own_modules, in_markup, interruptible, say, table_console
+from .console import Tally, complain, fail, find_own_modules, in_markup, interruptible, one_line, say, table_console
 from .explain import Device
 
 _LIMITS = Limits()
@@ -167,7 +167,8 @@ def _write(work: runs.Audit) -> bool:
         record, written = work.record(), False
     _print(record)
     if written:
-        say(f"See {', '.join(printable(work.out / name) for name in (layout.AUDIT_PHOTOS, layout.AUDIT_GROUPS))}")
+        files = (printable(work.out / name) for name in (layout.AUDIT_PHOTOS, layout.AUDIT_GROUPS))
+        say(f"See {one_line(', '.join(files))}")
     return written
 
 
@@ -190,7 +191,8 @@ def _print(record: dict[str, Any]) -> None:
         say("Nothing is flagged")
     for number, flag in enumerate(record["flags"], 1):
         where = [flag["site"] and f"site {flag['site']}", flag["place"] if flag["place"] != SPREAD else None]
-        say(f"Flag {number}: {', '.join(filter(None, [flag['class'], *where]))}\n  {flag['reason']}")
+        about = ", ".join(filter(None, [flag["class"], *where]))
+        say(f"Flag {number}: {one_line(about)}\n  {one_line(flag['reason'])}")
 
 
 def _groups(title: str, groups: list[dict[str, Any]]) -> Table:

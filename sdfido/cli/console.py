@@ -61,8 +61,13 @@ def complain(message: str) -> None:
 
 def fail(error: Exception) -> NoReturn:
     """End the command with exit code 2: an argument is wrong, or something that it needs is missing."""
-    complain(f"Error: {reason(error)}")
+    complain(f"Error: {one_line(reason(error))}")
     raise typer.Exit(2) from error
+
+
+def one_line(message: str) -> str:
+    """A message that may have texts of files and models in it, as one line that shows them as they are."""
+    return visible(" ".join(message.split("\n")))
 
 
 def table_console() -> Console:
@@ -180,7 +185,7 @@ class Tally:
                     bar.begin(event.names)
                 elif isinstance(event, events.Failed):
                     self.failed += 1
-                    complain(f"Error: {event.message}")
+                    complain(f"Error: {one_line(event.message)}")
                     bar.finish()
                 elif isinstance(event, events.Measured | events.Exported):
                     self.done += 1

@@ -21,7 +21,7 @@ from ..runs.annotations import BOXES
 from ..runs.evaluation import mean, mean_of_known
 from ..runs.measure import Measurements, Numbers, Role, best_map
 from ..runs.summary import scale
-from .console import Tally, complain, fail, find_own_modules, in_markup, interruptible, say, table_console
+from .console import Tally, complain, fail, find_own_modules, in_markup, interruptible, one_line, say, table_console
 from .explain import Device
 
 HELP = f"""Measure how good the results of `sdfido explain` in each folder OUT are.
@@ -130,18 +130,18 @@ def _write(evaluation: runs.Evaluation) -> bool:
     try:
         evaluation.write()
     except OSError as error:
-        complain(f"Error: {files} could not be written: {events.reason(error)}")
+        complain(one_line(f"Error: {files} could not be written: {events.reason(error)}"))
         _print(evaluation)
         return False
     _print(evaluation)
-    say(f"See {files}")
+    say(f"See {one_line(files)}")
     return True
 
 
 def _print(evaluation: runs.Evaluation) -> None:
     console = table_console()
     for measured in evaluation.measured:
-        title = None if evaluation.pairs is None else printable(measured.out)
+        title = None if evaluation.pairs is None else in_markup(printable(measured.out))
         console.print(_measures(measured, title))
     if evaluation.agreement:
         console.print(_agreement(evaluation.agreement, evaluation.legend))
@@ -171,13 +171,15 @@ def _confidence(results: Sequence[runs.Result]) -> str:
     p, first = fmean(result.summary["prob_image"] for result in results), scales.pop()
     if scales:
         return "–"
-    return f"{p:.0%}" if first.percent else first.text(p)
+    return f"{p:.0%}" if first.percent else in_markup(first.text(p))
 
 
 def _columns(legend: Mapping[str, MapInfo], known: Numbers) -> dict[str, tuple[str, str, str]]:
     """By their titles the columns of the table: the measure, the map that it is told for, the form of its numbers."""
     keep, remove = best_map(legend, "keep"), best_map(legend, "remove")
-    names = (legend[keep].heading, legend[remove].heading) if keep != remove else ("kept", "gone")
+    names = ("kept", "gone")
+    if keep != remove:
+        names = in_markup(legend[keep].heading), in_markup(legend[remove].heading)
     columns = {
         f"{names[0]} {AT['sufficiency']:.0%}": ("sufficiency", keep, "{:.0%}"),
         f"{names[1]} {AT['necessity']:.0%}": ("necessity", remove, "{:.0%}"),
@@ -190,7 +192,9 @@ def _columns(legend: Mapping[str, MapInfo], known: Numbers) -> dict[str, tuple[s
 
 def _agreement(rows: Sequence[tuple[runs.Result, dict[str, float]]], legend: Mapping[str, MapInfo]) -> Table:
     names = list(dict.fromkeys(name for _, by_map in rows for name in by_map))
-    table = Table("photo", *(legend[n].heading if n in legend else n for n in names), title="rank correlation")
+    table = Table(
+        "photo", *(in_markup(legend[n].heading if n in legend else n) for n in names), title="rank correlation"
+    )
     for result, by_map in rows:
         table.add_row(in_markup(result.photo), *(_number(by_map.get(name, math.nan), "{:.2f}") for name in names))
     table.add_section()
@@ -203,7 +207,7 @@ def _pairs(evaluation: runs.Evaluation) -> Table:
     name = best_map(evaluation.legend, "both")
     pairs = evaluation.each_with_each(name)
     outs = [in_markup(printable(out)) for out in evaluation.outs]
-    table = Table(f"{evaluation.legend[name].heading}, each with each", *outs)
+    table = Table(f"{in_markup(evaluation.legend[name].heading)}, each with each", *outs)
     for out, row in zip(outs, [] if pairs is None else pairs.tolist(), strict=False):
         table.add_row(out, *(_number(value, "{:.2f}") for value in row))
     return table

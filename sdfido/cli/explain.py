@@ -16,7 +16,7 @@ from ..files import printable
 from ..methods.settings import FAST, Settings
 from ..runs import layout
 from ..runs.items import SUFFIXES
-from .console import complain, fail, find_own_modules, interruptible, say
+from .console import complain, fail, find_own_modules, interruptible, one_line, say
 from .telling import Teller
 
 _DTYPE = str(Execution.dtype).removeprefix("torch.")
@@ -121,11 +121,13 @@ def explain(
         str,
         typer.Option(
             help="efficientnet-lite0 (-lite1, -lite2), timm:NAME, torchvision:NAME, hf:NAME, open_clip:NAME, "
-            "speciesnet:NAME, a FILE.pt2 or FILE.pt, or package.module:callable; with options, see above."
+            "speciesnet:NAME, a FILE.pt2 or FILE.pt, or package.module:callable; with options, see above. A program in "
+            "a file, a model of SpeciesNet and a module are code, which runs: take them only from whom you trust."
         ),
     ] = models.DEMO,
     method: Annotated[
-        str, typer.Option(help=f"How to explain: {', '.join(methods.METHODS)}, or package.module:Class.")
+        str,
+        typer.Option(help=f"How to explain: {', '.join(methods.METHODS)}, or package.module:Class, whose code runs."),
     ] = "fido",
     target: Annotated[
         str | None, typer.Option(help="Class to explain, an id or a name; if not given, the one predicted.")
@@ -285,7 +287,7 @@ def explain(
     if done and outcome.indexed:
         names = [layout.PAGE, layout.TABLE] if several else [layout.OVERVIEW]
         written = [name for name in names if (out / name).exists()] or [layout.SUMMARY]
-        say(f"See {' and '.join(printable(out / name) for name in written)}")
+        say(f"See {one_line(' and '.join(printable(out / name) for name in written))}")
     if outcome.failed:
         complain(f"{outcome.failed} of {outcome.photos} photos could not be explained")
     if outcome.failed or not outcome.indexed:

@@ -9,7 +9,7 @@ import typer
 
 from .. import exports
 from ..files import printable
-from .console import Tally, complain, fail, find_own_modules, interruptible, say
+from .console import Tally, complain, fail, find_own_modules, interruptible, one_line, say
 
 HELP = f"""Write the results of `sdfido explain` in a format that other programs read.
 
@@ -62,7 +62,7 @@ def export(
             fail(error)
         done = tally.follow(len(made), made.write)
     if done:
-        say(f"{done} photos exported; see {printable(out)}")
+        say(f"{done} photos exported; see {one_line(printable(out))}")
     if tally.failed:
         complain(f"{tally.failed} of {len(made)} photos could not be exported")
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ import typer
 from .. import runs
 from ..files import printable
 from ..runs.gallery import PAGE, SHEET
-from .console import Tally, complain, fail, find_own_modules, interruptible, say
+from .console import Tally, complain, fail, find_own_modules, interruptible, one_line, say
 from .explain import Device
 
 HELP = f"""Show which parts suffice for each class: the regions of `sdfido explain`, clustered by the model's features.
@@ -59,8 +59,8 @@ def gallery(
         except Exception as error:
             fail(error)
     for label, remark, parts in made.classes:
-        say(f"{label}: {remark}; clusters of {', '.join(str(part.count) for part in parts)}")
-    say(f"See {printable(made.out / PAGE)} and {printable(made.out / SHEET)}")
+        say(f"{one_line(label)}: {remark}; clusters of {', '.join(str(part.count) for part in parts)}")
+    say(one_line(f"See {printable(made.out / PAGE)} and {printable(made.out / SHEET)}"))
     if tally.failed:
         complain(f"{tally.failed} of {len(made)} photos could not be read")
         raise typer.Exit(1)

@@ -13,7 +13,7 @@ from ..runs import events, layout
 from ..runs.beside import FOLDERS, LABELS
 from ..runs.layout import AUDIT
 from ..runs.page_files import EMBEDDED
-from .console import complain, fail, find_own_modules, interruptible, say
+from .console import complain, fail, find_own_modules, interruptible, one_line, say
 from .explain import Device
 
 HELP = f"""Write the page of the results of `sdfido explain` anew: OUT/{layout.PAGE}.
@@ -62,7 +62,7 @@ def report(
         nonlocal failed
         if isinstance(event, events.Failed):
             failed += 1
-            complain(f"Error: {event.message}")
+            complain(f"Error: {one_line(event.message)}")
 
     with interruptible(lambda: "no page is written"):
         try:
@@ -77,6 +77,6 @@ def report(
         except OSError as error:
             complain(f"Error: the page could not be written: {events.reason(error)}")
             raise typer.Exit(1) from error
-    say(f"See {printable(page)}")
+    say(f"See {one_line(printable(page))}")
     if failed:
         raise typer.Exit(1)

@@ -61,7 +61,9 @@ class Teller:
                 complain(f"Error: {visible(event.message)}")
                 self._bar.finish()
             case events.Retried():
-                complain(f"Note: {event.photos} photos together failed, and are tried in halves: {event.message}")
+                complain(
+                    f"Note: {event.photos} photos together failed, and are tried in halves: {visible(event.message)}"
+                )
             case events.Lessened():
                 complain(
                     f"Note: the memory is short; the model is given at most {event.at_once} images at once from now on "
@@ -75,13 +77,13 @@ class Teller:
             case events.WriterLost():
                 complain("Note: a process that writes results has ended before its time; they are written without it")
             case events.WorkerLost():
-                lost = f"{event.photos} photo{'s' if event.photos != 1 else ''}"
-                complain(
-                    f"Note: worker {event.worker + 1} has ended before its time with {lost} in hand: {event.message}"
-                )
+                lost, why = f"{event.photos} photo{'s' if event.photos != 1 else ''}", visible(event.message)
+                complain(f"Note: worker {event.worker + 1} has ended before its time with {lost} in hand: {why}")
+            case events.Damaged():
+                complain(f"Note: {visible(event.message)}; the table and the page are without it")
             case events.IndexFailed():
                 files = " and ".join(printable(event.out / name) for name in (layout.TABLE, layout.PAGE))
-                complain(f"Error: {files} could not be written: {event.message}")
+                complain(f"Error: {files} could not be written: {visible(event.message)}")
 
 
 def _tell_resumed(event: events.Resumed) -> None:

@@ -12,7 +12,7 @@ from ..models import Window
 from ..ops import build_info
 from ..runs import Result, layout
 from ..runs.events import Exported, Failed, OnEvent, Started, reason
-from ..runs.measure import Classifiers, Originals, read
+from ..runs.results import Classifiers, Originals, read
 from .base import Exportable, Format
 from .coco import Coco
 from .fiftyone import FiftyOne
@@ -65,7 +65,8 @@ class Export:
             raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
         self.out, self._format, self._maps = Path(out), FORMATS[format], tuple(maps)
         self._format.check()
-        self._results = read(results)
+        self._damaged: list[Failed] = []
+        self._results = read(results, self._damaged)
         known = dict.fromkeys(name for result in self._results for name in result.summary.get("maps", ()))
         if unknown := [name for name in self._maps if name not in known]:
             raise ValueError(f"maps must be some of {', '.join(known)}, got {', '.join(unknown)}")
@@ -90,6 +91,8 @@ class Export:
             OSError: a file cannot be written; then nothing is.
         """
         report = on_event or (lambda event: None)
+        for event in self._damaged:
+            report(event)
         done: list[str] = []
         try:
             with making_folder(self.out) as folder:

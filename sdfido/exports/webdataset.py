@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..models import packages, read_photo
-from ..models.photo import upright_rgb, upright_size
+from ..models.photo import orientation, upright_rgb, upright_size
 from ..runs import Result
 from .base import Exportable, Format, sixteen_bits
 
@@ -61,7 +61,7 @@ class WebDataset(Format):
         if photo.photo is None:
             raise ValueError(f"photo {photo.result.photo!r} must be a file for format 'webdataset', and is in no file")
         opened = read_photo(photo.photo)
-        if opened.getexif().get(0x0112, 1) == 1 and upright_size(opened) == photo.window.photo:
+        if orientation(opened) == 1 and upright_size(opened) == photo.window.photo:
             try:
                 return photo.photo.suffix.lower().removeprefix("."), photo.photo.read_bytes()
             except OSError as error:

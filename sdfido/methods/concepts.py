@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .. import json_file, npz_file
 from ..checks import check_choice, check_number, check_tensor
 from ..execution import chunks
 from ..explanation import Explanation
@@ -256,17 +255,19 @@ class Concepts:
             OSError: the file cannot be read.
             ValueError: it is none of concepts, or its layer was a callable and none is given.
         """
-        content = io.BytesIO(Path(path).read_bytes())
         try:
-            with np.load(content, allow_pickle=False) as file:
-                about = json.loads(str(file["about"]))
-                tensors = {name: torch.from_numpy(file[name]) for name in file.files if name != "about"}
+            with npz_file.opened(path) as file:
+                file.check_total()
+                about = json_file.parse(str(file.read("about")), finite=False)
+                tensors = {name: torch.from_numpy(file.read(name)) for name in file.headers if name != "about"}
             if about["format"] != _FORMAT:
                 raise ValueError(f"its format is {about['format']!r}, not {_FORMAT!r}")
             settings, rounds = about["settings"], about["rounds"]
             made = [Round(**each | {"contributions": tuple(each["contributions"])}) for each in rounds]
             labels, pooling, named = tensors["classes"].tolist(), about["pooling"], about["layer"]
         except Exception as error:
+            if isinstance(error, OSError) and not npz_file.is_damage(error):
+                raise
             raise ValueError(f"{os.fspath(path)} holds no concepts: {error}") from error
         if layer is None and named is None:
             raise ValueError("layer must be given: the saved concepts are those of a callable")

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .. import json_file
 from ..checks import check_choice, check_tensor, describe, set_number, set_seed
 from ..files import replacing
 from ..models.packages import require
@@ -238,9 +239,9 @@ def read_weights(path: str | os.PathLike[str], model: nn.Module) -> tuple[dict[s
         raise FileNotFoundError(f"path must be a checkpoint, got {os.fspath(path)!r}, where there is none")
     try:
         with library.safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})[_ABOUT])
+            about = json_file.parse((file.metadata() or {})[_ABOUT], finite=False)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dictionary)
-    except (library.SafetensorError, KeyError, json.JSONDecodeError) as error:
+    except (library.SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f"path must be a checkpoint of CALM.save or CALM.fit, got {os.fspath(path)!r}") from error
     weights = {name: value for name, value in tensors.items() if not name.startswith(_STATE)}
     try:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,9 +16,10 @@ from . import efficientnet_lite, huggingface, open_clip, programs, speciesnet, t
 from .classifier import IMAGENET, Classifier
 from .specification import PROGRAMS, Specification, listed
 
+_LIBRARIES = ("timm", "torchvision", "hf", "open_clip", "speciesnet")
 _FORMS = (
     *(f'"{name}"' for name in efficientnet_lite.SIZES),
-    *(f'"{kind}:NAME"' for kind in ("timm", "torchvision", "hf", "open_clip", "speciesnet")),
+    *(f'"{kind}:NAME"' for kind in _LIBRARIES),
     f"a file ({', '.join(PROGRAMS)})",
 )
 
@@ -40,7 +42,8 @@ def load(spec: str, device: str | torch.device = "cpu", *, texts: Sequence[str] 
     ``speciesnet:NAME``             the classifier of SpeciesNet, from a folder or by its name there, or ``default``
     ``FILE.pt2``, ``FILE.pt``       a program that torch.export or TorchScript has saved. Loading it runs what is in it:
                                     take it only from those whom you would take code from
-    ``package.module:callable``     a function without arguments that returns a ``Classifier`` or a ``torch.nn.Module``
+    ``package.module:callable``     a function without arguments that returns a ``Classifier`` or a ``torch.nn.Module``.
+                                    The module is imported and the function called: their code runs
     ==============================  ====================================================================================
 
     Each comes with its own weights and preprocessing. Options follow after ``?``, separated by ``&``, such as
@@ -88,6 +91,27 @@ def load(spec: str, device: str | torch.device = "cpu", *, texts: Sequence[str] 
     with contextlib.suppress(NotImplementedError):  # an exported program has one mode only
         model = model.eval()
     return replace(classifier, model=model)
+
+
+def code_of(spec: str) -> Path | None:
+    """Where the code lies that loading a model would run: of a program, a pickle, or ``package.module:callable``.
+
+    None for models that are read without running anything, and where there is no such code. Nothing is imported.
+    """
+    parts = Specification.of(spec)
+    if parts.kind == "file" or (parts.kind == "speciesnet" and Path(parts.name).exists()):
+        return Path(parts.name)
+    if parts.kind in (*_LIBRARIES, *efficientnet_lite.SIZES) or not parts.name:
+        return None
+    try:
+        found = importlib.util.find_spec(parts.kind.partition(".")[0])
+    except (ImportError, ValueError):
+        return None
+    if found is None:
+        return None
+    if found.has_location and found.origin is not None:
+        return Path(found.origin)
+    return next(map(Path, found.submodule_search_locations or ()), None)
 
 
 _WITH_TEXTS = ("hf", "open_clip")

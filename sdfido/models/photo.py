@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import struct
+import re
+import stat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,28 +17,70 @@ if TYPE_CHECKING:
     from PIL import Image
 
 INTERPOLATIONS = ("bicubic", "bilinear", "lanczos", "box", "hamming", "nearest")
-_ORIENTATION = 0x0112  # the Exif tag
 CROP_MODES = ("center", "squash", "border")
+MAX_PIXELS = "SDFIDO_MAX_PIXELS"
+"""The environment variable that says how many pixels a photo may have."""
+
+_MOST = 178_956_970  # pixels: beyond, Pillow takes a picture for a decompression bomb
+_ORIENTATION = 0x0112  # the Exif tag
+_TURNS = {  # how a stored photo becomes upright, by the Exif orientation
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 
 
 def read_photo(path: str | os.PathLike[str]) -> Image.Image:
-    """Read and decode a photo.
+    """Read and decode a photo; of an animation, its first picture.
+
+    A photo may have 178,956,970 pixels, as many as Pillow reads, or what the environment variable ``SDFIDO_MAX_PIXELS``
+    says: a few kilobytes can claim more than there is memory for. The size is checked before the photo is decoded.
 
     Raises:
-        ValueError: the file is missing, or Pillow cannot read it; the message names the file.
+        ValueError: the file is missing, Pillow cannot read it, or it has too many pixels; the message names the file.
         ImportError: Pillow is not installed.
     """
     pil = packages.require("PIL.Image", "reading photos", packages.FOR_PHOTOS)
+    shown, most = f"photo {os.fspath(path)!r}", _most_pixels(pil)
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for, a device has no end
+            raise ValueError("it is not a file")
         with pil.open(path) as opened:
+            if opened.width * opened.height > most:
+                raise pil.DecompressionBombError(f"{opened.width * opened.height} pixels")
             opened.load()
             photo: Image.Image = opened
+    except pil.DecompressionBombError as error:
+        claimed = re.search(r"\d+(?= pixels)", str(error))
+        count = f"{int(claimed[0]):,}" if claimed else "too many"
+        raise ValueError(
+            f"{shown} has {count} pixels, and {most:,} are allowed; the environment variable {MAX_PIXELS} allows more"
+        ) from error
     except pil.UnidentifiedImageError:
-        raise ValueError(f"photo {os.fspath(path)!r} is not an image that Pillow can read") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, pil.DecompressionBombError) as error:
+        raise ValueError(f"{shown} is not an image that Pillow can read") from None
+    except MemoryError as error:
+        raise ValueError(f"{shown} cannot be read: there is too little memory for it") from error
+    except Exception as error:  # what a damaged file makes Pillow's plugins raise is no closed list
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise ValueError(f"photo {os.fspath(path)!r} cannot be read: {reason}") from error
+        raise ValueError(f"{shown} cannot be read: {str(reason) or type(error).__name__}") from error
     return photo
+
+
+def _most_pixels(pil: object) -> int:
+    """How many pixels a photo may have; Pillow is told where that is more than it reads."""
+    given = os.environ.get(MAX_PIXELS, "")
+    if not given:
+        return _MOST
+    if not given.isdecimal() or int(given) < 1:
+        raise ValueError(f"{MAX_PIXELS} must be a number of pixels, got {given!r}")
+    own = getattr(pil, "MAX_IMAGE_PIXELS", None)
+    if own is not None and int(given) > own:  # beyond, Pillow warns, and beyond twice that it refuses
+        setattr(pil, "MAX_IMAGE_PIXELS", int(given))  # noqa: B010 - the module is only known as an object
+    return int(given)
 
 
 _DEMO = {"coffee": "coffee", "cat": "chelsea"}  # photos by what scikit-image calls them
@@ -103,26 +146,45 @@ def fit(
     return framed
 
 
+def orientation(photo: Image.Image) -> int:
+    """How a photo is stored, 1..8 as Exif counts; 1, upright, where it does not say it or its Exif data are damaged."""
+    try:
+        found = photo.getexif().get(_ORIENTATION, 1)
+    except Exception:  # whatever parsing them runs into
+        return 1
+    return found if isinstance(found, int) and (found == 1 or found in _TURNS) else 1
+
+
+def turned(photo: Image.Image, stored: int) -> Image.Image:
+    """A photo that is stored in this orientation, upright."""
+    if stored not in _TURNS:
+        return photo
+    pil = packages.require("PIL.Image", "photos", packages.FOR_PHOTOS)
+    upright: Image.Image = photo.transpose(pil.Transpose[_TURNS[stored]])
+    return upright
+
+
 def upright_size(photo: Image.Image) -> tuple[int, int]:
     """Height and width of the photo once it is turned as its Exif orientation says."""
-    turned = photo.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-    return photo.size if turned else photo.size[::-1]
+    return photo.size if orientation(photo) in (5, 6, 7, 8) else photo.size[::-1]
 
 
 def upright_rgb(photo: Image.Image) -> Image.Image:
     """The photo turned as its Exif orientation says, in 8-bit RGB, transparent pixels white.
 
     Raises:
-        ValueError: the photo's pixels have no defined range.
+        ValueError: the photo's pixels have no defined range, or cannot be converted.
     """
-    ops = packages.require("PIL.ImageOps", "photos", packages.FOR_PHOTOS)
     pil = packages.require("PIL.Image", "photos", packages.FOR_PHOTOS)
-    image: Image.Image = ops.exif_transpose(photo)
+    image = turned(photo, orientation(photo))
     if image.mode.startswith("I;16"):
         image = pil.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
     elif image.mode in ("I", "F"):
         raise ValueError(f"photo must have 8 or 16 bits per channel, got mode {image.mode!r}, whose range is undefined")
-    if image.has_transparency_data:
-        white = pil.new("RGBA", image.size, "white")
-        image = pil.alpha_composite(white, image.convert("RGBA"))
-    return image.convert("RGB")
+    try:
+        if image.has_transparency_data:
+            white = pil.new("RGBA", image.size, "white")
+            image = pil.alpha_composite(white, image.convert("RGBA"))
+        return image.convert("RGB")
+    except Exception as error:  # such as a damaged palette
+        raise ValueError(f"photo must be convertible to RGB, got mode {image.mode!r}: {error}") from error

@@ -54,7 +54,20 @@ class Window:
         except (KeyError, TypeError):
             return None
         lengths = {name: len(value) for name, value in found.items()}
-        return cls(**found) if lengths == {"photo": 2, "box": 4, "size": 2, "inside": 4} else None
+        if lengths != {"photo": 2, "box": 4, "size": 2, "inside": 4} or not all(map(_are_places, found.values())):
+            return None
+        window = cls(**found)
+        return window if window._is_possible() else None
+
+    def _is_possible(self) -> bool:
+        """Whether a photo can be seen so."""
+        (height, width), (rows, columns) = self.photo, self.size
+        top, left, bottom, right = self.box
+        y0, x0, y1, x1 = self.inside
+        whole = all(isinstance(value, int) for value in (*self.photo, *self.size, *self.inside))
+        seen = 0 <= y0 < y1 <= rows and 0 <= x0 < x1 <= columns and top < bottom and left < right
+        inside = min(top, left) > -1 and bottom < height + 1 and right < width + 1
+        return whole and seen and inside and height * width <= _MOST and rows * columns <= _MOST
 
     def onto_photo(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """Values of the classifier's input [H, W] at the photo's pixels [h, w]: bilinear, 0 where nothing is seen.
@@ -73,6 +86,13 @@ class Window:
         back = (across, 0, -left * across, 0, down, -top * down)
         full = shown.transform(self.photo[::-1], pil.Transform.AFFINE, back, resample=pil.Resampling.BILINEAR)
         return np.asarray(full, dtype=np.float32)
+
+
+_MOST = 1 << 32  # pixels
+
+
+def _are_places(values: tuple[Any, ...]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def _kept(length: int, pixels: int, scale: float, smaller: bool) -> tuple[int, float, float]:

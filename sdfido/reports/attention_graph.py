@@ -92,7 +92,7 @@ def attention_graph(
         for edge in edges:
             if edge.child == node:
                 _outline(axes, graph, edge, box)
-    return figure
+    return style.literal(figure)
 
 
 def _layers(graph: PatchGraph, roots: Sequence[int]) -> tuple[list[list[int]], int]:

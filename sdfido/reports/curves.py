@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from ..evaluate import Curve
+from . import style
 from .style import INK, MUTED, OTHERS, OWN, header, short
 
 __all__ = ["curves"]
@@ -52,7 +53,7 @@ def curves(*panels: Mapping[str, Curve], title: str | None = None) -> Figure:
         _draw(axes, panel, styles)
         below = figure.add_axes((x / width, (bottom - 0.62 - table) / height, side / width, table / height))
         _areas(below, panel, styles, rows)
-    return figure
+    return style.literal(figure)
 
 
 Style = tuple[str, tuple[float, Sequence[float]]]  # colour and dashes

@@ -169,7 +169,7 @@ def draw(
         if line == 0 and last is not None:
             _colour_scale(place(0, last, _SCALE_WIDTH, _COLUMN + _SCALE_SHIFT), top[last].signed)
     _bars(place(1, len(bottom)), heading, label, bars, min(1.0, row / 2))
-    return figure
+    return style.literal(figure)
 
 
 def _sentences(explanation: Explanation, numbers: Mapping[str, float]) -> list[str]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..files import replacing
+from ..files import replacing, visible
 
 INK, MUTED, PALE = "#1b1b1f", "#6b6b76", "#f0f0f3"
 PHOTO, INFILL = "#4c566a", "#b4b4bd"
@@ -62,7 +64,8 @@ def heatmap(
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a figure as a PNG file, which appears whole or not at all."""
-    with replacing(path) as part:
+    with replacing(path) as part, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # it is drawn as a box
         figure.savefig(part, format="png", facecolor=figure.get_facecolor())
 
 
@@ -81,6 +84,15 @@ def header(axes: Axes, title: str, subtitle: str, colour: str = INK) -> None:
             color=ink,
             annotation_clip=False,
         )
+
+
+def literal(figure: Figure) -> Figure:
+    """The figure, whose texts are shown as they are: no formula between dollar signs, control characters as escapes."""
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and (text.get_text().count("$") > 1 or not text.get_text().isprintable()):
+            text.set_parse_math(False)
+            text.set_text("\n".join(map(visible, text.get_text().split("\n"))))
+    return figure
 
 
 def short(label: str) -> str:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from .. import json_file
 from ..explanation import Explanation
 
 __all__ = ["as_script", "read", "view"]
@@ -30,6 +31,7 @@ __all__ = ["as_script", "read", "view"]
 _SIDE = 240  # of the photo, in pixels, at most
 _QUALITY = 75  # of the WebP pictures
 _CELLS = 56  # along a side of a map, at most
+_MOST_CELLS = 4096  # along a side, in files of others
 _BEGINS, _ENDS = "sdfidoView(", ");\n"
 
 
@@ -69,13 +71,34 @@ def as_script(shown: dict[str, Any]) -> str:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """The view in a script file; None where there is none, or the file is something else."""
+    """The view in a script file; None where there is none, or the file is something else, such as another script."""
     try:
+        if path.stat().st_size > json_file.MOST_BYTES:
+            return None
         text = path.read_text(encoding="utf-8")
-        found = json.loads(text.removeprefix(_BEGINS).removesuffix(_ENDS)) if text.startswith(_BEGINS) else None
+        if not text.startswith(_BEGINS) or not text.endswith(_ENDS):
+            return None
+        found = json_file.parse(text.removeprefix(_BEGINS).removesuffix(_ENDS))
+        return found if _is_view(found) else None
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+
+
+def _is_view(found: Any) -> bool:
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in ("photo", "infill")):
+        return False
+    tables = [(found.get("maps"), "values"), (found.get("regions"), "kept")]
+    return all(
+        isinstance(table, dict) and all(isinstance(each, dict) and _are_cells(each, key) for each in table.values())
+        for table, key in tables
+    )
+
+
+def _are_cells(each: dict[str, Any], key: str) -> bool:
+    size = each.get("size")
+    if not isinstance(size, list) or len(size) != 2 or not isinstance(each.get(key), str):
+        return False
+    return all(isinstance(length, int) and 0 < length <= _MOST_CELLS for length in size)
 
 
 def _averaged(values: Tensor, cells: tuple[int, int]) -> Tensor:

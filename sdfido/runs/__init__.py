@@ -10,11 +10,11 @@ from .evaluation import Evaluation
 from .executors import Executor, Serial
 from .gallery import Gallery
 from .items import Item, choose, shard
-from .measure import Result
 from .photo_explainer import PhotoExplainer
 from .processes import Processes
 from .ray_executor import RayExecutor
 from .report import Report
+from .results import Result
 from .run import Outcome, Run
 from .store import Results, Store
 from .truth import Truth

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from ..files import printable
 from ..models import Classifier, read_photo
+from ..models.photo import upright_size
 from .items import SUFFIXES
 
 __all__ = ["BOXES", "Annotations", "seen"]
@@ -56,7 +57,7 @@ class Annotations:
             ValueError: a mask has another size than the photo.
         """
         place = Path(name)
-        size = ImageOps.exif_transpose(photo).size
+        size = upright_size(photo)[::-1]
         path = self._folder / f"{place}.png"
         if path.is_file():
             known = _mask(path, size)
@@ -99,6 +100,15 @@ def _mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _read_boxes(path: Path) -> dict[str, list[tuple[int, ...]]]:
+    try:
+        return _boxes(path)
+    except OSError as error:
+        raise ValueError(f"truth {printable(path)!r} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"truth {printable(path)!r} must be a CSV file in UTF-8: {error}") from error
+
+
+def _boxes(path: Path) -> dict[str, list[tuple[int, ...]]]:
     boxes: dict[str, list[tuple[int, ...]]] = {}
     photos: dict[str, str] = {}
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -108,10 +118,14 @@ def _read_boxes(path: Path) -> dict[str, list[tuple[int, ...]]]:
         for row in rows:
             try:
                 box = tuple(round(float(row[name])) for name in _HEADER[1:])
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"truth {printable(path)!r} must have numbers in line {rows.line_num}") from error
+            except (TypeError, ValueError, OverflowError) as error:
+                raise ValueError(
+                    f"truth {printable(path)!r} must have finite numbers in line {rows.line_num}"
+                ) from error
             if not (0 <= box[0] < box[2] and 0 <= box[1] < box[3]):
                 raise ValueError(f"truth {printable(path)!r} must have x0 < x1 and y0 < y1 in line {rows.line_num}")
+            if not row["photo"]:
+                raise ValueError(f"truth {printable(path)!r} must name the photo in line {rows.line_num}")
             photo = Path(row["photo"])
             name = (photo.with_suffix("") if photo.suffix.lower() in SUFFIXES else photo).as_posix()
             if photos.setdefault(name, row["photo"]) != row["photo"]:

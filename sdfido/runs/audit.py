@@ -21,11 +21,11 @@ from ..evaluate.background import PLACES
 from ..files import printable, remove_leftovers, replacing
 from ..locks import Lock
 from ..ops import build_info
-from . import items, layout, measure, summary
+from . import items, layout, summary
 from .audit_rows import Row, kept, measured, rounded
 from .detections import CONFIDENCE
 from .events import Failed, Measured, OnEvent, Started
-from .measure import Result
+from .results import Classifiers, Originals, Result, read
 from .table import as_cell
 from .truth import Truth, sites
 
@@ -77,13 +77,14 @@ class Audit:
         device: str = "cpu",
     ) -> None:
         self.out, self.limits = Path(out), limits or Limits()
-        self._results = _read(self.out)
+        self._damaged: list[Failed] = []
+        self._results = _read(self.out, self._damaged)
         self._check_place()
         self._paths = [printable(path) for path in truth]
         self._truth = Truth(truth, self._results, confidence=confidence, categories=categories)
         self._sites = _sites(self._results, self._truth, sites)
-        self._originals = measure.Originals(photos)
-        self._classifier = measure.Classifiers(device).get(self._results[0])
+        self._originals = Originals(photos)
+        self._classifier = Classifiers(device).get(self._results[0])
         self._max_batch, self._device = max_batch, device
         self._chosen = {"confidence": confidence, "categories": None if categories is None else list(categories)}
         self._rows: dict[Path, Row] = {}
@@ -227,9 +228,14 @@ class Audit:
             self.failed += 1
             report(event)
 
+        for event in self._damaged:
+            tell(event)
         known = kept(self.out / layout.AUDIT_ROWS)
         keys = {each.folder: self._key(each) for each in self._results if self._truth.knows(each)}
-        self._rows = {folder: known[key] for folder, key in keys.items() if key in known}
+        for each in (each for each in self._results if each.folder in keys):
+            row = known.get(keys[each.folder])
+            if row is not None and row["results"] == printable(each.place):
+                self._rows[each.folder] = row
         for _ in self._rows:
             report(Measured(""))
         left = [each for each in self._results if each.folder in keys and each.folder not in self._rows]
@@ -259,10 +265,10 @@ class Audit:
         return hashlib.sha256(repr(about).encode()).hexdigest()
 
 
-def _read(out: Path) -> list[Result]:
+def _read(out: Path, damaged: list[Failed]) -> list[Result]:
     """The results, of one classifier, that explain classes."""
     try:
-        results = measure.read(out)
+        results = read(out, damaged)
     except ValueError:
         if next(items.inside(out), None) is None or any(out.rglob(layout.SUMMARY)):
             raise

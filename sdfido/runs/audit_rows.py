@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,12 +9,14 @@ from typing import Any
 
 import torch
 
-from .. import evaluate
+from .. import evaluate, json_file
+from ..evaluate.audit import MEASURES
+from ..evaluate.background import PLACES
 from ..files import printable
 from ..models import Classifier
 from . import measure, summary
 from .events import Failed, reason
-from .measure import Result
+from .results import Originals, Result
 from .truth import Truth
 
 __all__ = ["Row", "kept", "measured", "rounded"]
@@ -31,7 +32,7 @@ Row = dict[str, Any]
 def measured(
     results: Sequence[Result],
     truth: Truth,
-    originals: measure.Originals,
+    originals: Originals,
     classifier: Classifier,
     report: Callable[[Any], object],
     *,
@@ -88,16 +89,32 @@ def kept(path: Path) -> dict[str, Row]:
     """The rows that are kept in a file, by their keys; a line that a killed process has left does not count."""
     found: dict[str, Row] = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return {}
     for line in lines:
         try:
-            each = json.loads(line)
-            found[each["key"]] = each["row"]
+            each = json_file.parse(line)
+            if _is_row(each["row"]):
+                found[str(each["key"])] = each["row"]
         except (ValueError, TypeError, KeyError):
             continue
     return found
+
+
+def _is_row(row: Any) -> bool:
+    """Whether a row has what an audit reads of it."""
+    if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in ("photo", "results", "class")):
+        return False
+    if row.get("animal") is not True:
+        return row.get("animal") is False
+    edges, background = row.get("without") or [], row.get("background") or {}
+    if not isinstance(row.get("target"), int) or not isinstance(background, dict) or not isinstance(edges, list):
+        return False
+    numbers = [row.get(name, "") for name in MEASURES]
+    return len(edges) in (0, len(PLACES)) and all(
+        value is None or isinstance(value, int | float) for value in (*numbers, *edges, *background.values())
+    )
 
 
 def rounded(value: float | None) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from .. import json_file
 from ..files import printable
 from .layout import AUDIT
 
@@ -69,7 +69,12 @@ class Beside:
         elif labels is not None or path.is_file():
             self._labels = _read_labels(path)
             self.sources.append(printable(path.name))
-        audit = _read_audit(out / AUDIT)
+        self.damaged: list[str] = []  #: what cannot be read, a sentence each
+        try:
+            audit = _read_audit(out / AUDIT)
+        except (OSError, ValueError) as error:
+            audit, shown = {}, repr(printable(out / AUDIT))
+            self.damaged.append(f"audit {shown} cannot be read: {error}; `sdfido audit` makes it anew")
         self._audit: Rows = {str(row.get("results")): row for row in _tables(audit.get("photos"))}
         self.findings = [_finding(flag) for flag in _tables(audit.get("flags"))]  #: of the audit, the strongest first
         if audit:
@@ -102,11 +107,14 @@ def _read_labels(path: Path) -> Rows:
 
 
 def _read_audit(path: Path) -> Mapping[str, Any]:
-    """The audit in a file; nothing where there is none, or the file is something else."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    """The audit in a file; nothing where there is none, or the file is something else.
+
+    Raises:
+        OSError, ValueError: the file is no JSON.
+    """
+    if not path.is_file():
         return {}
+    found = json_file.read(path, None)
     return found if isinstance(found, dict) and str(found.get("schema")).startswith(_SCHEMA) else {}
 
 

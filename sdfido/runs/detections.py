@@ -13,7 +13,6 @@ Formats, told apart by their content:
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import json_file
 from ..files import printable
 
 __all__ = ["CONFIDENCE", "Boxes", "first", "read"]
@@ -60,7 +60,7 @@ def read(path: str | Path, *, confidence: float = CONFIDENCE, categories: Sequen
     """
     shown = repr(printable(path))
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        found = json_file.read(path, None)
     except OSError as error:
         raise ValueError(f"truth {shown} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -68,9 +68,10 @@ def read(path: str | Path, *, confidence: float = CONFIDENCE, categories: Sequen
     wanted = None if categories is None else {name.casefold() for name in categories}
     try:
         entries = list(_entries(found, _Filter(confidence, wanted)))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        why = f"an entry {error} is missing" if isinstance(error, KeyError) else error
         raise ValueError(
-            f"truth {shown} must be a file of MegaDetector, SpeciesNet or COCO, but is not as these are: {error!r}"
+            f"truth {shown} must be a file of MegaDetector, SpeciesNet or COCO, but is not as these are: {why}"
         ) from error
     _check(shown, entries)
     return entries
@@ -143,6 +144,9 @@ def _check(shown: str, entries: Sequence[Boxes]) -> None:
     counts = Counter(entry.photo for entry in entries)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise ValueError(f"truth {shown} must name each photo once, got several entries of {first(twice)}")
+    bad = [entry for entry in entries if entry.size is not None and min(entry.size) < 1]
+    if bad:
+        raise ValueError(f"truth {shown} must have photos of at least one pixel, not so {_list(bad)}")
     bad = [entry for entry in entries if not all(map(_is_box, entry.boxes))]
     if bad:
         raise ValueError(

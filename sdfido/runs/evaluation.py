@@ -20,8 +20,9 @@ from ..files import printable, replacing
 from ..ops import build_info
 from . import layout
 from .annotations import Annotations
-from .events import OnEvent
-from .measure import Classifiers, Measurements, Numbers, Originals, Result, Role, agreement, best_map, measure, read
+from .events import Failed, OnEvent
+from .measure import Measurements, Numbers, Role, agreement, best_map, measure
+from .results import Classifiers, Originals, Result, read
 
 __all__ = ["ROLES", "Evaluation", "mean", "mean_of_known"]
 
@@ -61,7 +62,8 @@ class Evaluation:
         device: str = "cpu",
     ) -> None:
         self.outs = [Path(out) for out in outs]
-        self._found = [read(out) for out in self.outs]
+        self._damaged: list[Failed] = []
+        self._found = [read(out, self._damaged) for out in self.outs]
         self._check_place()
         self._annotations = Annotations(truth) if truth else None
         self._originals = Originals(photos)
@@ -90,6 +92,8 @@ class Evaluation:
             RuntimeError, ValueError: a classifier does not give finite answers.
         """
         report: Callable[[Any], object] = on_event or (lambda event: None)
+        for event in self._damaged:
+            report(event)
         measured = [
             measure(out, found, self._classifiers, self._originals, self._annotations, self._max_batch, report)
             for out, found in zip(self.outs, self._found, strict=True)

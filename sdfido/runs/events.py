@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "Damaged",
     "Event",
     "Explained",
     "Exported",
@@ -135,6 +136,14 @@ class WorkerLost:
 
 
 @dataclass(frozen=True)
+class Damaged:
+    """Results that are there already cannot be read; the table and the page are without them."""
+
+    folder: Path
+    message: str  #: a sentence that names the file
+
+
+@dataclass(frozen=True)
 class IndexFailed:
     """The table and the page of all results could not be written."""
 
@@ -143,7 +152,7 @@ class IndexFailed:
 
 
 _OfPhotos = Started | Stepped | Explained | Taken | Measured | Exported | Failed | Retried
-Event = Resumed | _OfPhotos | Lessened | Vanished | WriterLost | WorkerLost | IndexFailed
+Event = Resumed | _OfPhotos | Lessened | Vanished | WriterLost | WorkerLost | Damaged | IndexFailed
 OnEvent = Callable[[Event], object]
 
 

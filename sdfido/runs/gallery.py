@@ -16,7 +16,7 @@ from ..evaluate import parts
 from ..files import printable, replacing
 from . import layout
 from .events import Failed, Measured, OnEvent, Started, reason
-from .measure import Classifiers, Originals, Result, read
+from .results import Classifiers, Originals, Result, read
 
 if TYPE_CHECKING:
     from ..reports.gallery import Part
@@ -61,7 +61,8 @@ class Gallery:
         most: int = 500,
         shown: int = 8,
     ) -> None:
-        self._results = read(results)
+        self._damaged: list[Failed] = []
+        self._results = read(results, self._damaged)
         self.out = Path(out if out is not None else results)
         if self.out.exists() and not (self.out.is_dir() and os.access(self.out, os.W_OK | os.X_OK)):
             raise ValueError(f"out must be a folder to write to, got {printable(self.out)!r}")
@@ -89,6 +90,8 @@ class Gallery:
 
         report = on_event or (lambda event: None)
         self.classes = []
+        for event in self._damaged:
+            report(event)
         for label, results in self._chosen.items():
             features, crops, names = [], [], []
             for result in results:
@@ -96,12 +99,11 @@ class Gallery:
                 classifier = self._classifiers.get(result)
                 try:
                     photo = self._originals.open(result)
-                    mask = _region(result, classifier.size)
+                    mask, pixels = _region(result, classifier.size), classifier.pixels(photo)
                 except (OSError, ValueError) as error:
                     report(Failed(result.photo, reason(error)))
                     continue
                 if mask is not None:
-                    pixels = classifier.pixels(photo)
                     image = classifier.normalization.normalize(pixels)[None].to(self._classifiers.device)
                     features.append(parts.region_features(classifier.model, image, mask[None].to(image.device)))
                     crops.append(_crop(pixels, mask))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from .. import json_file
 
 SUMMARY, MAPS, OVERVIEW, VIEW = "summary.json", "explanation.npz", "overview.png", "view.js"
 FILES = (SUMMARY, MAPS, OVERVIEW, VIEW)
@@ -58,7 +59,7 @@ def is_drawn(path: Path) -> bool:
 def _listed(folder: Path) -> list[str]:
     """The files that the results in a folder consist of, as their summary says."""
     try:
-        about = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        about = json_file.read(folder / SUMMARY)
     except (OSError, ValueError):
         return []
     files = about.get("files") if isinstance(about, dict) else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..files import printable
 from .detections import first
-from .measure import Result
+from .results import Result
 
 __all__ = ["match"]
 

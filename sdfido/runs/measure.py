@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,76 +14,18 @@ from torch import Tensor
 from .. import evaluate, infills, models
 from ..evaluate import Curve
 from ..explanation import Explanation, MapInfo
-from ..files import printable
-from . import items, layout
 from .annotations import Annotations
 from .events import Failed, Measured, OnEvent, Started, reason
 from .question import Question
-from .store import Store
+from .results import Classifiers, Originals, Result
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-__all__ = ["Classifiers", "Measurements", "Originals", "Result", "agreement", "best_map", "measure", "read"]
+__all__ = ["Measurements", "agreement", "best_map", "measure"]
 
 _CHUNK = 16  # photos measured at once
-_NEEDED = ("photo", "prob_image", "model", "model_spec", "model_sha256", "target", "label", "infill")
 
 Role = Literal["keep", "remove", "both"]
 Numbers = dict[str, dict[str, float]]
 """Numbers by measure and map."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """Finished results of one photo."""
-
-    folder: Path
-    place: Path  #: of the folder in OUT; "." where it is OUT itself
-    summary: dict[str, Any]
-
-    @property
-    def photo(self) -> str:
-        """Name of the photo."""
-        return str(self.summary["photo"])
-
-    @property
-    def named(self) -> Path:
-        """What masks of the photo are called, without the suffix: the place of the results, or the photo's own name."""
-        return self.place if self.place != Path() else Path(Path(self.photo).stem)
-
-    @property
-    def content(self) -> str:
-        """What two results of the same photo share."""
-        return str(self.summary.get("photo_sha256", self.summary["photo"]))
-
-    @property
-    def stream(self) -> int:
-        """The random stream that the photo was explained with: 0 in older results, which do not say it."""
-        value = self.summary.get("stream", 0)
-        return value if isinstance(value, int) else 0
-
-    @property
-    def kind(self) -> tuple[Any, ...]:
-        """What results must share to be measured together."""
-        names = ("model_spec", "model_sha256", "infill", "seed", "method")
-        return *(self.summary.get(name) for name in names), Question.read(self.summary)
-
-    def load(self, classifier: models.Classifier) -> Explanation:
-        """The explanation.
-
-        Raises:
-            OSError, ValueError: it cannot be read, or does not have finite maps of one photo of the classifier's size.
-        """
-        return self.explanation(classifier.size)
-
-    def explanation(self, size: tuple[int, int]) -> Explanation:
-        """The explanation, whose maps must have a size; errors as ``load``."""
-        path = self.folder / layout.MAPS
-        explanation = Explanation.load(path)
-        if any(each.shape != (1, *size) or not each.isfinite().all() for each in explanation.maps.values()):
-            raise ValueError(f"{printable(path)} does not have the maps of one photo, {size}, finite everywhere")
-        return explanation
 
 
 @dataclass
@@ -116,104 +57,6 @@ def best_map(legend: Mapping[str, MapInfo], role: Role) -> str:
     for wanted in (role, "both"):
         choices += [name for name, info in legend.items() if info.role == wanted]
     return [*choices, *legend][0]
-
-
-def read(out: str | os.PathLike[str]) -> list[Result]:
-    """The results in a folder and its sub-folders, whose pictures are not needed.
-
-    Raises:
-        ValueError: there are none, or one does not say what measuring needs.
-    """
-    store = Store(out)
-    found = [
-        Result(folder, folder.relative_to(store.out), about)
-        for folder, about in store.find((layout.SUMMARY, layout.MAPS))
-    ]
-    if not found:
-        raise ValueError(f"out must be a folder with results of `sdfido explain`, got {printable(out)!r}")
-    for result in found:
-        if missing := [name for name in _NEEDED if name not in result.summary]:
-            raise ValueError(
-                f"results {printable(result.folder)!r} do not say {', '.join(missing)}: they are of an older sdfido, "
-                "or of another program; explain the photo again"
-            )
-    return found
-
-
-class Classifiers:
-    """The classifiers that results were made with, each loaded once."""
-
-    def __init__(self, device: str = "cpu") -> None:
-        self.device = device
-        self._loaded: dict[str, tuple[models.Classifier, str]] = {}
-
-    def get(self, result: Result) -> models.Classifier:
-        """The classifier of a result.
-
-        Raises:
-            ValueError: it is not the same any more.
-        """
-        spec = result.summary["model_spec"]
-        if spec not in self._loaded:
-            classifier = models.load(spec, self.device)
-            self._loaded[spec] = classifier, classifier.fingerprint()
-        classifier, fingerprint = self._loaded[spec]
-        if fingerprint != result.summary["model_sha256"]:
-            raise ValueError(
-                f"model {spec!r} has other weights, or takes photos otherwise, than when {printable(result.folder)!r} "
-                "was made; explain again"
-            )
-        return classifier
-
-
-class Originals:
-    """The photos that results are of: where they were, or anywhere in another folder, by their content.
-
-    Args:
-        moved: the other folder.
-
-    Raises:
-        ValueError: that folder has no photos.
-    """
-
-    def __init__(self, moved: str | os.PathLike[str] | None = None) -> None:
-        self._moved = moved
-        self._by_content: dict[str, Path] = {}
-        if moved is not None:
-            self._by_content = {items.fingerprint(path): path for path in items.inside(Path(moved))}
-            if not self._by_content:
-                raise ValueError(f"photos must be a folder with photos, got {printable(moved)!r}")
-
-    def open(self, result: Result) -> Image:
-        """The photo of a result.
-
-        Raises:
-            ValueError: it cannot be read, is not there, or has changed; the message says what to do.
-        """
-        about = result.summary
-        if "photo_sha256" not in about and result.photo in (
-            items.DEMO_PHOTO,
-            "chelsea",
-        ):  # the demo's until version 0.1
-            return models.demo_photo("cat" if result.photo == "chelsea" else items.DEMO_PHOTO)
-        return models.read_photo(self.path(result))
-
-    def path(self, result: Result) -> Path:
-        """Where the photo of a result is.
-
-        Raises:
-            ValueError: it is not there, or has changed; the message says what to do.
-        """
-        about = result.summary
-        there = [result.folder.resolve() / str(about.get("photo_path")), Path(result.photo)]
-        for path in filter(Path.is_file, there):
-            if items.fingerprint(path) == about.get("photo_sha256"):
-                return path
-        if moved := self._by_content.get(str(about.get("photo_sha256"))):
-            return moved
-        state = "has changed since it was explained" if any(map(Path.is_file, there)) else "is not where it was"
-        where = "is not in the given folder either" if self._moved else "--photos FOLDER says where it is now"
-        raise ValueError(f"photo {result.photo!r} of {printable(result.folder)!r} {state}; {where}")
 
 
 def measure(
@@ -253,20 +96,38 @@ def _measure_chunk(
     report: OnEvent,
 ) -> None:
     classifier, device = classifiers.get(chunk[0]), classifiers.device
-    opened = []
+    about = chunk[0].summary
+    groups: dict[tuple[str, ...], list[_Opened]] = {}
     for result in chunk:
         try:
+            infills.from_spec(about["infill"], classifier.normalization, seed=about.get("seed", 0))
             photo = originals.open(result)
             explanation = result.load(classifier)
             truth = annotations.find(photo, result.named, classifier) if annotations else None
-            opened.append((result, classifier.preprocess(photo), explanation, truth))
+            opened = (result, classifier.preprocess(photo), explanation, truth)
+            groups.setdefault(tuple(explanation.maps), []).append(opened)
         except ImportError:
             raise
         except (OSError, ValueError) as error:
             report(Failed(result.photo, reason(error)))
-    if not opened:
-        return
-    kept, images, explanations, truths = zip(*opened, strict=True)
+    for group in groups.values():
+        _measure_group(measured, group, classifier, device, annotations is not None, max_batch, report)
+
+
+_Opened = tuple[Result, Tensor, Explanation, Tensor | None]
+
+
+def _measure_group(
+    measured: Measurements,
+    group: Sequence[_Opened],
+    classifier: models.Classifier,
+    device: str,
+    with_truth: bool,
+    max_batch: int,
+    report: OnEvent,
+) -> None:
+    """Measure opened results that have maps of the same names."""
+    kept, images, explanations, truths = zip(*group, strict=True)
     about = kept[0].summary
     probe = evaluate.Probe(
         Question.read(about).score(classifier),
@@ -291,7 +152,7 @@ def _measure_chunk(
     measured.results += kept
     measured.numbers += numbers
     measured.legend |= explanations[0].legend
-    measured.without_truth += sum(truth is None for truth in truths) if annotations else 0
+    measured.without_truth += sum(truth is None for truth in truths) if with_truth else 0
     for result in kept:
         report(Measured(result.photo))
 

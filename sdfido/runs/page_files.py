@@ -52,8 +52,12 @@ def write(out: Path, found: page.Found, beside: Beside, to: Path | None = None) 
             row["picture"] = None  # it stays where it is
     if len(found) <= EMBEDDED:
         data["embedded"] = [view.read(out / folder / layout.VIEW) for folder, _ in found]
-    elif to is not None:
-        _copy(out, found, rows, to)
+    else:
+        for row, (folder, _) in zip(rows, found, strict=True):
+            if view.read(out / folder / layout.VIEW) is None:  # the browser would run whatever it is
+                row["view"] = None
+        if to is not None:
+            _copy(out, found, rows, to)
     title = f"{len(rows):,} photo{'s' if len(rows) != 1 else ''} explained"
     with replacing(place / layout.ROWS) as part:
         part.write_text(_as_json(title, data, rows), encoding="utf-8")
@@ -84,7 +88,7 @@ def _copy(out: Path, found: page.Found, rows: Sequence[dict[str, Any]], to: Path
     (to / layout.PARTS).mkdir(exist_ok=True)
     for index, (folder, _) in enumerate(found):
         source = out / folder / layout.VIEW
-        if source.is_file():
+        if rows[index]["view"] is not None:
             rows[index]["view"] = f"{layout.PARTS}/{index:06}.js"
             with replacing(to / rows[index]["view"]) as part:
                 part.write_bytes(source.read_bytes())

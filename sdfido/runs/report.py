@@ -10,7 +10,7 @@ from ..files import printable, replacing
 from . import layout, page_files, table
 from .beside import Beside
 from .events import Failed, OnEvent, reason
-from .measure import Classifiers, Originals, Result
+from .results import Classifiers, Originals, Result
 from .store import Store
 
 __all__ = ["Report"]
@@ -58,9 +58,13 @@ class Report:
             ImportError: a package that reads photos is not installed.
         """
         report = on_event or (lambda event: None)
+        for message in self._beside.damaged:
+            report(Failed(printable(self.store.out), message, self.store.out))
         lacking = [
             Result(self.store.out / folder, folder, about)
-            for folder, about in self.store.told()
+            for folder, about in self.store.told(
+                on_damaged=lambda folder, message: report(Failed(printable(folder), message, folder))
+            )
             if not (self.store.out / folder / layout.VIEW).is_file()
         ]
         if not lacking:

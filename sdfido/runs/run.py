@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import layout, table
-from .events import Event, Explained, IndexFailed, OnEvent, Resumed, Taken, Vanished, reason
+from .events import Damaged, Event, Explained, IndexFailed, OnEvent, Resumed, Taken, Vanished, reason
 from .executors import Executor, Serial
 from .items import Item
 from .photo_explainer import PhotoExplainer
@@ -144,8 +144,8 @@ class Run:
         if not self.store.has_index(self.items):
             return True
         try:
-            self.store.write_index()
-        except (OSError, ValueError) as error:  # ValueError: a foreign summary's text that UTF-8 does not have
+            self.store.write_index(on_damaged=lambda folder, message: report(Damaged(folder, message)))
+        except (OSError, ValueError) as error:  # ValueError: labels that cannot be read
             report(IndexFailed(self.store.out, reason(error)))
             return False
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,12 @@ from ..interrupts import held
 from ..methods.base import WriteFile
 from . import layout, page_files, summary, table
 from .beside import Beside
+from .events import reason
 from .items import Item
 
-__all__ = ["Results", "Store"]
+__all__ = ["OnDamaged", "Results", "Store"]
+
+OnDamaged = Callable[[Path, str], object]
 
 _LONG = ("settings", "build", "maps", "photo_path", "photo_sha256", "model_sha256", "geometry")
 """Of a summary; no table has them."""
@@ -125,39 +128,56 @@ class Store:
 
         None where a needed file is missing or the summary cannot be read: such results are not finished.
         """
-        if not all((folder / name).is_file() for name in needed):
-            return None
         try:
-            found = json.loads((folder / layout.SUMMARY).read_text(encoding="utf-8"))
+            return self._read(folder, needed)
         except (OSError, ValueError):
             return None
-        return summary.renamed(found) if isinstance(found, dict) else None
 
-    def find(self, needed: Sequence[str] = layout.NUMBERS) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """All results that have the needed files, sorted: the folder and the summary of each."""
+    def _read(self, folder: Path, needed: Sequence[str]) -> dict[str, Any] | None:
+        if not all((folder / name).is_file() for name in needed):
+            return None
+        return summary.read(folder / layout.SUMMARY)
+
+    def find(
+        self, needed: Sequence[str] = layout.NUMBERS, on_damaged: OnDamaged | None = None
+    ) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """All results that have the needed files, sorted: the folder and the summary of each.
+
+        Args:
+            needed: names of files.
+            on_damaged: told of each summary that cannot be read: its folder, and a sentence that names the file.
+        """
         for parent, names, _ in os.walk(self.out):
             names[:] = sorted(name for name in names if not name.startswith("."))
-            if (found := self.read(Path(parent), needed)) is not None:
+            try:
+                found = self._read(Path(parent), needed)
+            except (OSError, ValueError) as error:
+                if on_damaged is not None:
+                    path = printable(Path(parent) / layout.SUMMARY)
+                    on_damaged(Path(parent), f"results {path!r} cannot be read: {reason(error)}")
+                continue
+            if found is not None:
                 yield Path(parent), found
 
     def has_index(self, items: Sequence[Item]) -> bool:
         """Whether the items have folders of their own in OUT, so that a table and a page of all are written."""
         return any(item.folder != self.out for item in items)
 
-    def write_index(self, beside: Beside | None = None) -> None:
+    def write_index(self, beside: Beside | None = None, on_damaged: OnDamaged | None = None) -> None:
         """Write the table of all results, and the page of them; nothing where there are none.
 
         Processes that do so at the same time take turns, and the last one finds the results of all.
 
         Args:
             beside: what else the page says; by default what files in the folder say.
+            on_damaged: told of what is left out since it cannot be read; see ``find``.
 
         Raises:
             OSError: a file cannot be written.
-            ValueError: a summary of another program has text that UTF-8 does not have.
+            ValueError: the labels beside the results cannot be read.
         """
         with table.lock(self.out).holding(wait=True):
-            self._write_index(beside)
+            self._write_index(beside, on_damaged)
 
     def write_table(self) -> None:
         """Write the table of all results as they are now; nothing where there are none, or another process is at it.
@@ -169,11 +189,13 @@ class Store:
             if is_free and (found := self.told(without=_LONG)):
                 table.write(self.out, found)
 
-    def told(self, *, without: Sequence[str] = ()) -> list[tuple[Path, dict[str, Any]]]:
+    def told(
+        self, *, without: Sequence[str] = (), on_damaged: OnDamaged | None = None
+    ) -> list[tuple[Path, dict[str, Any]]]:
         """The results that say what tables and pages need, sorted; of their summaries, without some keys."""
         return [
             (folder.relative_to(self.out), {name: about[name] for name in about if name not in without})
-            for folder, about in self.find()
+            for folder, about in self.find(on_damaged=on_damaged)
             if summary.is_told(about)
         ]
 
@@ -181,11 +203,15 @@ class Store:
         """Whether ``told`` finds anything; no more is read than that takes."""
         return any(summary.is_told(about) for _, about in self.find())
 
-    def _write_index(self, beside: Beside | None) -> None:
-        if not (found := self.told()):
+    def _write_index(self, beside: Beside | None, on_damaged: OnDamaged | None) -> None:
+        if not (found := self.told(on_damaged=on_damaged)):
             return
         table.write(self.out, found)
-        page_files.write(self.out, found, beside or Beside(self.out))
+        known = beside or Beside(self.out)
+        if on_damaged is not None:
+            for message in known.damaged:
+                on_damaged(self.out, message)
+        page_files.write(self.out, found, known)
 
     def _check_index(self) -> None:
         """Raise ValueError where the table or the page would replace a file that sdfido has not written."""

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from .. import json_file
 from ..explanation import MapInfo
-from ..notes import is_missing
+from ..models import Window
+from ..notes import is_indifferent, is_missing
 from ..scores import Scale
 
-__all__ = ["Region", "differences", "is_told", "legend", "notes", "numbers", "regions", "renamed", "scale", "sentence"]
+__all__ = [
+    *("Region", "check", "differences", "is_told", "legend", "notes", "numbers", "read", "regions", "renamed", "scale"),
+    "sentence",
+]
 
 _ABOUT = (
     *("photo", "photo_path", "photo_sha256", "model", "model_spec", "model_sha256", "method", "target", "label"),
@@ -18,6 +24,35 @@ _ABOUT = (
     *("settings", "build", "maps", "notes", "files", "scale", "question", "geometry"),
 )
 """Every key that is not one of the explanation's numbers."""
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A summary, in the names of this version; it may be anybody's.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no summary; the message says why.
+    """
+    found = json_file.read(path)
+    if not isinstance(found, dict):
+        raise ValueError(f"it must be a JSON object, got {type(found).__name__}")
+    check(found)
+    return renamed(found)
+
+
+def check(summary: Mapping[str, Any]) -> None:
+    """Raise ValueError where a summary says something that it cannot mean; it need not say everything."""
+    for name, value in summary.items():
+        kind, is_one = _KINDS.get(name, ("", _is_anything))
+        if not is_one(value):
+            raise ValueError(f"its {name} must be {kind}, got {_short(value)}")
+        if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+            raise ValueError(f"its {name} must be text that UTF-8 has, got {_short(value)}")
+        if name.startswith(("prob_", "area_", "kept_", "removed_")) and not (value is None or _is_number(value)):
+            raise ValueError(f"its {name} must be a number or null, got {_short(value)}")
+    if "geometry" in summary and Window.read(summary["geometry"]) is None:
+        raise ValueError(f"its geometry must be that of a photo, got {_short(summary['geometry'])}")
+    scale(summary)
 
 
 class Region(NamedTuple):
@@ -37,9 +72,11 @@ def numbers(summary: Mapping[str, Any]) -> dict[str, float]:
 def regions(summary: Mapping[str, Any]) -> list[Region]:
     """The final regions in their order; the sizes ``kept_NAME`` and ``removed_NAME`` tell which there are.
 
-    Those are left out that were looked for and not found.
+    Those are left out that were looked for and not found; where the model says the same of all, there are none.
     """
     known, infos, found = numbers(summary), legend(summary), []
+    if "prob_infill" in known and is_indifferent(known):
+        return []
     settings = summary.get("settings")
     share = settings.get("kept_share", 0.9) if isinstance(settings, dict) else 0.9
     for key, size in known.items():
@@ -126,3 +163,60 @@ def legend(summary: Mapping[str, Any]) -> dict[str, MapInfo]:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _is_anything(value: object) -> bool:
+    return True
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_target(value: object) -> bool:
+    """Whether it is a number, or numbers in lists."""
+    return all(map(_is_target, value)) if isinstance(value, list) else _is_number(value)
+
+
+def _is_question(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    other, way = value.get("rather_than"), value.get("value")
+    return way in (None, "up", "down") and (other is None or (way is None and (_is_whole(other) or _is_text(other))))
+
+
+def _are_maps(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_is_table, value.values()))
+
+
+_KINDS: dict[str, tuple[str, Callable[[object], bool]]] = {
+    **dict.fromkeys(("photo", "photo_path", "model", "model_spec", "method", "label", "infill"), ("a text", _is_text)),
+    **dict.fromkeys(("photo_sha256", "model_sha256", "device"), ("a text", _is_text)),
+    **dict.fromkeys(("seed", "stream", "steps", "steps_done", "num_samples"), ("a whole number", _is_whole)),
+    **dict.fromkeys(("settings", "build", "scale", "geometry"), ("an object", _is_table)),
+    "question": ("an object with rather_than, or value up or down", _is_question),
+    **dict.fromkeys(("notes", "files"), ("a list of texts", _is_texts)),
+    "prob_image": ("a number", _is_number),
+    "maps": ("an object of objects", _are_maps),
+    "target": ("a number, or a list of numbers", _is_target),
+    "target_is_predicted": ("true or false", lambda value: isinstance(value, bool)),
+    "seconds": ("a number or null", lambda value: value is None or _is_number(value)),
+}
+"""What a summary must have under some keys, in words and as a test."""

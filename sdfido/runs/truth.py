@@ -9,20 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from ..files import printable
 from ..models import Classifier
+from ..models.photo import orientation, turned, upright_size
 from .annotations import Annotations, seen
 from .detections import CONFIDENCE, Boxes, first, read
 from .matching import match
-from .measure import Result
+from .results import Result
 
 __all__ = ["FOLDERS", "Truth", "sites"]
 
 FOLDERS = "folders"
-_ORIENTATION = 0x0112  # the tag of Exif
 _PROPORTIONS = 0.02  # by which the sides of a photo and of its truth may differ in proportion
 
 
@@ -118,9 +118,11 @@ def sites(results: Sequence[Result], truth: Truth, given: str | os.PathLike[str]
             rows = list(csv.DictReader(file))
     except OSError as error:
         raise ValueError(f"{shown} cannot be read: {error.strerror}; a CSV file, or {FOLDERS!r}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{shown} must be a CSV file in UTF-8, or {FOLDERS!r}: {error}") from error
     if not rows or not {"photo", "site"} <= set(rows[0]):
         raise ValueError(f"{shown} must have the columns photo and site, and a row for each photo")
-    found = match(results, [row["photo"] for row in rows], shown)
+    found = match(results, [row["photo"] or "" for row in rows], shown)
     return [None if place is None else rows[place]["site"] for place in found]
 
 
@@ -129,7 +131,7 @@ def _drawn(entry: Boxes, photo: Image.Image) -> Image.Image:
 
     Boxes in pixels may be of the photo upright or as it is stored, if the file says its size, and of any resolution.
     """
-    upright = ImageOps.exif_transpose(photo).size
+    upright = upright_size(photo)[::-1]
     frame, stored = upright, False
     if entry.size is not None and not entry.relative:
         frame = entry.size
@@ -154,8 +156,7 @@ def _drawn(entry: Boxes, photo: Image.Image) -> Image.Image:
         known[rows, columns] = 255
     drawn = Image.fromarray(known)
     if stored:
-        drawn.getexif()[_ORIENTATION] = photo.getexif()[_ORIENTATION]
-        drawn = ImageOps.exif_transpose(drawn)
+        drawn = turned(drawn, orientation(photo))
     return drawn
 
 

@@ -26,7 +26,7 @@ class Scale:
     penalties mean what they mean for log-odds.
 
     Raises:
-        ValueError: the sign is neither 1 nor -1.
+        TypeError, ValueError: a field has a wrong type or value; the message says which.
     """
 
     name: str = "probability"  #: what it is, in a word or three
@@ -37,8 +37,17 @@ class Scale:
     sign: int = 1  #: -1 where people are shown minus the confidence: of scores that ask for less of a value
 
     def __post_init__(self) -> None:
-        if self.sign not in (1, -1):
+        if self.sign not in (1, -1) or isinstance(self.sign, bool):
             raise ValueError(f"sign must be 1 or -1, got {self.sign!r}")
+        for name in ("name", "meaning", "target"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} must be a text, got {getattr(self, name)!r}")
+        for name in ("percent", "zero"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        # Anything else in the braces would reach into what stands there, or ask for any width.
+        if any(each[1:] not in ((None, None, None), ("", "", None)) for each in string.Formatter().parse(self.target)):
+            raise ValueError(f"target must have {{}} where labels stand, and no other braces, got {self.target!r}")
 
     @property
     def heading(self) -> str:
@@ -80,10 +89,17 @@ class Scale:
 
     @classmethod
     def read(cls, described: object) -> Scale:
-        """The scale of plain values, that of a probability where there are none; unknown fields do not count."""
+        """The scale of plain values, that of a probability where there are none; unknown fields do not count.
+
+        Raises:
+            ValueError: a value is none of a scale.
+        """
         if not isinstance(described, Mapping):
             return PROBABILITY
-        return cls(**{name: described[name] for name in asdict(PROBABILITY) if name in described})
+        try:
+            return cls(**{name: described[name] for name in asdict(PROBABILITY) if name in described})
+        except TypeError as error:
+            raise ValueError(f"scale cannot be read: {error}") from error
 
 
 PROBABILITY = Scale()

@@ -202,7 +202,7 @@ def test_all_boxes_of_a_photo_count(folder: Path, out: Path, rows: list[tuple[in
     ("boxes", "says"),
     [
         ("photo,x,y\n", "must have the columns photo, x0, y0, x1, y1"),
-        ("photo,x0,y0,x1,y1\nred.png,1,2,3\n", "must have numbers in line 2"),
+        ("photo,x0,y0,x1,y1\nred.png,1,2,3\n", "must have finite numbers in line 2"),
         ("photo,x0,y0,x1,y1\nred.png,5,2,3,4\n", "must have x0 < x1 and y0 < y1 in line 2"),
         (
             "photo,x0,y0,x1,y1\nred.png,1,2,3,4\nred.jpg,1,2,3,4\n",
@@ -431,8 +431,11 @@ def test_results_of_an_older_version(folder: Path, out: Path) -> None:
     del about["model_spec"], about["prob_image"]
     (out / "red" / "summary.json").write_text(json.dumps(about))
     result = run("evaluate", "out")
-    assert result.exit_code == 2
+    assert result.exit_code == 1
     assert "Error: results 'out/red' do not say prob_image, model_spec: they are of an older sdfido" in result.stderr
+    assert [row["photo"] for row in json.loads((out / "evaluation.json").read_text())["runs"][0]["photos"]] == [
+        "blue.png"
+    ]
 
 
 def test_other_weights(folder: Path) -> None:

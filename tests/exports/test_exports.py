@@ -34,7 +34,7 @@ def explained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reports, "overview", lambda *arguments, **settings: Figure((1, 1)))
         for _ in prepare(place, patch):
-            result = explain("birds", "--out", "results")
+            result = explain("birds", "--infill", "zeros", "--out", "results")
             assert result.exit_code == 0, result.output
     return place
 

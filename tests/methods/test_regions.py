@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 import sdfido
 from sdfido.methods import regions
+from sdfido.scores import Scale
 from tests.methods.toy_method import Toy
 
 SIZE = 28
@@ -90,6 +92,68 @@ def test_what_is_not_to_be_believed_is_said(model, role, says):
     found = explained(model, truth + torch.linspace(0, 0.5, SIZE), role)
     assert len(found.notes) == 1
     assert any(re.search(says, note) for note in found.notes[0]), found.notes
+
+
+class Peaked(nn.Module):
+    """Two classes; the pixels in one box speak for the first one, and those in another box against it."""
+
+    def __init__(self, for_it, against_it):
+        super().__init__()
+        self.weights = (box(4, 4, 12, 12) * for_it - box(16, 16, 24, 24) * against_it) / 64
+
+    def forward(self, x):
+        z = (x[:, 0] * self.weights).sum((1, 2)) - 3
+        return torch.stack([z, torch.zeros_like(z)], 1)
+
+
+@pytest.mark.parametrize(
+    ("against_it", "image", "faint"), [(6.5, "18.2%", True), (4.0, "73.1%", False), (2.5, "92.4%", None)]
+)
+def test_a_mask_that_raises_the_class_beyond_the_models_decision(against_it, image, faint):
+    found = explained(Peaked(8, against_it), box(4, 4, 12, 12))
+    notes = [f"the target only {image} for the image"] if faint else []
+    if faint is not None:
+        notes.append(
+            f"Given: with nothing but its soft mask the model says 99.3%, of the whole image {image}: it raises"
+        )
+    assert len(found.notes[0]) == len(notes), found.notes
+    for note, part in zip(found.notes[0], notes, strict=True):
+        assert part in note
+
+
+def test_a_final_region_that_raises_the_class():
+    found = explained(Peaked(8, 5.0), box(4, 4, 12, 12))
+    scores = {**found.scores, "prob_given_binary": found.prob_image + 0.3}
+    (note,) = replace(found, scores=scores).notes[0]
+    assert note.startswith(
+        "Given: with nothing but the region the model says 80.0%, of the whole image 50.0%: it raises"
+    )
+
+
+def test_confidences_that_are_no_probabilities_are_raised_beyond_twice_the_distance():
+    scale = Scale(name="lead", percent=False, zero=False)
+    found = replace(explained(Peaked(8, 5.0), box(4, 4, 12, 12)), scale=scale)
+    for said, noted in ((2.9, 0), (3.1, 1)):
+        numbers = {"prob_image": 1.0, "prob_infill": -1.0, "prob_given": 1.0, "prob_given_binary": said}
+        scores = {name: torch.tensor([value]) for name, value in numbers.items()}
+        assert sum("raises the target" in note for note in replace(found, scores=scores).notes[0]) == noted
+
+
+def test_where_nothing_depends_on_the_image_there_are_no_regions():
+    found = explained(Weighed(torch.zeros(SIZE, SIZE), 3.0), box(0, 0, 9, 9))
+    assert found.missing == [("given",)]
+    assert len(found.notes[0]) == 1
+    assert "nearly the same (95.3%) of the image, of the infill and of every region" in found.notes[0][0]
+    nearly = explained(Weighed(torch.full((SIZE, SIZE), 1e-4 / SIZE**2), 0.0), box(0, 0, 9, 9))
+    assert nearly.missing == [("given",)]
+
+
+def test_maps_without_regions_of_a_model_that_does_not_depend_on_the_image():
+    for weight, noted in ((0.0, True), (5.0, False)):
+        found = explained(Weighed(torch.full((SIZE, SIZE), weight / SIZE**2)), box(4, 4, 12, 12), "both")
+        assert not found.regions
+        assert [len(notes) for notes in found.notes] == [int(noted)]
+        assert not noted or "this infill removes nothing that matters" in found.notes[0][0]
 
 
 def test_notes_belong_to_images_and_survive_files(tmp_path):

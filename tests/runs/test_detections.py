@@ -98,7 +98,10 @@ def test_coco_camera_traps(tmp_path: Path) -> None:
             "no negative size, not so in '0.jpg', '1.jpg', '2.jpg' and 2 more",
         ),
         ({"photos": []}, "must be a file of MegaDetector, SpeciesNet or COCO"),
-        (batch({"file": "a.jpg", "detections": [{"category": "1"}]}), "but is not as these are: KeyError('conf')"),
+        (
+            batch({"file": "a.jpg", "detections": [{"category": "1"}]}),
+            "as these are: an entry 'conf' is missing",
+        ),
     ],
 )
 def test_files_that_cannot_be(tmp_path: Path, content: Any, says: str) -> None:
