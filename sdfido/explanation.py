@@ -332,6 +332,10 @@ class Explanation:
             return cls(**groups, targets=tensors["targets"], trace=tensors["trace"], **fields)
 
 
+# `torch.load` reads those that `torch.save` wrote: plain data, whose fields nothing runs.
+torch.serialization.add_safe_globals([Explanation, MapInfo, Scale])
+
+
 def _mean(maps: list[Tensor], kind: str) -> Tensor:
     """The mean of maps [N, H, W]."""
     result = maps[0]

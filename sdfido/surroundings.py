@@ -13,8 +13,28 @@ import torch
 # Two threads that take the first logarithms of a process at the same time may get 10 correct bits (torch 2.13, MKL).
 torch.ones(1, dtype=torch.float32, device="cpu").log()
 
-_drawing = threading.RLock()
+_turns: list[Turn] = []
 _inherited: int | None = None  # PyTorch's threads at the fork that made this process, until that has been minded
+
+
+class Turn:
+    """A lock that one thread has at a time; free in a process that was forked, where the others do not exist."""
+
+    def __init__(self) -> None:
+        self.renew()
+        _turns.append(self)
+
+    def renew(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+
+_drawing = Turn()
 
 
 @contextlib.contextmanager
@@ -43,7 +63,7 @@ def seeded(seed: int, devices: Sequence[int] = ()) -> Iterator[None]:
     Those of a GPU only if it is among ``devices``. Two threads are never in such blocks at the same time.
     """
     with _drawing, torch.random.fork_rng(devices=devices):
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         for index in devices:
             with torch.cuda.device(index):
                 torch.cuda.manual_seed(seed)
@@ -70,8 +90,10 @@ def mind_fork() -> None:
 
 
 def _forked() -> None:
-    global _drawing, _inherited
-    _drawing, _inherited = threading.RLock(), torch.get_num_threads()
+    global _inherited
+    _inherited = torch.get_num_threads()
+    for turn in _turns:
+        turn.renew()
 
 
 if hasattr(os, "register_at_fork"):

@@ -285,6 +285,7 @@ class Explainer(ABC):
         trace: Tensor | None = None,
         seconds: float | None = None,
         on_image: OnImage | None = None,
+        legend: Mapping[str, MapInfo] | None = None,
     ) -> Explanation:
         """The explanation of a scene: its maps, and what the model says of image, infill and each region.
 
@@ -298,6 +299,7 @@ class Explainer(ABC):
             trace: loss of each step [N, steps].
             seconds: duration of the computation.
             on_image: called with each image's index and explanation, by methods that explain all images at once.
+            legend: what each map shows, where that is not the same for all explanations of the explainer.
         """
         explanation = Explanation(
             self.name,
@@ -306,7 +308,7 @@ class Explainer(ABC):
             scene.targets,
             dict(parts or {}),
             scene.images.new_zeros(len(scene), 0) if trace is None else trace,
-            self.legend,
+            self.legend if legend is None else legend,
             self.describe(),
             scene.execution.describe(),
             seconds,

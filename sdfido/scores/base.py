@@ -112,7 +112,7 @@ class _Use(NamedTuple):
 
 
 _uses: list[_Use] = []
-_lock = threading.Lock()
+_turn = surroundings.Turn()
 
 
 @contextlib.contextmanager
@@ -133,7 +133,7 @@ def eval_mode(score: Score | Model) -> Iterator[None]:
             raise ValueError(
                 "model must not be made under torch.inference_mode: its gradient is needed; load it before that block"
             )
-        with _lock:
+        with _turn:
             held = {id(part) for use in _uses for part in use.parts}
             parts = [part for part in module.modules() if getattr(part, "training", False) or id(part) in held]
             for part in parts:
@@ -143,7 +143,7 @@ def eval_mode(score: Score | Model) -> Iterator[None]:
         try:
             yield
         finally:
-            with _lock:
+            with _turn:
                 _leave([use])
 
 
@@ -156,9 +156,7 @@ def _leave(left: list[_Use]) -> None:
 
 
 def _forked() -> None:
-    """The other threads, one of which may have had the lock, do not exist in a process that was forked."""
-    global _lock
-    _lock = threading.Lock()
+    """The other threads do not exist in a process that was forked."""
     _leave([use for use in _uses if use.thread != threading.get_ident()])
 
 
