@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +17,6 @@ from ..evaluate import Curve
 from ..explanation import Explanation, MapInfo
 from ..files import printable
 from . import items, layout
-from .annotations import Annotations
 from .events import Failed, Measured, OnEvent, Started, reason
 from .question import Question
 from .store import Store
@@ -216,12 +215,16 @@ class Originals:
         raise ValueError(f"photo {result.photo!r} of {printable(result.folder)!r} {state}; {where}")
 
 
+Find = Callable[["Image", Result, "models.Classifier"], Tensor | None]
+"""Where the truth of a result is in its photo, as the classifier sees it; ``Truth.find`` is one."""
+
+
 def measure(
     out: Path,
     results: Sequence[Result],
     classifiers: Classifiers,
     originals: Originals,
-    annotations: Annotations | None,
+    truth: Find | None,
     max_batch: int,
     report: OnEvent,
 ) -> Measurements:
@@ -238,7 +241,7 @@ def measure(
         following = results[position + 1 : position + 2]
         if len(chunk) == _CHUNK or [other.kind for other in following] != [result.kind]:
             report(Started(tuple(each.photo for each in chunk)))
-            _measure_chunk(measured, chunk, classifiers, originals, annotations, max_batch, report)
+            _measure_chunk(measured, chunk, classifiers, originals, truth, max_batch, report)
             chunk = []
     return measured
 
@@ -248,7 +251,7 @@ def _measure_chunk(
     chunk: Sequence[Result],
     classifiers: Classifiers,
     originals: Originals,
-    annotations: Annotations | None,
+    truth: Find | None,
     max_batch: int,
     report: OnEvent,
 ) -> None:
@@ -258,15 +261,15 @@ def _measure_chunk(
         try:
             photo = originals.open(result)
             explanation = result.load(classifier)
-            truth = annotations.find(photo, result.named, classifier) if annotations else None
-            opened.append((result, classifier.preprocess(photo), explanation, truth))
+            known = truth(photo, result, classifier) if truth else None
+            opened.append((result, classifier.preprocess(photo), explanation, known))
         except ImportError:
             raise
         except (OSError, ValueError) as error:
             report(Failed(result.photo, reason(error)))
     if not opened:
         return
-    kept, images, explanations, truths = zip(*opened, strict=True)
+    kept, images, explanations, given = zip(*opened, strict=True)
     about = kept[0].summary
     probe = evaluate.Probe(
         Question.read(about).score(classifier),
@@ -276,13 +279,13 @@ def _measure_chunk(
         streams=[result.stream for result in kept],
         max_batch=max_batch,
     )
-    known = None
-    if any(truth is not None for truth in truths):
-        known = [truth if truth is None else truth.to(device) for truth in truths]
+    truths = None
+    if any(known is not None for known in given):
+        truths = [known if known is None else known.to(device) for known in given]
     numbers: list[Numbers] = [{} for _ in kept]
     for name in explanations[0].maps:
         maps = torch.cat([each[name] for each in explanations]).to(device)
-        found = evaluate.measure(maps, probe, known)
+        found = evaluate.measure(maps, probe, truths)
         for measure, column in found.numbers.items():
             for each, value in zip(numbers, column.tolist(), strict=True):
                 each.setdefault(measure, {})[name] = value
@@ -291,7 +294,7 @@ def _measure_chunk(
     measured.results += kept
     measured.numbers += numbers
     measured.legend |= explanations[0].legend
-    measured.without_truth += sum(truth is None for truth in truths) if annotations else 0
+    measured.without_truth += sum(known is None for known in given) if truth else 0
     for result in kept:
         report(Measured(result.photo))
 
