@@ -167,6 +167,8 @@ def _write(work: runs.Audit) -> bool:
     _print(record)
     if written:
         say(f"See {', '.join(printable(work.out / name) for name in (layout.AUDIT_PHOTOS, layout.AUDIT_GROUPS))}")
+        if (work.out / layout.PAGE).is_file():
+            say(f"`sdfido report {printable(work.out)}` puts it on the page of the results")
     return written
 
 
