@@ -4,7 +4,8 @@
     python -m benchmarks.speed.page --picture RESULTS   # the documentation's picture of the page of these results
 
 Photos are parts of scikit-image's, 224 x 224 pixels, each another up to --drawn; maps and regions are drawn. The
-first view is the time from opening the file to the first picture drawn in the list. Needs Chromium and ``pip install "sdfido[test]"``.
+first view is the time from opening the file to the first picture drawn in the list. Needs Chromium and
+``pip install "sdfido[test]"``.
 """
 
 import argparse
