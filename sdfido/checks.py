@@ -232,7 +232,7 @@ def check_integers(
         if _is_huge(values):
             raise ValueError(f"{name} must be {what}, each below 2**63, got {describe(values)}{hint}")
         try:
-            found = torch.as_tensor(values)
+            found = torch.as_tensor(values, device="cpu")
         except (OverflowError, RuntimeError, TypeError, ValueError) as error:
             raise wrong from error
         if found.numel() == 0:  # an empty list has no dtype of its own

@@ -76,7 +76,7 @@ class Explanation:
     targets: Tensor  #: what is explained [N, ...]; class indices, int64, for classifiers
     parts: Mapping[str, Tensor] = field(default_factory=dict)  #: what else a method tells of each image [N, ...]
     #: loss of each step [N, steps], NaN once converged
-    trace: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+    trace: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float32, device="cpu"))
     legend: Mapping[str, MapInfo] = field(default_factory=dict)  #: what each map shows
     settings: dict[str, Any] = field(default_factory=dict)  #: what was computed
     execution: dict[str, Any] = field(default_factory=dict)  #: how the model was run
@@ -92,7 +92,7 @@ class Explanation:
         object.__setattr__(self, "maps", maps)
         object.__setattr__(self, "legend", {name: info for name, info in legend.items() if name in maps})
         if self.trace.shape == (0, 0):
-            object.__setattr__(self, "trace", torch.zeros(len(self), 0))
+            object.__setattr__(self, "trace", self.trace.new_zeros(len(self), 0))
 
     def __getattr__(self, name: str) -> Tensor:
         if not name.startswith("_"):
@@ -350,6 +350,10 @@ class Explanation:
             signed = [name for name, info in legend.items() if info.signed]
             explanation_file.check_ranges(about, tensors, signed, fields["scale"] == PROBABILITY)
             return cls(**groups, targets=tensors["targets"], trace=tensors["trace"], **fields)
+
+
+# `torch.load` reads those that `torch.save` wrote: plain data, whose fields nothing runs.
+torch.serialization.add_safe_globals([Explanation, MapInfo, Scale])
 
 
 def _mean(maps: list[Tensor], kind: str) -> Tensor:

@@ -1,10 +1,11 @@
 """The page of many results: its size, and how long Chromium takes to show it and to scroll through it.
 
-    python -m benchmarks.speed.page [--photos 2000] [--json FILE]
+    python -m benchmarks.speed.page [--photos 2000] [--drawn 2000] [--json FILE]
     python -m benchmarks.speed.page --picture RESULTS   # the documentation's picture of the page of these results
 
-Photos are parts of scikit-image's, 224 x 224 pixels, each another; maps and regions are drawn. The first view is the
-time from opening the file to the first picture drawn in the list. Needs Chromium and ``pip install "sdfido[test]"``.
+Photos are parts of scikit-image's, 224 x 224 pixels, each another up to --drawn; maps and regions are drawn. The
+first view is the time from opening the file to the first picture drawn in the list. Needs Chromium and
+``pip install "sdfido[test]"``.
 """
 
 import argparse
@@ -171,6 +172,32 @@ def scrolled(started: Any, page: Path) -> float:
     return longest
 
 
+CHOICES = (("class", "stork"), ("search", "1234"), ("sort", "photo"), ("sort", "label"), ("sort", "area_ssr"))
+
+
+def chosen(started: Any, page: Path) -> dict[str, float]:
+    """Milliseconds that filters and orders take, until the list has changed; every other choice is as it was."""
+    tab = started.new_page(viewport={"width": 1280, "height": 900})
+    tab.goto(page.resolve().as_uri())
+    tab.wait_for_selector(".card canvas:not([hidden])", state="visible")
+    found = {}
+    for control, value in CHOICES:
+        found[f"{control}: {value}"] = tab.evaluate(
+            """([control, value]) => {
+                const field = document.getElementById(control);
+                const choose = (text) => { field.value = text; field.dispatchEvent(new Event("input")); };
+                const begin = performance.now();
+                choose(value);
+                const taken = performance.now() - begin;
+                choose("");
+                return taken;
+            }""",
+            [control, value],
+        )
+    tab.close()
+    return found
+
+
 def picture(started: Any, page: Path, file: Path) -> None:
     """A picture of a page with SSRs, for the documentation."""
     tab = started.new_page(viewport={"width": 1120, "height": 740})
@@ -186,6 +213,9 @@ def picture(started: Any, page: Path, file: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=2000)
+    parser.add_argument(
+        "--drawn", type=int, default=2000, help="pictures that are drawn; further photos show them again"
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, default=paths.OUT / "page.json")
     parser.add_argument("--picture", type=Path, metavar="RESULTS")
@@ -200,7 +230,7 @@ def main() -> None:
         write(
             out,
             [f"{index:05}" for index in range(arguments.photos)],
-            [as_script(view(*drawn)) for drawn in draw(arguments.photos)],
+            [as_script(view(*drawn)) for drawn in draw(min(arguments.photos, arguments.drawn))],
         )
         seconds = [first_view(started, out / "index.html") for _ in range(arguments.repeats)]
         results = {
@@ -210,6 +240,7 @@ def main() -> None:
             "megabytes_of_page_alone": (out / "index.html").stat().st_size / 1e6,
             "first_view_seconds": {"median": statistics.median(seconds), "most": max(seconds)},
             "longest_frame_milliseconds": scrolled(started, out / "index.html"),
+            "choice_milliseconds": chosen(started, out / "index.html"),
         }
     print(records.dump(records.write(arguments.json, results)))
 

@@ -98,6 +98,14 @@ _SHOWN = {
     "necessary_area": "needed",
 }
 _INTERVALS = ("background_alone", "background_rise", "outside")
+Confidence = Annotated[float, typer.Option(min=0, max=1, help="Boxes of which the detector is less sure do not count.")]
+Category = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Name of the boxes that count; repeatable. [default: all but people, vehicles and nothing]",
+        show_default=False,
+    ),
+]
 _MOST = 10  # of the worst photos that are printed
 
 
@@ -119,16 +127,8 @@ def audit(
     photos: Annotated[
         Path | None, typer.Option(help="Folder where the photos are now, if they have moved; found by content.")
     ] = None,
-    confidence: Annotated[
-        float, typer.Option(min=0, max=1, help="Boxes of which the detector is less sure do not count.")
-    ] = CONFIDENCE,
-    category: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Name of the boxes that count; repeatable. [default: all but people, vehicles and nothing]",
-            show_default=False,
-        ),
-    ] = None,
+    confidence: Confidence = CONFIDENCE,
+    category: Category = None,
     max_batch: Annotated[int, typer.Option(min=1, help="Most images given to the classifier at once.")] = 64,
     device: Device = "cpu",
 ) -> None:
@@ -169,6 +169,8 @@ def _write(work: runs.Audit) -> bool:
     if written:
         files = (printable(work.out / name) for name in (layout.AUDIT_PHOTOS, layout.AUDIT_GROUPS))
         say(f"See {one_line(', '.join(files))}")
+        if (work.out / layout.PAGE).is_file():
+            say(one_line(f"`sdfido report {printable(work.out)}` puts it on the page of the results"))
     return written
 
 

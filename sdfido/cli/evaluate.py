@@ -18,9 +18,11 @@ from ..explanation import MapInfo
 from ..files import printable
 from ..runs import events, layout
 from ..runs.annotations import BOXES
+from ..runs.detections import CONFIDENCE
 from ..runs.evaluation import mean, mean_of_known
 from ..runs.measure import Measurements, Numbers, Role, best_map
 from ..runs.summary import scale
+from .audit import Category, Confidence
 from .console import Tally, complain, fail, find_own_modules, in_markup, interruptible, one_line, say, table_console
 from .explain import Device
 
@@ -56,16 +58,19 @@ photo that all have explained: 1 is the same order of importance, 0 none in comm
 has it for each two of them, averaged over these photos. Models may differ in size, as long as they see the same part of
 a photo.
 
-The truth is FOLDER/NAME.png for the photo with the results OUT/NAME (sub-folders alike), or for the photo NAME.jpg that
-has OUT for itself: as large as the photo, 0 where nothing matters; or rows of FOLDER/{BOXES}: photo,x0,y0,x1,y1 in
-pixels, x1 and y1 being the first ones outside, where all rows of a photo count together. Photos without truth are left
-out of these columns' average.
+The truth, as many as there are (--truth repeatable), is a file of MegaDetector, SpeciesNet or COCO, as `sdfido audit`
+takes them, or a FOLDER. A mask FOLDER/NAME.png is of the photo with the results OUT/NAME (sub-folders alike), or of the
+photo NAME.jpg that has OUT for itself: as large as the photo, 0 where nothing matters. Rows of FOLDER/{BOXES} are
+photo,x0,y0,x1,y1 in pixels, x1 and y1 being the first ones outside, where all rows of a photo count together. Photos
+without truth are left out of these columns' average.
 
 Examples:
 
     sdfido evaluate results
 
     sdfido evaluate results --truth masks --device cuda
+
+    sdfido evaluate results --truth detections.json
 
     sdfido evaluate seed0 seed1 seed2
 
@@ -97,10 +102,17 @@ _TITLES = {
 
 def evaluate(
     out: Annotated[list[Path], typer.Argument(metavar="OUT", help="Folders with results.", show_default=False)],
-    truth: Annotated[Path | None, typer.Option(help=f"Folder with masks (NAME.png) or {BOXES}.")] = None,
+    truth: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help=f"File with boxes, or folder with masks (NAME.png) or {BOXES}; repeatable.", show_default=False
+        ),
+    ] = None,
     photos: Annotated[
         Path | None, typer.Option(help="Folder where the photos are now, if they have moved; found by content.")
     ] = None,
+    confidence: Confidence = CONFIDENCE,
+    category: Category = None,
     max_batch: Annotated[int, typer.Option(min=1, help="Most images given to the classifier at once.")] = 64,
     device: Device = "cpu",
 ) -> None:
@@ -110,7 +122,15 @@ def evaluate(
     with interruptible(lambda: "nothing is written"):
         try:
             importlib.import_module("sdfido.reports")  # a missing package must not wait for the end
-            evaluation = runs.Evaluation(out, truth=truth, photos=photos, max_batch=max_batch, device=device)
+            evaluation = runs.Evaluation(
+                out,
+                truth=truth,
+                photos=photos,
+                confidence=confidence,
+                categories=category,
+                max_batch=max_batch,
+                device=device,
+            )
         except Exception as error:
             fail(error)
         tally.follow(len(evaluation), evaluation.measure)

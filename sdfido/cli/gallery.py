@@ -31,8 +31,8 @@ Examples:
     sdfido gallery results --out parts --photos /new/place/birds
 
 Exit code: 0 if every photo was read; 1 if one could not be (the others are shown); 2 if an argument is wrong, a package
-is missing, or there is nothing to show (nothing is written); 130 if interrupted, 143 if ended by SIGTERM (nothing is
-written).
+is missing, there is nothing to show, or files of these names are not a gallery's (nothing is written); 130 if
+interrupted, 143 if ended by SIGTERM (nothing is written).
 """
 
 

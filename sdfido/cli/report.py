@@ -28,8 +28,9 @@ True classes, for what is right or wrong: {LABELS} in OUT, or --labels FILE, wit
 a path, a name with or without its suffix, or a folder in OUT); or --labels {FOLDERS}, if photos lie in folders that are
 called as their classes. What `sdfido audit` has found is read from OUT/{AUDIT}.
 
-With --to FOLDER, the page and all that it needs are written there: one file up to {EMBEDDED} photos, and beyond that
-also a folder {layout.PARTS}.
+With --to FOLDER, the page and all that it shows and links to are written there. Up to {EMBEDDED} photos, the page alone
+shows them; beyond that it loads them from the folder {layout.PARTS} beside it, which also has the pictures in full
+size.
 
 Examples:
 

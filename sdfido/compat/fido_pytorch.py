@@ -247,7 +247,7 @@ class FIDO(nn.Module):
             "fido",
             {"ssr": rates[:1], "sdr": 1 - rates[1:]},
             dict(zip(names, probabilities[:, None], strict=True)),
-            torch.tensor([int(y)]),
+            torch.tensor([int(y)], device=X.device),
             {"mask_logits": logits},
             legend=GEOMETRIC,
         )

@@ -200,7 +200,7 @@ class Masks(MaskLearner):
         return Drawn(drawn.composites, penalty.new_tensor([sign]), penalty[None, None])
 
     def portions(self, count: int, scene: Scene) -> Iterable[slice]:
-        parts = torch.arange(count).tensor_split(self.config.approx_steps or 1)
+        parts = torch.arange(count, device="cpu").tensor_split(self.config.approx_steps or 1)
         return (slice(int(part[0]), int(part[-1]) + 1) for part in parts)
 
     def keep_rates(self, parameters: Tensor) -> Tensor:

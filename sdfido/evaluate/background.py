@@ -58,7 +58,7 @@ def from_around(images: Tensor, hidden: Tensor) -> Tensor:
 
 def places(height: int, width: int) -> Tensor:
     """Where each of ``PLACES`` is in a frame: bool [places, H, W]."""
-    y, x = (torch.arange(length) + 0.5 for length in (height, width))
+    y, x = (torch.arange(length, dtype=torch.float32, device="cpu") + 0.5 for length in (height, width))
     y, x = (y / height)[:, None], (x / width)[None]
     top, left, bottom, right = y < CORNER, x < CORNER, y > 1 - CORNER, x > 1 - CORNER
     strips = [side.expand(height, width) for side in (y < STRIP, y > 1 - STRIP, x < STRIP, x > 1 - STRIP)]

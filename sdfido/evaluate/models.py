@@ -117,6 +117,6 @@ def model_agreement(maps_by_model: Mapping[str, Maps], *, area: float = 0.2) -> 
         models=tuple(maps_by_model),
         area=part,
         rank=rank,
-        overlap=shared / union.clamp(min=1),
+        overlap=shared.float() / union.clamp(min=1),
         other_images=control,
     )

@@ -18,7 +18,7 @@ from ..ops.rng import make_rng, random_words
 Maps = Tensor | NDArray[np.floating[Any]]
 """Importance maps [N, H, W] or [N, 1, H, W], floating point, of any scale and any tool; high is important."""
 
-_TIES = make_rng(0x7165)  # a seed that nothing else uses
+_TIES = make_rng(0x7165, device="cpu")  # a seed that nothing else uses
 
 
 def ranks(importance: Maps) -> Tensor:

@@ -62,7 +62,7 @@ class Curve:
         (``sdfido.scores.Scale``), such as regressions: theirs is what the infill alone gets. Infinite or NaN where the
         image is at the floor.
         """
-        floor = torch.as_tensor(self.floor).to(self.values).expand_as(self.prob_image)
+        floor = torch.as_tensor(self.floor, device=self.values.device).to(self.values).expand_as(self.prob_image)
         return (self.values - floor[:, None]) / (self.prob_image - floor)[:, None]
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import check_seed
+from ..surroundings import seeded
 from .agreement import rank_correlation
 
 __all__ = ["Explain", "label_randomisation", "model_randomisation", "randomised"]
@@ -34,9 +35,8 @@ def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
     check_seed("seed", seed)
-    twin, devices = copy.deepcopy(module), range(torch.cuda.device_count())
-    with torch.random.fork_rng(devices=devices), torch.no_grad():
-        torch.manual_seed(seed)
+    twin = copy.deepcopy(module)
+    with seeded(seed, range(torch.cuda.device_count())), torch.no_grad():
         for part in twin.modules():
             reset = getattr(part, "reset_parameters", None)
             if callable(reset):
@@ -117,7 +117,7 @@ def label_randomisation(
     Source: the random logit test of Sixt, Granz, Landgraf, "When explanations lie: why many modified BP attributions
     fail", ICML 2020, arXiv 1912.09818, section 4.
     """
-    targets = torch.as_tensor(targets)
+    targets = torch.as_tensor(targets, device=images.device)
     if targets.dim() != 1 or targets.is_floating_point() or len(targets) != len(images):
         raise ValueError(f"targets must be a class for each of {len(images)} images, got {list(targets.shape)}")
     if classes is None:
@@ -126,6 +126,6 @@ def label_randomisation(
     if classes < 2:
         raise ValueError(f"classes must be at least 2, got {classes}")
     generator = torch.Generator().manual_seed(check_seed("seed", seed))
-    away = torch.randint(1, classes, (len(targets),), generator=generator).to(targets.device)
+    away = torch.randint(1, classes, (len(targets),), generator=generator, device="cpu").to(targets.device)
     known = explain(module, images, targets) if maps is None else maps
     return rank_correlation(known, explain(module, images, (targets + away) % classes))

@@ -116,7 +116,7 @@ def agreed(explanations: Sequence[Explanation]) -> Explanation:
 def _overlap(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union of regions, bool [N, h, w]: [N]; 1 of two that are empty."""
     shared, union = (a & b).sum((1, 2)), (a | b).sum((1, 2))
-    return torch.where(union > 0, shared / union.clamp(min=1), 1.0)
+    return torch.where(union > 0, shared.float() / union.clamp(min=1), 1.0)
 
 
 def _later(on_step: OnStep | None, place: int, count: int) -> OnStep | None:

@@ -198,8 +198,8 @@ def _sized(maps: Tensor, images: Tensor) -> Tensor:
 def _controls(images: Tensor, seed: int) -> dict[str, Tensor]:
     """Maps [N, H, W] by the names of ``CONTROLS``."""
     n, _, height, width = images.shape
-    order = torch.rand(n, height, width, generator=torch.Generator().manual_seed(seed % 2**63))
-    y = (torch.arange(height) + 0.5 - height / 2)[:, None]
-    x = torch.arange(width) + 0.5 - width / 2
-    disc = -(y.square() + x.square()).expand(n, -1, -1)
+    generator = torch.Generator().manual_seed(seed % 2**63)
+    order = torch.rand(n, height, width, generator=generator, dtype=torch.float32, device="cpu")
+    y, x = (torch.arange(k, dtype=torch.float32, device="cpu") + 0.5 - k / 2 for k in (height, width))
+    disc = -(y[:, None].square() + x.square()).expand(n, -1, -1)
     return {"random": order.to(images.device), "centre": disc.to(images.device)}

@@ -41,7 +41,7 @@ def intersection_over_union(importance: Maps, truth: Truth, *, threshold: Thresh
     Source: Jaccard, "The distribution of the flora in the alpine zone", New Phytologist 1912.
     """
     selected, known = _select(importance, truth, threshold)
-    return (selected & known).sum((1, 2)) / (selected | known).sum((1, 2))
+    return (selected & known).sum((1, 2)).float() / (selected | known).sum((1, 2))
 
 
 def pointing_game(importance: Maps, truth: Truth, *, tolerance: int = 0) -> Tensor:
@@ -62,7 +62,7 @@ def pointing_game(importance: Maps, truth: Truth, *, tolerance: int = 0) -> Tens
     importance, known = check_truth(importance, truth)
     near = _within(known, check_number("tolerance", tolerance, int, 0))
     highest = importance == importance.amax((1, 2), keepdim=True)
-    return (highest & near).sum((1, 2)) / highest.sum((1, 2))
+    return (highest & near).sum((1, 2)).float() / highest.sum((1, 2))
 
 
 def outside(importance: Maps, truth: Truth, *, threshold: Threshold = "truth") -> Tensor:
@@ -72,7 +72,7 @@ def outside(importance: Maps, truth: Truth, *, threshold: Threshold = "truth") -
     ``intersection_over_union``.
     """
     selected, known = _select(importance, truth, threshold)
-    return (selected & ~known).sum((1, 2)) / selected.sum((1, 2))
+    return (selected & ~known).sum((1, 2)).float() / selected.sum((1, 2))
 
 
 def false_positive_rate(importance: Maps, truth: Truth, *, threshold: Threshold = "truth") -> Tensor:
@@ -82,7 +82,7 @@ def false_positive_rate(importance: Maps, truth: Truth, *, threshold: Threshold 
     shares; NaN where the truth is the whole image. With a box it is what evaluations of FIDO's masks have called FDR.
     """
     selected, known = _select(importance, truth, threshold)
-    return (selected & ~known).sum((1, 2)) / (~known).sum((1, 2))
+    return (selected & ~known).sum((1, 2)).float() / (~known).sum((1, 2))
 
 
 def energy_outside(importance: Maps, truth: Truth) -> Tensor:

@@ -210,12 +210,12 @@ class AttentionGraph(Explainer):
         """The explanation of one image, or of none, from its roots, the smallest first, and its nodes."""
         n, cells, device = len(scene), self.settings.cells(*scene.size), scene.images.device
         every = torch.zeros(n, self.settings.max_nodes, *cells, dtype=torch.bool, device=device)
-        told = torch.full(every.shape[:2], torch.nan, device=device)
-        weights = torch.zeros(n, *cells, device=device)
+        told = torch.full(every.shape[:2], torch.nan, dtype=torch.float32, device=device)
+        weights = torch.zeros(n, *cells, dtype=torch.float32, device=device)
         if n:
             every[0, : len(nodes)] = _as_masks(nodes, cells, device)
-            told[0, : len(nodes)] = torch.tensor(shares(nodes), device=device)
-            weights[0] = torch.tensor(_weights(roots, shares), device=device).view(cells)
+            told[0, : len(nodes)] = told.new_tensor(shares(nodes))
+            weights[0] = weights.new_tensor(_weights(roots, shares)).view(cells)
         kept = every[:, :1]
         maps = {"sag": functional.upsample(weights, scene.size).clamp(0, 1)}
         parts = {"masks": kept.float(), "kept_cells": kept, "nodes": every, "node_shares": told}
@@ -225,7 +225,7 @@ class AttentionGraph(Explainer):
 
 def _as_masks(sets: Sequence[int], cells: tuple[int, int], device: torch.device) -> Tensor:
     """Sets of patches as masks, bool [sets, rows, columns]."""
-    masks = torch.zeros(len(sets), cells[0] * cells[1], dtype=torch.bool)
+    masks = torch.zeros(len(sets), cells[0] * cells[1], dtype=torch.bool, device="cpu")
     for row, one in enumerate(sets):
         masks[row, members(one)] = True
     return masks.view(-1, *cells).to(device)

@@ -7,6 +7,7 @@ import inspect
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
@@ -91,6 +92,7 @@ class Attribution(Explainer):
     """
 
     name = "attribution"
+    legend = MappingProxyType({})  # each explanation has one of its own
     settings_type = AttributionSettings
     settings: AttributionSettings
 
@@ -103,8 +105,8 @@ class Attribution(Explainer):
         **settings: Any,
     ) -> None:
         super().__init__(model, infill=infill, normalization=normalization, **settings)
-        self.legend: dict[str, MapInfo] = {}
-        self._function = _function(_found(self.settings.attribution), self.score)
+        self._attribution = _found(self.settings.attribution)
+        _function(self._attribution, self.score)  # what is wrong with it shows here
 
     def describe(self) -> dict[str, Any]:
         given = self.settings.attribution
@@ -124,23 +126,23 @@ class Attribution(Explainer):
     ) -> Explanation:
         start = time.perf_counter()
         with self.scene(images, targets, streams, on_step=on_step, on_image=on_image) as scene:
-            maps, scores = {}, {}
-            self.legend = {}
+            maps, scores, legend = {}, {}, {}
             for name, values in self._values(scene).items():
                 scale = values.abs().amax((1, 2)).clamp(min=torch.finfo(values.dtype).tiny)
                 maps[name], scores[f"scale_{name}"] = values / scale[:, None, None], scale
                 title = name.replace("_", " ").capitalize()
-                self.legend[name] = MapInfo(title, str(self.describe()["attribution"]), signed=bool((values < 0).any()))
+                legend[name] = MapInfo(title, str(self.describe()["attribution"]), signed=bool((values < 0).any()))
             seconds = time.perf_counter() - start
-            return self.conclude(scene, maps, scores=scores, seconds=seconds, on_image=on_image)
+            return self.conclude(scene, maps, scores=scores, seconds=seconds, on_image=on_image, legend=legend)
 
     def _values(self, scene: Scene) -> dict[str, Tensor]:
         """Maps [N, H, W] by name, as the function gives them."""
         found: dict[str, list[Tensor]] = {}
+        function = _function(self._attribution, self.score)
         for part in chunks(len(scene), scene.images_at_once):
             images = scene.execution.prepare(scene.images[part]).clone()
             with torch.enable_grad():
-                given = self._function(images, scene.targets[part], **self.settings.options)
+                given = function(images, scene.targets[part], **self.settings.options)
             named = given if isinstance(given, Mapping) else {self.name: given}
             for name, values in named.items():
                 found.setdefault(name, []).append(self._map(name, values, len(images), scene.size))

@@ -52,7 +52,7 @@ def feature_map(network: nn.Module, example: Tensor | None = None) -> tuple[nn.M
         convolution = next((part for part in own.modules() if isinstance(part, nn.Conv2d)), None)
         if convolution is None:
             raise ValueError(f"network must have convolutions, got {type(network).__name__} without any; {_REMEDY}")
-        example = torch.zeros(1, convolution.in_channels, _SIDE, _SIDE).to(convolution.weight)
+        example = convolution.weight.new_zeros(1, convolution.in_channels, _SIDE, _SIDE)
     else:
         check_tensor("example", example, "[1, C, H, W]", 4, floating=True, filled=0)
     try:

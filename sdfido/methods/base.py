@@ -238,10 +238,10 @@ class Explainer(ABC):
         check_callback("on_image", on_image)
         with torch.inference_mode(False), eval_mode(self.score):
             images = check_images(images)
-            stream_tensor = check_streams(streams, len(images), images.device)
+            stream_tensor = _normal(check_streams(streams, len(images), images.device))
             self.check_size(images.shape[2], images.shape[3])
             with torch.no_grad():  # an inpainter with parameters would keep its activations
-                infill = infills.apply(self.infill, images.clone(), stream_tensor.tolist()).detach()
+                infill = _normal(infills.apply(self.infill, images.clone(), stream_tensor.tolist()).detach())
             composites = self.composites_per_image()
             execution = self.execution.resolved(self.score, images, composites)
             try:
@@ -252,6 +252,7 @@ class Explainer(ABC):
                     raise
                 asked = self._ask(replace(execution, channels_last=False), composites, images, targets)
             score, execution, chosen, confidence = asked
+            chosen = _normal(chosen)
             floor, unit = images.new_zeros(len(images)), images.new_ones(len(images))
             scene = Scene(score, execution, composites, images, infill, chosen, stream_tensor, confidence, floor, unit)
             yield scene if scene.scale.zero else _against_infill(scene)
@@ -284,6 +285,7 @@ class Explainer(ABC):
         trace: Tensor | None = None,
         seconds: float | None = None,
         on_image: OnImage | None = None,
+        legend: Mapping[str, MapInfo] | None = None,
     ) -> Explanation:
         """The explanation of a scene: its maps, and what the model says of image, infill and each region.
 
@@ -297,6 +299,7 @@ class Explainer(ABC):
             trace: loss of each step [N, steps].
             seconds: duration of the computation.
             on_image: called with each image's index and explanation, by methods that explain all images at once.
+            legend: what each map shows, where that is not the same for all explanations of the explainer.
         """
         explanation = Explanation(
             self.name,
@@ -305,7 +308,7 @@ class Explainer(ABC):
             scene.targets,
             dict(parts or {}),
             scene.images.new_zeros(len(scene), 0) if trace is None else trace,
-            self.legend,
+            self.legend if legend is None else legend,
             self.describe(),
             scene.execution.describe(),
             seconds,
@@ -330,6 +333,11 @@ class Explainer(ABC):
         found = {f"prob_{name}": soft[:, k] for k, name in enumerate(explanation.regions)}
         found |= {f"prob_{name}_binary": final[:, k] for k, name in enumerate(explanation.regions)}
         return replace(explanation, scores={**explanation.scores, **found})
+
+
+def _normal(tensor: Tensor) -> Tensor:
+    """The tensor, or a copy of one that was made under ``torch.inference_mode`` and cannot be used for gradients."""
+    return tensor.clone() if tensor.is_inference() else tensor
 
 
 def _against_infill(scene: Scene) -> Scene:

@@ -37,7 +37,7 @@ def plain_stencil(images: Tensor, cells: tuple[int, int], *, dtype: torch.dtype 
     ``variation = mean (m[y+1, x] - m[y, x]) ** 2 + mean (m[y, x+1] - m[y, x]) ** 2``
     """
     rows, columns = cells
-    stencil = torch.zeros(len(OFFSETS), rows, columns, dtype=torch.float64)
+    stencil = torch.zeros(len(OFFSETS), rows, columns, dtype=torch.float64, device="cpu")
     stencil[OFFSETS.index((1, 0)), :-1] = 1 / max(1, (rows - 1) * columns)
     stencil[OFFSETS.index((0, 1)), :, :-1] = 1 / max(1, rows * (columns - 1))
     return stencil.to(images.device, dtype).expand(len(images), -1, -1, -1)
@@ -63,8 +63,7 @@ def bilateral_stencil(
     squaring, the other one after the exponential; the quadratic form is ours.
     """
     tall, wide = (
-        functional.upsample(torch.eye(count, dtype=torch.float64)[:, :, None], (pixels, 1))[:, :, 0].T.to(images.device)
-        for count, pixels in zip(cells, images.shape[2:], strict=True)
+        _upsampling(count, pixels).to(images.device) for count, pixels in zip(cells, images.shape[2:], strict=True)
     )
     stencil = plain_stencil(images, cells, dtype=torch.float64) / 2
     for dim, rows, columns in ((1, tall.diff(dim=0), wide), (2, tall, wide.diff(dim=0))):
@@ -73,6 +72,12 @@ def bilateral_stencil(
             if edges.numel():  # more than a single row or column of pixels
                 stencil[place] += _couplings(torch.exp(-edges / contrast) / (2 * edges.numel()), rows, columns)
     return stencil.to(dtype)
+
+
+def _upsampling(count: int, pixels: int) -> Tensor:
+    """The matrix that upsamples so many cells to pixels: float64 [pixels, cells]."""
+    one = torch.eye(count, dtype=torch.float64, device="cpu")
+    return functional.upsample(one[:, :, None], (pixels, 1))[:, :, 0].T
 
 
 def _couplings(weights: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

@@ -96,6 +96,7 @@ class LossTerms(NamedTuple):
 def start(units: int, settings: ConceptSettings, labels: Sequence[int], number: int) -> Weights:
     """Weights before the training of a round: those of a class are the same whatever other classes there are."""
     widths = (units, *settings.hidden, settings.count)
+    kind: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
     each = []
     for label in labels:
         state = np.random.SeedSequence([settings.seed % 2**64, label, number]).generate_state(1, np.uint64)
@@ -103,10 +104,11 @@ def start(units: int, settings: ConceptSettings, labels: Sequence[int], number: 
         one: Weights = {}
         for part, sizes in (("encoder", widths), ("decoder", widths[::-1])):
             for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
-                one[f"{part}_weight_{layer}"] = torch.randn(inputs, outputs, generator=generator) * (2 / inputs) ** 0.5
-                one[f"{part}_bias_{layer}"] = torch.zeros(1, outputs)
-        one["head"] = torch.randn(settings.count, generator=generator) / settings.count**0.5
-        one["offset"] = torch.zeros(())
+                drawn = torch.randn(inputs, outputs, generator=generator, **kind)
+                one[f"{part}_weight_{layer}"] = drawn * (2 / inputs) ** 0.5
+                one[f"{part}_bias_{layer}"] = torch.zeros(1, outputs, **kind)
+        one["head"] = torch.randn(settings.count, generator=generator, **kind) / settings.count**0.5
+        one["offset"] = torch.zeros((), **kind)
         each.append(one)
     return {name: torch.stack([one[name] for one in each]) for name in each[0]}
 
@@ -212,7 +214,7 @@ def _train(
         _descend(weights, names, rebuilding, len(activations), settings.pretraining_epochs, settings, generator)
 
     def drop(x: Tensor) -> Tensor:
-        kept = torch.rand(x.shape[1:], generator=generator) >= settings.dropout
+        kept = torch.rand(x.shape[1:], generator=generator, dtype=torch.float32, device="cpu") >= settings.dropout
         return x * kept.to(x) / (1 - settings.dropout)
 
     def together(batch: Tensor) -> Tensor:
@@ -246,7 +248,7 @@ def _descend(
     optimizer = torch.optim.Adam(leaves, settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     for _ in range(epochs):
-        order = torch.randperm(count, generator=generator)
+        order = torch.randperm(count, generator=generator, device="cpu")
         for part in chunks(count, settings.batch):
             batch = order[part]
             optimizer.zero_grad()

@@ -226,7 +226,7 @@ class Concepts:
             labels = labels.expand(len(images))
         features = torch.arange(count, device=images.device).repeat(len(images))
         targets = torch.stack([labels.repeat_interleave(count), features], 1)
-        streams = torch.arange(len(images)).repeat_interleave(count).tolist()
+        streams = [stream for stream in range(len(images)) for _ in range(count)]
         return method(score, **options).explain(images.repeat_interleave(count, 0), targets, streams=streams)
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -251,8 +251,8 @@ def smooth_max(cells: Tensor, points: int) -> Tensor:
 @functools.lru_cache(maxsize=8)
 def _kernel(points: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The kernel from the points of a cell to the cells around it [points ** 2, 121, 1]."""
-    places = (torch.arange(points, dtype=torch.float64) + 0.5) / points - 0.5
-    squares = (places[:, None] - torch.arange(-_REACH, _REACH + 1)) ** 2
+    places = (torch.arange(points, dtype=torch.float64, device="cpu") + 0.5) / points - 0.5
+    squares = (places[:, None] - torch.arange(-_REACH, _REACH + 1, device="cpu")) ** 2
     distances = (squares[:, None, :, None] + squares[None, :, None, :]).sqrt() / _WIDTH
     return torch.exp(-2 * (distances - 0.5).clamp(min=0) ** 2).view(points * points, -1, 1).to(device, dtype)
 

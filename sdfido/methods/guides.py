@@ -73,7 +73,9 @@ def ranked(
     if isinstance(guide, str) and guide == "patches":
         singles = [1 << patch for patch in range(shares.patches)]
         alone, without = shares(singles), shares(shares.everything & ~one for one in singles)
-        importance = torch.tensor([a - w for a, w in zip(alone, without, strict=True)], dtype=torch.float64)
+        importance = torch.tensor(
+            [a - w for a, w in zip(alone, without, strict=True)], dtype=torch.float64, device="cpu"
+        )
     else:
         found = _map(guide, scene, place, infill, seed).detach().double().cpu()
         importance = F.adaptive_avg_pool2d(found, cells).flatten()

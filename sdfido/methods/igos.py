@@ -180,7 +180,7 @@ class IGOS(MaskLearner):
         """
         n, v, s, c, height, width = composites.shape
         rng = make_rng(self.settings.seed, step=step, device=composites.device)
-        logits = torch.zeros((), device=composites.device).expand(n, v, c * height, width)
+        logits = torch.zeros((), dtype=torch.float32, device=composites.device).expand(n, v, c * height, width)
         uniform = ops.sample_masks(logits, rng, num_samples=s, temperature=1.0, streams=scene.streams)
         normal = image_by_image(torch.special.ndtri, uniform.clamp(1e-7, 1 - 1e-7))
         return normal.view(composites.shape).to(composites.dtype)
@@ -268,7 +268,8 @@ def _paths(signs: tuple[float, ...], points: int, device: torch.device) -> tuple
 
     A deletion keeps ``s * m`` of the image, an insertion ``1 - s * m``.
     """
-    shares = torch.arange(1, points + 1, dtype=torch.float32) / points
-    offsets = torch.tensor([float(sign < 0) for sign in signs]).view(-1, 1, 1, 1)
+    shares = torch.arange(1, points + 1, dtype=torch.float32, device="cpu") / points
+    every = torch.tensor(signs, dtype=torch.float32, device="cpu")
+    offsets = (every < 0).float().view(-1, 1, 1, 1)
     slopes = torch.stack([shares if sign > 0 else -shares for sign in signs])[:, :, None, None]
-    return offsets.to(device), slopes.to(device), torch.tensor(signs).to(device)
+    return offsets.to(device), slopes.to(device), every.to(device)

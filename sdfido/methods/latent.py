@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..checks import check_number, check_seed
+from ..surroundings import seeded
 
 __all__ = ["LatentClassifier", "em_loss", "ml_loss", "posterior"]
 
@@ -44,8 +45,7 @@ class LatentClassifier(nn.Module):
         super().__init__()
         self.features = features
         channels, classes = check_number("channels", channels, int, 1), check_number("classes", classes, int, 2)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(check_seed("seed", seed))
+        with seeded(check_seed("seed", seed)):
             self.class_head = nn.Conv2d(channels, classes, 1)
             self.location_head = nn.Conv2d(channels, 1, 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from ..folding import copy_module, is_folded
+from ..surroundings import Turn
 
 __all__ = ["LayerGraph"]
 
@@ -195,8 +197,29 @@ def _refusal(node: fx.Node, name: str) -> ValueError:
     )
 
 
+_tracing = Turn()
+
+
 class _Tracer(fx.Tracer):
-    """Traces down to layers, with the classes that are derived from them."""
+    """Traces down to layers, with the classes that are derived from them.
+
+    While ``torch.fx`` traces, the calls of all modules of the process come here: other threads' are left as they are.
+    """
+
+    def trace(self, *arguments: Any, **options: Any) -> fx.Graph:
+        with _tracing:
+            self._thread = threading.get_ident()
+            return super().trace(*arguments, **options)
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if isinstance(m, _BatchNorm) and not m.__module__.startswith("torch.nn"):
@@ -269,4 +292,4 @@ class _Relative(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         output = ctx.saved_tensors[0]
-        return gradient / (output + torch.where(output < 0, -ctx.epsilon, ctx.epsilon)), None
+        return gradient / (output + torch.full_like(output, ctx.epsilon).where(~(output < 0), -ctx.epsilon)), None

@@ -75,4 +75,4 @@ class SampledMasks(MaskLearner):
 @functools.lru_cache(maxsize=8)  # tensors that a step would have to copy to a GPU, and wait
 def _states(seed: int, steps: int, device: torch.device) -> Tensor:
     """The random states of all steps, int64 [steps, 2]."""
-    return torch.stack([make_rng(seed, step=step) for step in range(steps)]).to(device)
+    return torch.stack([make_rng(seed, step=step, device="cpu") for step in range(steps)]).to(device)

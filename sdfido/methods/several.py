@@ -130,10 +130,12 @@ class SufficientRegions(SampledMasks):
     def start(self, scene: Scene) -> Tensor:
         rows, columns = self.settings.cells(*scene.size)
         count = self.settings.count
-        y = ((torch.arange(rows, dtype=torch.float32) + 0.5) / rows * 2 - 1)[:, None]
-        x = (torch.arange(columns, dtype=torch.float32) + 0.5) / columns * 2 - 1
+        y, x = (
+            (torch.arange(length, dtype=torch.float32, device="cpu") + 0.5) / length * 2 - 1
+            for length in (rows, columns)
+        )
         angles = [2 * math.pi * i / count for i in range(count)]
-        sides = torch.stack([math.cos(angle) * x + math.sin(angle) * y for angle in angles]).clamp(-1, 1)
+        sides = torch.stack([math.cos(angle) * x + math.sin(angle) * y[:, None] for angle in angles]).clamp(-1, 1)
         logits = (self.settings.parting if count > 1 else 0.0) * sides
         return logits.expand(len(scene), -1, -1, -1).clone().to(scene.images.device)
 

@@ -15,6 +15,7 @@ from torch.autograd import forward_ad
 
 from .._version import __version__
 from ..checks import check_choice
+from ..surroundings import mind_fork
 from . import gpus
 
 MIN_TORCH = "2.10"  #: the oldest supported version
@@ -136,6 +137,7 @@ def use_native(device: torch.device) -> bool:
     Raises:
         RuntimeError: backend ``"native"`` is chosen, and there are no kernels for the device.
     """
+    mind_fork()
     if _choice.name == "reference":
         return False
     why = _native_error or ""

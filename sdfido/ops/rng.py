@@ -20,7 +20,7 @@ def make_rng(seed: int | torch.Generator, *, step: int = 0, device: torch.device
     Args:
         seed: an integer in [-2**63, 2**64), or a ``torch.Generator`` from which a seed is drawn.
         step: the index of the draw; its low 32 bits count, so it repeats after 2**32 steps.
-        device: where the operands of the operators live; the CPU by default.
+        device: where the operands of the operators live; PyTorch's default device, usually the CPU, if none is given.
 
     Raises:
         TypeError: ``seed`` is neither an integer nor a generator, or ``step`` is not an integer.

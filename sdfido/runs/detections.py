@@ -62,7 +62,10 @@ def read(path: str | Path, *, confidence: float = CONFIDENCE, categories: Sequen
     try:
         found = json_file.read(path, None)
     except OSError as error:
-        raise ValueError(f"truth {shown} cannot be read: {error.strerror}") from error
+        raise ValueError(
+            f"truth {shown} cannot be read: {error.strerror}; give a file of MegaDetector, SpeciesNet or COCO, or a "
+            "folder with masks"
+        ) from error
     except ValueError as error:
         raise ValueError(f"truth {shown} must be JSON, or a folder with masks: {error}") from error
     wanted = None if categories is None else {name.casefold() for name in categories}

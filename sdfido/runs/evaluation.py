@@ -19,10 +19,11 @@ from ..explanation import MapInfo
 from ..files import printable, replacing
 from ..ops import build_info
 from . import layout
-from .annotations import Annotations
+from .detections import CONFIDENCE
 from .events import Failed, OnEvent
 from .measure import Measurements, Numbers, Role, agreement, best_map, measure
 from .results import Classifiers, Originals, Result, read
+from .truth import Truth
 
 __all__ = ["ROLES", "Evaluation", "mean", "mean_of_known"]
 
@@ -35,8 +36,10 @@ class Evaluation:
 
     Args:
         outs: folders with results; several are compared photo by photo.
-        truth: folder with masks or boxes, see ``Annotations``.
+        truth: folder with masks or boxes, file with boxes of a detector or a data set, or several of these, see
+            ``Truth``.
         photos: folder where the photos are now, if they have moved.
+        confidence, categories: which boxes of files count, see ``sdfido.runs.detections.read``.
         max_batch: most images given to the classifier at once.
         device: where to compute.
 
@@ -56,8 +59,10 @@ class Evaluation:
         self,
         outs: Sequence[str | os.PathLike[str]],
         *,
-        truth: str | os.PathLike[str] | None = None,
+        truth: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         photos: str | os.PathLike[str] | None = None,
+        confidence: float = CONFIDENCE,
+        categories: Sequence[str] | None = None,
         max_batch: int = 64,
         device: str = "cpu",
     ) -> None:
@@ -65,11 +70,13 @@ class Evaluation:
         self._damaged: list[Failed] = []
         self._found = [read(out, self._damaged) for out in self.outs]
         self._check_place()
-        self._annotations = Annotations(truth) if truth else None
+        paths = [truth] if isinstance(truth, str | os.PathLike) else list(truth or ())
+        results = [result for found in self._found for result in found]
+        self._truth = Truth(paths, results, confidence=confidence, categories=categories) if paths else None
         self._originals = Originals(photos)
         self._classifiers = Classifiers(device)
         self._max_batch = max_batch
-        for result in (result for found in self._found for result in found):
+        for result in results:
             self._classifiers.get(result)
         #: of each photo, with R folders, R > 1, the rank correlations of its maps between them [R, R]
         self.pairs: list[tuple[Result, dict[str, Tensor]]] | None = None
@@ -94,8 +101,9 @@ class Evaluation:
         report: Callable[[Any], object] = on_event or (lambda event: None)
         for event in self._damaged:
             report(event)
+        find = self._truth.find if self._truth else None
         measured = [
-            measure(out, found, self._classifiers, self._originals, self._annotations, self._max_batch, report)
+            measure(out, found, self._classifiers, self._originals, find, self._max_batch, report)
             for out, found in zip(self.outs, self._found, strict=True)
         ]
         self.measured = [each for each in measured if each.results]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..evaluate import parts
 from ..files import printable, replacing
-from . import layout
+from . import layout, page_files
 from .events import Failed, Measured, OnEvent, Started, reason
 from .results import Classifiers, Originals, Result, read
 
@@ -66,7 +66,8 @@ class Gallery:
         self.out = Path(out if out is not None else results)
         if self.out.exists() and not (self.out.is_dir() and os.access(self.out, os.W_OK | os.X_OK)):
             raise ValueError(f"out must be a folder to write to, got {printable(self.out)!r}")
-        parts.clusters(torch.zeros(1, 1))  # a missing package must not wait for the model
+        page_files.check_gallery(self.out)
+        parts.clusters(torch.zeros(1, 1, device="cpu"))  # a missing package must not wait for the model
         self._originals, self._classifiers = Originals(photos), Classifiers(device)
         self._most, self._shown = most, shown
         by_class: dict[str, list[Result]] = {}

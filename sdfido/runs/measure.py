@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -14,10 +14,12 @@ from torch import Tensor
 from .. import evaluate, infills, models
 from ..evaluate import Curve
 from ..explanation import Explanation, MapInfo
-from .annotations import Annotations
 from .events import Failed, Measured, OnEvent, Started, reason
 from .question import Question
 from .results import Classifiers, Originals, Result
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["Measurements", "agreement", "best_map", "measure"]
 
@@ -59,12 +61,16 @@ def best_map(legend: Mapping[str, MapInfo], role: Role) -> str:
     return [*choices, *legend][0]
 
 
+Find = Callable[["Image", Result, "models.Classifier"], Tensor | None]
+"""Where the truth of a result is in its photo, as the classifier sees it; ``Truth.find`` is one."""
+
+
 def measure(
     out: Path,
     results: Sequence[Result],
     classifiers: Classifiers,
     originals: Originals,
-    annotations: Annotations | None,
+    truth: Find | None,
     max_batch: int,
     report: OnEvent,
 ) -> Measurements:
@@ -81,7 +87,7 @@ def measure(
         following = results[position + 1 : position + 2]
         if len(chunk) == _CHUNK or [other.kind for other in following] != [result.kind]:
             report(Started(tuple(each.photo for each in chunk)))
-            _measure_chunk(measured, chunk, classifiers, originals, annotations, max_batch, report)
+            _measure_chunk(measured, chunk, classifiers, originals, truth, max_batch, report)
             chunk = []
     return measured
 
@@ -91,7 +97,7 @@ def _measure_chunk(
     chunk: Sequence[Result],
     classifiers: Classifiers,
     originals: Originals,
-    annotations: Annotations | None,
+    truth: Find | None,
     max_batch: int,
     report: OnEvent,
 ) -> None:
@@ -103,15 +109,15 @@ def _measure_chunk(
             infills.from_spec(about["infill"], classifier.normalization, seed=about.get("seed", 0))
             photo = originals.open(result)
             explanation = result.load(classifier)
-            truth = annotations.find(photo, result.named, classifier) if annotations else None
-            opened = (result, classifier.preprocess(photo), explanation, truth)
+            known = truth(photo, result, classifier) if truth else None
+            opened = (result, classifier.preprocess(photo), explanation, known)
             groups.setdefault(tuple(explanation.maps), []).append(opened)
         except ImportError:
             raise
         except (OSError, ValueError) as error:
             report(Failed(result.photo, reason(error)))
     for group in groups.values():
-        _measure_group(measured, group, classifier, device, annotations is not None, max_batch, report)
+        _measure_group(measured, group, classifier, device, truth is not None, max_batch, report)
 
 
 _Opened = tuple[Result, Tensor, Explanation, Tensor | None]
@@ -127,7 +133,7 @@ def _measure_group(
     report: OnEvent,
 ) -> None:
     """Measure opened results that have maps of the same names."""
-    kept, images, explanations, truths = zip(*group, strict=True)
+    kept, images, explanations, given = zip(*group, strict=True)
     about = kept[0].summary
     probe = evaluate.Probe(
         Question.read(about).score(classifier),
@@ -137,13 +143,13 @@ def _measure_group(
         streams=[result.stream for result in kept],
         max_batch=max_batch,
     )
-    known = None
-    if any(truth is not None for truth in truths):
-        known = [truth if truth is None else truth.to(device) for truth in truths]
+    truths = None
+    if any(known is not None for known in given):
+        truths = [known if known is None else known.to(device) for known in given]
     numbers: list[Numbers] = [{} for _ in kept]
     for name in explanations[0].maps:
         maps = torch.cat([each[name] for each in explanations]).to(device)
-        found = evaluate.measure(maps, probe, known)
+        found = evaluate.measure(maps, probe, truths)
         for measure, column in found.numbers.items():
             for each, value in zip(numbers, column.tolist(), strict=True):
                 each.setdefault(measure, {})[name] = value
@@ -152,7 +158,7 @@ def _measure_group(
     measured.results += kept
     measured.numbers += numbers
     measured.legend |= explanations[0].legend
-    measured.without_truth += sum(truth is None for truth in truths) if with_truth else 0
+    measured.without_truth += sum(known is None for known in given) if with_truth else 0
     for result in kept:
         report(Measured(result.photo))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,15 @@ from ..files import begins, replacing
 from . import layout, page, table
 from .beside import Beside
 
-__all__ = ["EMBEDDED", "check", "write"]
+__all__ = ["EMBEDDED", "check", "check_gallery", "write"]
 
 EMBEDDED = 300
-"""Photos up to which a page has all pictures inside; a larger one loads them while it is scrolled."""
+"""Photos up to which a page has what it shows of them inside; a larger one loads it while it is scrolled."""
 
 _ROWS_BEGIN = '{\n"generator": "sdfido",\n'
 _LINKS = {
     "The parts that sufficed, by class": layout.GALLERY,
+    "What the audit measured (CSV)": layout.AUDIT_PHOTOS,
     "All numbers (CSV)": layout.TABLE,
     "All that this page says (JSON)": layout.ROWS,
 }
@@ -32,7 +34,7 @@ def write(out: Path, found: page.Found, beside: Beside, to: Path | None = None) 
         out: the folder with the results.
         found: the results.
         beside: what else is known of them.
-        to: a folder for a copy that needs no file outside of it; ``out`` by default, where the page loads pictures
+        to: a folder for a copy with all that it shows and links to; ``out`` by default, where the page loads pictures
             from the results' folders.
 
     Returns:
@@ -47,33 +49,54 @@ def write(out: Path, found: page.Found, beside: Beside, to: Path | None = None) 
     place.mkdir(parents=True, exist_ok=True)
     rows = page.rows(out, found, beside)
     data = page.about_all(found, rows, beside)
-    if to is not None:
-        for row in rows:
-            row["picture"] = None  # it stays where it is
-    if len(found) <= EMBEDDED:
+    embedded = len(found) <= EMBEDDED
+    if embedded:
         data["embedded"] = [view.read(out / folder / layout.VIEW) for folder, _ in found]
     else:
         for row, (folder, _) in zip(rows, found, strict=True):
             if view.read(out / folder / layout.VIEW) is None:  # the browser would run whatever it is
                 row["view"] = None
-        if to is not None:
-            _copy(out, found, rows, to)
+    if to is not None:
+        _copy(out, found, rows, to, views=not embedded)
     title = f"{len(rows):,} photo{'s' if len(rows) != 1 else ''} explained"
     with replacing(place / layout.ROWS) as part:
         part.write_text(_as_json(title, data, rows), encoding="utf-8")
-    data["links"] = [[text, name] for text, name in _LINKS.items() if (place / name).is_file()]
+    data["links"] = [[text, name] for text, name in _LINKS.items() if _is_ours(place / name)]
     with replacing(place / layout.PAGE) as part:
         part.write_text(html.page(title, data | {"rows": rows}), encoding="utf-8")
     return place / layout.PAGE
 
 
-def check(out: Path) -> None:
-    """Raise ValueError where the page or its rows would replace a file that sdfido has not written."""
+def check(out: Path, source: Path | None = None) -> None:
+    """Raise ValueError where the page and its rows would replace a file that sdfido has not written.
+
+    Args:
+        out: where they are written.
+        source: the folder of the results, if a copy of what is beside them is written, too.
+    """
+    copied = [name for name in _BESIDE if source is not None and _is_ours(source / name)]
+    for path in (out / name for name in (layout.PAGE, layout.ROWS, *copied)):
+        if os.path.lexists(path) and not (_is_ours(path) and os.access(path, os.W_OK)):
+            raise table.cannot_replace(out, path)
+
+
+def check_gallery(out: Path) -> None:
+    """Raise ValueError where a gallery's files would replace others; its sheet is known by the page beside it."""
+    for path in (out / layout.GALLERY, out / layout.GALLERY_SHEET):
+        if os.path.lexists(path) and not (_is_ours(out / layout.GALLERY) and os.access(path, os.W_OK)):
+            raise table.cannot_replace(out, path)
+
+
+_BESIDE = (layout.GALLERY, layout.AUDIT_PHOTOS)  # files that others write, and the page links to
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether there is a file of sdfido's at the path."""
     from ..reports.html import BEGINS
 
-    for path, text in ((out / layout.PAGE, BEGINS), (out / layout.ROWS, _ROWS_BEGIN)):
-        if os.path.lexists(path) and not (begins(path, text) and os.access(path, os.W_OK)):
-            raise table.cannot_replace(out, path)
+    if path.suffix == ".html":
+        return begins(path, BEGINS)
+    return begins(path, _ROWS_BEGIN if path.name == layout.ROWS else table.BEGINS)
 
 
 def _as_json(title: str, data: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -83,12 +106,20 @@ def _as_json(title: str, data: Mapping[str, Any], rows: Sequence[Mapping[str, An
     return f'{_ROWS_BEGIN}"title": {title},\n"made": {made},\n"findings": {findings},\n"photos": [\n{lines}\n]\n}}\n'
 
 
-def _copy(out: Path, found: page.Found, rows: Sequence[dict[str, Any]], to: Path) -> None:
-    """Copy the views beside a page that stands elsewhere."""
-    (to / layout.PARTS).mkdir(exist_ok=True)
-    for index, (folder, _) in enumerate(found):
-        source = out / folder / layout.VIEW
-        if rows[index]["view"] is not None:
-            rows[index]["view"] = f"{layout.PARTS}/{index:06}.js"
-            with replacing(to / rows[index]["view"]) as part:
-                part.write_bytes(source.read_bytes())
+def _copy(out: Path, found: page.Found, rows: Sequence[dict[str, Any]], to: Path, *, views: bool) -> None:
+    """Copy pictures, views where they are wanted, and files that are linked to beside a page that stands elsewhere."""
+    for name in _BESIDE:
+        if _is_ours(out / name):
+            _copy_file(out / name, to / name)
+    for index, (row, (folder, _)) in enumerate(zip(rows, found, strict=True)):
+        row["view"] = row["view"] if views else None
+        for key, name in (("picture", layout.OVERVIEW), ("view", layout.VIEW)):
+            if row[key] is not None:
+                row[key] = f"{layout.PARTS}/{index:06}{Path(name).suffix}"
+                _copy_file(out / folder / name, to / row[key])
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    with replacing(target) as part:
+        shutil.copyfile(source, part)

@@ -92,9 +92,10 @@ class Report:
             ValueError: a file that sdfido has not written would be replaced.
         """
         place = self.store.out if to is None else Path(to)
+        among = to is None or (place.exists() and place.samefile(self.store.out))
         table.check(place)
-        page_files.check(place)
-        if to is None:
+        page_files.check(place, None if among else self.store.out)
+        if among:
             self.store.write_index(self._beside)
             return place / layout.PAGE
         found = self.store.told()

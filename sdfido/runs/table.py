@@ -21,7 +21,8 @@ __all__ = ["Keeper", "as_cell", "check", "write"]
 _BEFORE = ("photo", "target", "label")  # columns of the table, before the numbers and behind them
 _BEHIND = ("steps_done", "seconds", "model", "infill", "seed", "notes")
 _WHOLE, _TEXT = ("target", "steps_done", "seed"), ("photo", "label", "model", "infill", "notes", "results")
-_BEGINS = "\ufeffphoto,"  # of the CSV, as sdfido writes it
+BEGINS = "\ufeffphoto,"
+"""How every table of photos begins, by which one is told from other files."""
 _SECONDS, _SHARE = 10.0, 25  # at least between two updates, and in multiples of what an update takes
 
 Found = Sequence[tuple[Path, Mapping[str, Any]]]
@@ -70,7 +71,10 @@ def check(out: Path) -> None:
 
 def cannot_replace(out: Path, path: Path) -> ValueError:
     """Of a file of OUT that sdfido has not written, or may not write."""
-    return ValueError(f"out must be a folder for results, got {str(out)!r}, where {path} cannot be replaced")
+    return ValueError(
+        f"out must be a folder for results, got {str(out)!r}, where {path} cannot be replaced; move it, or give "
+        "another folder"
+    )
 
 
 class Keeper:
@@ -135,7 +139,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_our_csv(path: Path) -> bool:
-    return begins(path, _BEGINS)
+    return begins(path, BEGINS)
 
 
 def _is_our_parquet(path: Path) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from .. import surroundings
 from ..models.adapters import network_of
 from .scale import PROBABILITY, Scale
 
@@ -102,37 +104,61 @@ def module_of(score: Score | Model) -> nn.Module | None:
     return None
 
 
-_modules: dict[int, tuple[int, list[nn.Module]]] = {}  # in eval mode: by module, users and parts to set back
-_lock = threading.Lock()
+class _Use(NamedTuple):
+    """Parts of a module that a thread holds in eval mode, and that were in train mode before."""
+
+    thread: int
+    parts: list[nn.Module]
+
+
+_uses: list[_Use] = []
+_turn = surroundings.Turn()
 
 
 @contextlib.contextmanager
 def eval_mode(score: Score | Model) -> Iterator[None]:
     """Put every part of the module behind a score into eval mode, and back when the last of several threads leaves.
 
+    Modules that share parts may be in use by different threads. Autocast of the caller's does not count inside.
+
     Raises:
         ValueError: the module was made under ``torch.inference_mode``.
     """
     module = module_of(score)
-    if module is None:
-        yield
-        return
-    if any(parameter.is_inference() for parameter in module.parameters()):
-        raise ValueError("model must not be made under torch.inference_mode: its gradient is needed")
-    with _lock:
-        users, training = _modules.get(id(module), (0, []))
-        if users == 0:
-            training = [part for part in module.modules() if getattr(part, "training", False)]
-            for part in training:
+    with surroundings.plain():
+        if module is None:
+            yield
+            return
+        if any(tensor.is_inference() for tensor in (*module.parameters(), *module.buffers())):
+            raise ValueError(
+                "model must not be made under torch.inference_mode: its gradient is needed; load it before that block"
+            )
+        with _turn:
+            held = {id(part) for use in _uses for part in use.parts}
+            parts = [part for part in module.modules() if getattr(part, "training", False) or id(part) in held]
+            for part in parts:
                 part.training = False
-        _modules[id(module)] = users + 1, training
-    try:
-        yield
-    finally:
-        with _lock:
-            users, training = _modules.pop(id(module))
-            if users > 1:
-                _modules[id(module)] = users - 1, training
-            else:
-                for part in training:
-                    part.training = True
+            use = _Use(threading.get_ident(), parts)
+            _uses.append(use)
+        try:
+            yield
+        finally:
+            with _turn:
+                _leave([use])
+
+
+def _leave(left: list[_Use]) -> None:
+    """Put parts that nobody else holds back into train mode."""
+    _uses[:] = [use for use in _uses if not any(use is each for each in left)]
+    held = {id(part) for use in _uses for part in use.parts}
+    for part in (part for use in left for part in use.parts if id(part) not in held):
+        part.training = True
+
+
+def _forked() -> None:
+    """The other threads do not exist in a process that was forked."""
+    _leave([use for use in _uses if use.thread != threading.get_ident()])
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

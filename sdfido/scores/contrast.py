@@ -80,7 +80,7 @@ class ContrastScore(OfClasses):
         if len(images) == 0:
             return images.new_zeros(0, 2, dtype=torch.int64)
         if isinstance(targets, tuple) and len(targets) == 2 and all(isinstance(each, int) for each in targets):
-            targets = torch.tensor([targets]).expand(len(images), 2)
+            targets = torch.tensor([targets], device=images.device).expand(len(images), 2)
         given = None if targets is None or callable(targets) else _tensor(targets, images.device)
         if given is not None and given.dim() == 2:
             if given.shape != (len(images), 2):

@@ -152,7 +152,7 @@ def _row(target: Mapping[str, Any]) -> Tensor:
     """A target as class, x1, y1, x2, y2: float32 [5]."""
     if missing := {"label", "box"} - target.keys():
         raise ValueError(f"targets must have a label and a box, got one without {' and '.join(sorted(missing))}")
-    row = torch.tensor([float(target["label"]), *map(float, target["box"])], dtype=torch.float32)
+    row = torch.tensor([float(target["label"]), *map(float, target["box"])], dtype=torch.float32, device="cpu")
     if row.shape != (5,) or not (row[3] > row[1] and row[4] > row[2]):
         raise ValueError(f"targets must have a box [x1, y1, x2, y2] with x1 < x2 and y1 < y2, got {target['box']!r}")
     return row

@@ -117,7 +117,7 @@ def _pixels(targets: Any, shape: tuple[int, ...], classes: int) -> Tensor:
     if isinstance(targets, tuple) and len(targets) == 2:
         chosen, mask = targets
         _check_class(chosen, classes)
-        mask = torch.as_tensor(mask)
+        mask = mask if isinstance(mask, Tensor) else torch.as_tensor(mask, device="cpu")
         if mask.dtype != torch.bool:
             raise TypeError(f"targets must have a mask of truth values, got {mask.dtype}; use mask > 0")
         if mask.shape not in (shape, shape[1:]):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from sdfido import runs
 from sdfido.evaluate.audit import MEASURES
-from tests.cli.support import FAST, MODEL, prepare, run, stamps
+from tests.cli.support import FAST, MODEL, page_of, prepare, run, stamps
 
 N = 16  # photos, half of each class
 WRITTEN = [".audit.jsonl", "audit-groups.csv", "audit.csv", "audit.json"]
@@ -101,8 +101,9 @@ def test_a_mark_in_a_corner_is_found_and_named(folder: Path, out: Path) -> None:
     assert set(after) - set(before) == set(WRITTEN)
 
 
-def test_the_tables(folder: Path, out: Path) -> None:
-    assert audit("--truth", str(write(folder / "d.json"))).exit_code == 0
+def test_the_tables_and_the_page(folder: Path, out: Path) -> None:
+    result = audit("--truth", str(write(folder / "d.json")))
+    assert result.exit_code == 0
     found = record(out)
     with (out / "audit.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -115,6 +116,19 @@ def test_the_tables(folder: Path, out: Path) -> None:
         ("class", "blue"), ("class", "red"), ("site", "A"), ("site", "B"),
     ]  # fmt: skip
     assert float(groups[0]["outside_low"]) == found["classes"][0]["outside"]["low"]
+    assert "`sdfido report results` puts it on the page of the results" in result.stdout
+    assert run("report", "results").exit_code == 0
+    page = page_of(out)
+    assert [finding["reason"] for finding in page["findings"]] == [flag["reason"] for flag in found["flags"]]
+    assert {key["key"] for key in page["quantities"]} >= {"outside", "background_alone", "animal_alone", "suspicion"}
+    by_results = {photo["results"]: photo for photo in found["photos"]}
+    for row in page["rows"]:
+        known = by_results[row["results"]]
+        assert row["site"] == known["site"]
+        assert row["numbers"]["suspicion"] == pytest.approx(known["suspicion"], abs=1e-5)
+    first = min(page["rows"], key=lambda row: row["rank"])
+    assert by_results[first["results"]]["suspicion"] == max(photo["suspicion"] for photo in found["photos"])
+    assert "audit.csv" in dict(map(reversed, page["links"]))
 
 
 def test_a_model_that_looks_at_the_animal_is_not_accused(folder: Path, out: Path) -> None:

@@ -142,6 +142,36 @@ def test_masks_and_boxes(folder: Path, out: Path) -> None:
                 assert photo[measure][name] == pytest.approx(float(value)), (photo["photo"], measure, name)
 
 
+def test_files_of_detectors_and_data_sets(folder: Path, out: Path) -> None:
+    """Boxes of MegaDetector and COCO are the same as those in boxes.csv; a detection that does not count is none."""
+    (folder / "truth").mkdir()
+    (folder / "truth" / "boxes.csv").write_text("photo,x0,y0,x1,y1\nred.png,10,5,20,15\nblue.png,0,0,15,10\n")
+    detections = [
+        {"category": "1", "conf": 0.9, "bbox": [1 / 3, 1 / 4, 1 / 3, 1 / 2]},
+        {"category": "1", "conf": 0.3, "bbox": [0, 0, 0.1, 0.1]},
+    ]
+    batch = {"images": [{"file": "D:\\traps\\red.png", "detections": detections}]}
+    (folder / "batch.json").write_text(json.dumps(batch))
+    image = {"id": 1, "file_name": "blue.png", "width": 30, "height": 20}
+    box = {"image_id": 1, "category_id": 3, "bbox": [0, 0, 15, 10]}
+    coco = {"images": [image], "annotations": [box], "categories": [{"id": 3, "name": "heron"}]}
+    (folder / "coco.json").write_text(json.dumps(coco))
+    found = []
+    for truth in (["truth"], ["batch.json", "coco.json"]):
+        options = [option for each in truth for option in ("--truth", each)]
+        result = run("evaluate", "out", *options, "--confidence", "0.5", "--category", "heron", "--category", "animal")
+        assert result.exit_code == 0, result.output
+        assert "have no truth" not in result.stdout
+        found.append(record(out)["runs"][0]["photos"])
+    assert found[0] == found[1]
+    run("evaluate", "out", "--truth", "batch.json")  # now the second box counts, too
+    photos = {photo["photo"]: photo for photo in record(out)["runs"][0]["photos"]}
+    assert photos["red.png"]["outside"] != found[0][0]["outside"]
+    assert "outside" not in photos["blue.png"] or photos["blue.png"]["outside"]["ssr"] is None
+    result = run("evaluate", "out", "--truth", "batch.json", "--category", "fox")
+    assert "2 of 2 photos have no truth that the classifier sees" in result.stdout
+
+
 def test_photos_without_truth_are_left_out_of_its_average(folder: Path, out: Path) -> None:
     (folder / "truth").mkdir()
     (folder / "truth" / "boxes.csv").write_text("photo,x0,y0,x1,y1\nred.png,10,5,20,15\nblue.png,0,0,1,1\n")
@@ -415,7 +445,10 @@ def test_photos_and_results_that_move_together_are_found(
     ("arguments", "says"),
     [
         (["nowhere"], "Error: out must be a folder with results of `sdfido explain`, got 'nowhere'"),
-        (["out", "--truth", "nowhere"], "Error: truth must be a folder, got 'nowhere'"),
+        (
+            ["out", "--truth", "nowhere"],
+            "Error: truth 'nowhere' cannot be read: No such file or directory; give a file of MegaDetector",
+        ),
         (["out", "--photos", "nowhere"], "Error: photos must be a folder with photos, got 'nowhere'"),
         (["out", "--device", "meta"], "Error: device must be one that this PyTorch can use, got 'meta'"),
     ],

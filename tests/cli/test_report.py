@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sdfido.reports.html import BEGINS
 from tests.cli.support import MODEL, explain, names, page_of, prepare, rows_of, run, summary_of
 
 
@@ -67,16 +68,31 @@ def test_older_results_get_their_pictures(folder: Path) -> None:
 
 
 def test_a_copy_and_links(folder: Path) -> None:
-    (folder / "out" / "gallery.html").write_text("parts")
+    (folder / "out" / "gallery.html").write_text(f"{BEGINS}<title>parts</title>")
     assert run("report", "out").exit_code == 0
     assert "gallery.html" in dict(map(reversed, page_of(folder / "out")["links"]))
     result = run("report", "out", "--to", "sent/to")
     assert (result.exit_code, result.stdout) == (0, "See sent/to/index.html\n")
     assert set(names(folder / "sent")) >= {"to/index.html", "to/index.json", "to/summary.csv"}
     page = page_of(folder / "sent" / "to")
-    assert "gallery.html" not in dict(map(reversed, page["links"]))
-    assert {row["picture"] for row in page["rows"]} == {None}
+    assert {"gallery.html", "summary.csv", "index.json"} == set(dict(map(reversed, page["links"])))
+    assert (folder / "sent/to/gallery.html").read_text() == (folder / "out/gallery.html").read_text()
+    for row in page["rows"]:
+        picture = (folder / "out" / row["results"] / "overview.png").read_bytes()
+        assert (folder / "sent/to" / row["picture"]).read_bytes() == picture
+        assert row["view"] is None  # it is inside
     assert run("report", "out", "--to", "sent/to").exit_code == 0  # may be written over
+    before = names(folder / "out")
+    assert run("report", "out", "--to", "out").exit_code == 0  # no copy of itself
+    assert names(folder / "out") == before
+    (folder / "sent/to/gallery.html").write_text("of somebody else")
+    result = run("report", "out", "--to", "sent/to")
+    assert result.exit_code == 2
+    assert "where sent/to/gallery.html cannot be replaced; move it, or give another folder" in result.stderr
+    assert (folder / "sent/to/gallery.html").read_text() == "of somebody else"
+    (folder / "out" / "gallery.html").write_text("of somebody else")  # neither linked nor copied
+    assert run("report", "out", "--to", "sent/to").exit_code == 0
+    assert "gallery.html" not in dict(map(reversed, page_of(folder / "sent" / "to")["links"]))
 
 
 def test_the_rows_are_also_json(folder: Path) -> None:

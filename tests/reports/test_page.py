@@ -189,6 +189,13 @@ def test_filters_and_sorts(results: Path, open_page: Callable[..., Any]) -> None
     tab.check("#look")
     assert photos(tab) == ["plain6", "plain3"]
     tab.click("#reset-all")
+    tab.select_option("#sort", "label")
+    by_class = sorted(
+        rows.values(), key=lambda row: (list(sorted(LABELS, key=str.casefold)).index(row["label"]), row["rank"])
+    )
+    assert photos(tab) == [row["results"] for row in by_class]
+    tab.select_option("#sort", "photo")
+    assert [name for name in photos(tab) if name.startswith("plain")] == [f"plain{index}" for index in range(9)]
     for key in ("area_ssr", "prob_ssr_binary", "agreement_ssr"):
         tab.select_option("#sort", key)
         ordered = sorted(rows.values(), key=lambda row: row["numbers"][key])
@@ -339,6 +346,11 @@ def test_dark_narrow_and_on_paper(results: Path, open_page: Callable[..., Any]) 
     tab.click("#print")
     until(tab, "window.printed !== undefined")
     assert tab.evaluate("window.printed") == 12
+    tab.evaluate("window.printed = undefined; dispatchEvent(new Event('afterprint'))")
+    tab.keyboard.press("Control+p")
+    until(tab, "window.printed !== undefined")
+    assert tab.evaluate("window.printed") == 12
+    assert "drawn" not in tab.locator("#paper").text_content()
     tab.emulate_media(media="print")
     assert paper(tab) > 700
     assert not tab.locator("#controls").is_visible()
@@ -355,6 +367,14 @@ def test_many_photos_open_at_once_and_are_loaded_as_they_are_scrolled_to(
     tab = open_page(page)
     assert tab.locator("#count").inner_text() == "2,000 photos"
     assert tab.locator(".card").count() < 60
+    there = tab.locator(".card canvas").count()
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")  # from the browser's menu, which does not wait
+    late = f"the first 400 of them. {400 - there} pictures had not been drawn when this was printed"
+    assert late in tab.locator("#paper").text_content()
+    assert tab.locator(".card").count() == 400
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert "drawn" not in tab.locator("#paper").text_content()
+    drawn(tab)
     tab.keyboard.press("ArrowRight")
     tab.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
     tab.wait_for_selector(".card[aria-posinset='2000'] canvas")

@@ -14,6 +14,8 @@ from torch import nn
 
 from sdfido import reports, runs
 from sdfido.evaluate import parts
+from sdfido.reports.html import BEGINS
+from sdfido.runs.page_files import check_gallery
 from tests.cli.support import draw, explain, prepare, run
 
 _SPATIAL = """
@@ -100,6 +102,31 @@ def test_regions_of_two_colours_are_two_clusters_on_the_page(folder: Path) -> No
         assert len(names) == 4
         assert len(set(names)) == 1  # pure; by chance, 1/2
     assert np.asarray(Image.open("results/gallery.webp")).std() > 10
+    assert run("gallery", "results").exit_code == 0  # replaces its own
+    Path("results/gallery.html").write_text("mine")
+    result = run("gallery", "results")
+    assert result.exit_code == 2
+    assert "results/gallery.html cannot be replaced" in result.stderr
+    assert Path("results/gallery.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("there", "refused"),
+    [
+        ({"gallery.html": "<title>mine</title>"}, "gallery.html"),
+        ({"gallery.webp": "mine"}, "gallery.webp"),
+        ({"gallery.html": f"{BEGINS}<title>", "gallery.webp": "of the gallery before"}, None),
+    ],
+)
+def test_files_of_others_are_not_replaced(folder: Path, there: dict[str, str], refused: str | None) -> None:
+    Path("out").mkdir()
+    for name, text in there.items():
+        Path("out", name).write_text(text)
+    if refused is None:
+        check_gallery(Path("out"))
+        return
+    with pytest.raises(ValueError, match=rf"where out/{refused} cannot be replaced; move it, or give another folder"):
+        check_gallery(Path("out"))
 
 
 def test_nothing_to_show_is_told(folder: Path) -> None:

@@ -21,23 +21,37 @@ ROWS.forEach((row) => {
   row.text = [row.photo, row.label, row.truth, row.site, ...row.flags, ...row.notes].filter(Boolean).join(" ").toLowerCase();
 });
 
+// The places of all texts of a kind in alphabetical order, with numbers in them by their value: found once.
+const ORDERS = new Map();
+function order(key) {
+  if (!ORDERS.has(key)) {
+    const { compare } = new Intl.Collator("en", { numeric: true });
+    const sorted = [...new Set(ROWS.map((row) => row[key]))].sort(compare);
+    ORDERS.set(key, new Map(sorted.map((text, place) => [text, place])));
+  }
+  return ORDERS.get(key);
+}
+
 // The rows that are shown, in order; those without the quantity that they are sorted by come last.
 function chosen() {
   const key = CHOICE.sort, sign = CHOICE.reverse ? -1 : 1;
-  const value = { "": (row) => row.rank, photo: (row) => row.photo, label: (row) => row.label }[key] ?? ((row) => row.numbers[key]);
+  const texts = key === "photo" || key === "label" ? order(key) : null;
+  const value = texts ? (row) => texts.get(row[key]) : key ? (row) => row.numbers[key] : (row) => row.rank;
   return ROWS.filter(matches).sort((one, other) => {
     const [a, b] = [value(one), value(other)];
     const [known, knownToo] = [a !== undefined && a !== null, b !== undefined && b !== null];
     if (!known || !knownToo) return knownToo - known || one.rank - other.rank;
-    const order = typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b;
-    return sign * order || one.rank - other.rank;
+    return sign * (a - b) || one.rank - other.rank;
   });
 }
 
 // A table of all classes; a click shows the photos of one.
 function showClasses(choose) {
   const groups = new Map();
-  for (const row of ROWS) groups.set(row.label, [...(groups.get(row.label) ?? []), row]);
+  for (const row of ROWS) {
+    if (!groups.has(row.label)) groups.set(row.label, []);
+    groups.get(row.label).push(row);
+  }
   const columns = [
     ["Photos", (rows) => rows.length.toLocaleString("en")],
     ...(ROWS.some((row) => row.right !== null) ? [["Right", (rows) => written(mean(rows.map((row) => (row.right === null ? null : Number(row.right)))), true)]] : []),

@@ -145,6 +145,9 @@ function spread() {
   return Promise.all(cards.map(drawCard));
 }
 
+// How many of the cards have no picture yet.
+const undrawn = () => [...CARDS.values()].filter((card) => !card.querySelector(".pic > *")).length;
+
 function gather() {
   LIST.classList.remove("printing");
   showRows(shown);

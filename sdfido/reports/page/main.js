@@ -9,10 +9,11 @@ function update() {
 }
 
 // What is shown, for the page on paper, where there are no controls.
-function tellPaper() {
+function tellPaper(missing = 0) {
   const show = DATA.views.find(({ key }) => key === CHOICE.show).title, sort = byId("sort").selectedOptions[0]?.textContent ?? "";
   const cut = shown.length > ON_PAPER ? `; the first ${ON_PAPER} of them` : "";
-  byId("paper").textContent = `${show}. ${byId("count").textContent}, sorted by: ${sort}${CHOICE.reverse ? ", reversed" : ""}${cut}.`;
+  const late = missing ? ` ${counted(missing, "picture")} had not been drawn when this was printed; the page's button “Print” waits for them.` : "";
+  byId("paper").textContent = `${show}. ${byId("count").textContent}, sorted by: ${sort}${CHOICE.reverse ? ", reversed" : ""}${cut}.${late}`;
 }
 
 function showAs(key) {
@@ -50,9 +51,14 @@ function startControls() {
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
   byId("reset-all").addEventListener("click", reset);
   byId("save").addEventListener("click", save);
-  byId("print").addEventListener("click", async () => { await spread(); print(); });
-  addEventListener("beforeprint", () => { if (!LIST.classList.contains("printing")) spread(); });
-  addEventListener("afterprint", gather);
+  byId("print").addEventListener("click", printAll);
+  // The browser's own menu does not wait for pictures that are not there yet.
+  addEventListener("beforeprint", () => {
+    if (LIST.classList.contains("printing")) return;
+    spread();
+    tellPaper(undrawn());
+  });
+  addEventListener("afterprint", () => { gather(); tellPaper(); });
   byId("help-open").addEventListener("click", () => byId("help").showModal());
   for (const button of document.querySelectorAll("dialog .close")) button.addEventListener("click", () => button.closest("dialog").close());
 }
@@ -93,10 +99,21 @@ function save() {
   URL.revokeObjectURL(link.href);
 }
 
+async function printAll() {
+  await spread();
+  tellPaper();
+  print();
+}
+
 const MOVES = { ArrowLeft: () => -1, ArrowRight: () => 1, ArrowUp: () => -grid.columns, ArrowDown: () => grid.columns };
 
 function startKeyboard() {
   addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "p") {
+      event.preventDefault();
+      printAll();
+      return;
+    }
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
     if (event.key === "?" && !byId("help").open) byId("help").showModal();
     else if (byId("help").open) return;
