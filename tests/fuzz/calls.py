@@ -1,0 +1,83 @@
+"""Generates calls, judges each, and writes a line of JSON for it: what the test reads from a process of its own.
+
+    python -m tests.fuzz.calls --seed 0 --first 0 --count 100
+
+A call is named by the seed and its number alone, so that ``--first 123 --count 1`` repeats it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import sys
+import time
+import warnings
+from typing import Any
+
+import torch
+
+from tests.fuzz.functions import FUNCTIONS, Function
+from tests.fuzz.kinds import odd
+
+SLOW = 10.0  # seconds
+_CLEAR = (ValueError, TypeError, LookupError)
+
+
+def generate(seed: int, number: int) -> tuple[str, dict[str, Any], list[str]]:
+    """A function, its arguments, and the names of those that are anything at all; mostly one, sometimes none or two."""
+    rng = random.Random(f"{seed} {number}")
+    torch.manual_seed(rng.getrandbits(32))
+    name = rng.choice(sorted(FUNCTIONS))
+    function = FUNCTIONS[name]
+    given = function.right(rng)
+    replaced = rng.sample(sorted(given), min(len(given), rng.choice((0, 1, 1, 1, 1, 2))))
+    for argument in replaced:
+        value = odd(rng, costly=argument in function.costly)
+        own = argument.startswith("on_") and callable(value)  # what a user's function raises is the user's
+        given[argument] = 3 if own else value
+    return name, given, replaced
+
+
+def judge(function: Function, given: dict[str, Any], replaced: list[str]) -> tuple[str, str]:
+    """A verdict on a call, and what it is founded on.
+
+    Right: its result has what holds of every result. Clear: a ValueError, TypeError or LookupError that names an
+    argument. Unclear: one that does not. Other: another error. Wrong: a result that is not right, or right arguments
+    that are refused.
+    """
+    begin = time.monotonic()
+    try:
+        result = function.call(**given)
+    except _CLEAR as error:
+        words = "|".join([*map(re.escape, given), *function.names.values()])
+        told = re.search(rf"(?<![A-Za-z_])({words})(?![A-Za-z_])", str(error)) is not None
+        verdict = ("clear" if told else "unclear") if replaced or "content" in given else "wrong"
+        return verdict, f"{type(error).__name__}: {error}"
+    except Exception as error:
+        return "other", f"{type(error).__name__}: {error}"
+    if (seconds := time.monotonic() - begin) > SLOW:
+        return "slow", f"{seconds:.0f} s"
+    return ("right", "") if function.holds(result, given) else ("wrong", f"result {str(result)[:80]}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    for name in ("seed", "first", "count"):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    told, sys.stdout = sys.stdout, sys.stderr  # a function that is given may print
+    for number in range(options.first, options.first + options.count):
+        print(json.dumps({"call": number}), file=told, flush=True)  # before anything can crash
+        name, given, replaced = generate(options.seed, number)
+        what = {argument: f"{given[argument]!r}"[:60] for argument in replaced}
+        verdict, why = judge(FUNCTIONS[name], given, replaced)
+        line = {"call": number, "function": name, "replaced": what, "verdict": verdict, "why": why[:200]}
+        print(json.dumps(line), file=told, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
