@@ -18,8 +18,9 @@ from typing import Any
 
 import torch
 
-from tests.fuzz.functions import FUNCTIONS, Function
-from tests.fuzz.kinds import odd
+from tests.fuzz.functions import CALLED, COUNTS, FUNCTIONS
+from tests.fuzz.kinds import is_lenient, odd
+from tests.fuzz.objects import same
 
 SLOW = 10.0  # seconds
 _CLEAR = (ValueError, TypeError, LookupError)
@@ -30,35 +31,44 @@ def generate(seed: int, number: int) -> tuple[str, dict[str, Any], list[str]]:
     rng = random.Random(f"{seed} {number}")
     torch.manual_seed(rng.getrandbits(32))
     name = rng.choice(sorted(FUNCTIONS))
-    function = FUNCTIONS[name]
-    given = function.right(rng)
+    given = FUNCTIONS[name].right(rng)
     replaced = rng.sample(sorted(given), min(len(given), rng.choice((0, 1, 1, 1, 1, 2))))
     for argument in replaced:
-        value = odd(rng, costly=argument in function.costly)
-        own = argument.startswith("on_") and callable(value)  # what a user's function raises is the user's
-        given[argument] = 3 if own else value
+        value = odd(rng, costly=argument in COUNTS)
+        if callable(value) and argument in CALLED and (argument[:3] == "on_" or not is_lenient(value)):
+            value = 3
+        given[argument] = value
     return name, given, replaced
 
 
-def judge(function: Function, given: dict[str, Any], replaced: list[str]) -> tuple[str, str]:
+def judge(seed: int, number: int) -> tuple[str, str]:
     """A verdict on a call, and what it is founded on.
 
-    Right: its result has what holds of every result. Clear: a ValueError, TypeError or LookupError that names an
-    argument. Unclear: one that does not. Other: another error. Wrong: a result that is not right, or right arguments
-    that are refused.
+    Right: its result has what holds of every result, is the same when the call is made again, and the arguments are as
+    they were. Clear: a ValueError, TypeError or LookupError that names an argument; of arguments that are wrong, one of
+    these. Unclear: one that does not. Other: another error. Wrong: a result that is not right, or right arguments that
+    are refused.
     """
+    name, given, replaced = generate(seed, number)
+    function = FUNCTIONS[name]
     begin = time.monotonic()
     try:
         result = function.call(**given)
+        if (seconds := time.monotonic() - begin) > SLOW:
+            return "slow", f"{seconds:.0f} s"
+        fresh = generate(seed, number)[1]
+        if not same(given, fresh):
+            return "wrong", "an argument was changed"
+        if number % 2 and not same(result, function.call(**fresh)):
+            return "wrong", "another result the second time"
     except _CLEAR as error:
-        words = "|".join([*map(re.escape, given), *function.names.values()])
+        if not replaced and "content" not in given:
+            return "wrong", f"{type(error).__name__}: {error}"
+        words = "|".join([*map(re.escape, replaced or given), *filter(None, [function.names])])
         told = re.search(rf"(?<![A-Za-z_])({words})(?![A-Za-z_])", str(error)) is not None
-        verdict = ("clear" if told else "unclear") if replaced or "content" in given else "wrong"
-        return verdict, f"{type(error).__name__}: {error}"
+        return "clear" if told else "unclear", f"{type(error).__name__}: {error}"
     except Exception as error:
         return "other", f"{type(error).__name__}: {error}"
-    if (seconds := time.monotonic() - begin) > SLOW:
-        return "slow", f"{seconds:.0f} s"
     return ("right", "") if function.holds(result, given) else ("wrong", f"result {str(result)[:80]}")
 
 
@@ -74,7 +84,7 @@ def main() -> None:
         print(json.dumps({"call": number}), file=told, flush=True)  # before anything can crash
         name, given, replaced = generate(options.seed, number)
         what = {argument: f"{given[argument]!r}"[:60] for argument in replaced}
-        verdict, why = judge(FUNCTIONS[name], given, replaced)
+        verdict, why = judge(options.seed, number)
         line = {"call": number, "function": name, "replaced": what, "verdict": verdict, "why": why[:200]}
         print(json.dumps(line), file=told, flush=True)
 

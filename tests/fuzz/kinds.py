@@ -22,6 +22,11 @@ _NUMBERS: tuple[Any, ...] = (
     *(0.0, -0.0, 0.5, 1.0, -1.0, 1e-45, 1e-30, 1e30, 3e38, 1e308, math.inf, -math.inf, math.nan),
     *(True, False, Fraction(1, 2), Decimal("0.5"), 1j, np.float32(0.5), np.int16(3), np.uint64(2**63), np.bool_(True)),
 )
+_LENIENT: tuple[Callable[..., Any], ...] = (
+    lambda *given: None,
+    lambda first=None, *rest: first,
+    lambda first=None, *rest: first.sum() if isinstance(first, Tensor) else first,
+)
 _OTHERS: tuple[Callable[[], Any], ...] = (
     *(
         lambda: None,
@@ -36,7 +41,8 @@ _OTHERS: tuple[Callable[[], Any], ...] = (
     *(lambda: (), lambda: [], lambda: {}, set, lambda: [1, 2], lambda: (3, 4), lambda: [0.5, 0.5], lambda: [None]),
     *(lambda: {0: 1}, lambda: [[0], [1]], lambda: [2**70, 0], lambda: ["a", 1], lambda: (1,), lambda: (1, 2, 3)),
     *(object, lambda: max, lambda: len, lambda: int, lambda: range(2), lambda: iter([1, 2]), lambda: slice(1, 2)),
-    *(lambda: lambda images: None, lambda: lambda images: images, lambda: lambda images: images.sum(), lambda: print),
+    *(lambda function=function: function for function in _LENIENT),
+    lambda: print,
     *(lambda: torch.float32, lambda: torch.float64, lambda: torch.float16, lambda: torch.int64, lambda: torch.strided),
     *(lambda: torch.device("cpu"), lambda: "cpu", lambda: "nowhere", torch.Generator, nn.Identity, lambda: nn.Module),
     *(lambda: np.zeros(2), lambda: np.array(["a"]), lambda: np.zeros((2, 3, 8, 8), np.float32), lambda: Path("none")),
@@ -80,6 +86,11 @@ def odd(rng: random.Random, *, costly: bool = False) -> Any:
         value = rng.choice(_NUMBERS)
         return value if not costly or isinstance(value, bool | complex) or not SMALL < value < 2**31 else 1
     return rng.choice(_OTHERS)()
+
+
+def is_lenient(function: Callable[..., Any]) -> bool:
+    """Whether a function takes whatever it is given, and raises nothing of its own."""
+    return function in _LENIENT
 
 
 def tensor(rng: random.Random) -> Tensor:
