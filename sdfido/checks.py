@@ -2,10 +2,13 @@
 
 import math
 import numbers
+import os
 import reprlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,7 +50,9 @@ def check_number(
     """
     types = (numbers.Integral, torch.SymInt) if kind is int else (numbers.Real, torch.SymInt, torch.SymFloat)
     if isinstance(value, bool) or not isinstance(value, types):
-        raise TypeError(f"{name} must be {meaning or ('an integer' if kind is int else 'a number')}, got {value!r}")
+        raise TypeError(
+            f"{name} must be {meaning or ('an integer' if kind is int else 'a number')}, got {describe(value)}"
+        )
     number: Any = value
     if not isinstance(value, torch.SymInt | torch.SymFloat):
         try:
@@ -61,7 +66,7 @@ def check_number(
         or (below is not None and not number < below)
         or not -math.inf < number < math.inf
     ):
-        raise ValueError(f"{name} must be {meaning or _range(kind, least, most, above, below)}, got {value!r}")
+        raise ValueError(f"{name} must be {meaning or _range(kind, least, most, above, below)}, got {describe(value)}")
     return number
 
 
@@ -80,6 +85,18 @@ def _range(kind: type, least: float | None, most: float | None, above: float | N
     return " and ".join(words)
 
 
+MOST = 1_000_000
+"""The highest count of anything: steps, samples, regions. What more of it takes, no machine has."""
+
+
+def check_count(name: str, value: Any, least: int = 1) -> int:
+    """Check an integer that says how many there are of something, or how long it goes on: least..MOST."""
+    count: int = check_number(name, value, int, least)
+    if count > MOST:
+        raise ValueError(f"{name} must be at most {MOST}, got {describe(value)}")
+    return count
+
+
 def check_seed(name: str, value: Any) -> int:
     """Check an integer of 64 bits, signed or not: -2**63 <= value < 2**64."""
     seed: int = check_number(name, value, int, -(2**63), 2**64 - 1, meaning="an integer of 64 bits")
@@ -89,6 +106,11 @@ def check_seed(name: str, value: Any) -> int:
 def set_number(owner: object, name: str, *arguments: Any, **options: Any) -> None:
     """Check a number of a frozen dataclass by ``check_number`` and store it as Python's."""
     object.__setattr__(owner, name, check_number(name, getattr(owner, name), *arguments, **options))
+
+
+def set_count(owner: object, name: str, least: int = 1) -> None:
+    """Check a count of a frozen dataclass by ``check_count`` and store it as Python's integer."""
+    object.__setattr__(owner, name, check_count(name, getattr(owner, name), least))
 
 
 def set_seed(owner: Any) -> None:
@@ -107,14 +129,46 @@ def check_size(name: str, value: Any, axes: str = "(height, width)") -> tuple[in
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
     """Check that a string is one of a few."""
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {describe(value)}")
     return value
 
 
 def check_flag(name: str, value: Any, *, optional: bool = False) -> bool | None:
     """Check for True or False, or None where that is allowed."""
     if not isinstance(value, bool) and not (optional and value is None):
-        raise TypeError(f"{name} must be {'True, False or None' if optional else 'True or False'}, got {value!r}")
+        raise TypeError(
+            f"{name} must be {'True, False or None' if optional else 'True or False'}, got {describe(value)}"
+        )
+    return value
+
+
+def check_kind(name: str, value: Any, kind: type | tuple[type, ...], what: str) -> Any:
+    """Check an argument's type; ``what`` says in words what it must be."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {what}, got {describe(value)}")
+    return value
+
+
+def check_path(name: str, value: Any) -> Path:
+    """The path that a text or an ``os.PathLike`` names."""
+    path = Path(check_kind(name, value, (str, os.PathLike), "a path, as text or as pathlib.Path"))
+    if "\0" in str(path):
+        raise ValueError(f"{name} must be a path without null characters, got {str(path)!r}")
+    return path
+
+
+_FLOATING = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+def check_dtype(name: str, value: Any, allowed: Sequence[torch.dtype] = _FLOATING, where: str = "") -> torch.dtype:
+    """Check a dtype, of a tensor or given as an argument, for being one of a few.
+
+    Raises:
+        TypeError: it is none of them; the message ends with ``where``.
+    """
+    if not isinstance(value, torch.dtype) or value not in allowed:
+        names = " or ".join(str(dtype).removeprefix("torch.") for dtype in allowed)
+        raise TypeError(f"{name} must be {names}{where}, got {describe(value)}")
     return value
 
 
@@ -136,7 +190,7 @@ def check_tensor(
         form: the tensor's shape in words, such as ``[N, C, H, W]``.
         dims: how many axes it must have; None: any number.
         floating: whether it must be floating point.
-        finite: whether it must hold no NaN and no infinity.
+        finite: whether it must hold values, and among them no NaN and no infinity.
         filled: the axis from which on sizes of 0 are refused; None: they are allowed everywhere.
 
     Raises:
@@ -147,11 +201,13 @@ def check_tensor(
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be {what}, got {type(value).__name__}")
     check_dense(name, value)
-    if floating and not value.is_floating_point():
+    if floating and value.dtype not in _FLOATING:
         raise TypeError(f"{name} must be {what}, got {value.dtype}; use {name}.float()")
     allowed = (dims,) if isinstance(dims, int) else dims
     if (allowed is not None and value.dim() not in allowed) or (filled is not None and 0 in value.shape[filled:]):
         raise ValueError(f"{name} must be {form}, got {list(value.shape)}")
+    if finite:
+        check_values(name, value)
     if finite and not value.isfinite().all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
     return value
@@ -166,19 +222,72 @@ def check_dense(name: str, tensor: Tensor) -> None:
         raise TypeError(f"{name} must be a dense tensor, got one of layout {layout}; use {name}.to_dense()")
 
 
+def check_broadcast(name: str, tensor: Tensor, other: str, onto: Tensor) -> None:
+    """Raise ValueError where a tensor does not broadcast to the shape of another."""
+    pairs = zip(reversed(tensor.shape), reversed(onto.shape), strict=False)
+    if tensor.dim() > onto.dim() or any(size not in (1, full) for size, full in pairs):
+        raise ValueError(f"{name} must broadcast against {other} {list(onto.shape)}, got {list(tensor.shape)}")
+
+
+def check_values(name: str, tensor: Tensor) -> None:
+    """Raise TypeError for tensors that have a shape alone."""
+    if tensor.is_meta:
+        raise TypeError(f"{name} must hold values, got a tensor on the device meta")
+
+
+def from_array(name: str, value: Any) -> Any:
+    """A NumPy array as a tensor, copied: arrays may be read-only, or run backwards. All else as it is.
+
+    Raises:
+        TypeError: it is an array of something else than numbers and truth values.
+    """
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be an array of numbers, got one of {value.dtype}")
+    return torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("=")))
+
+
+def check_device(name: str, value: Any, *, meta: bool = False) -> torch.device:
+    """The device that is meant, if this PyTorch can use it; ``meta``, which has no values, where that is allowed.
+
+    Raises:
+        TypeError: it is no device, and no name or number of one.
+        ValueError: it cannot be used.
+    """
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be a device or the name of one, got {value!r}")
+    check_kind(name, value, (str, torch.device, int), "a device or the name of one")
+    try:
+        device = torch.device(value)
+        one = torch.ones(1, device=device)
+        if not meta:
+            one.item()
+    except (AssertionError, OverflowError, RuntimeError, ValueError) as error:
+        said = str(error).partition("\n")[0]
+        raise ValueError(f"{name} must be one that this PyTorch can use, got {str(value)!r}: {said}") from error
+    return device
+
+
+def check_function(name: str, value: Any, what: str = "a function") -> None:
+    """Raise TypeError for what cannot be called."""
+    if not callable(value):
+        raise TypeError(f"{name} must be {what}, got {describe(value)}")
+
+
 def check_callback(name: str, value: Any) -> None:
     """Raise TypeError for what is neither None nor callable."""
     if value is not None and not callable(value):
         raise TypeError(f"{name} must be a function, or None for none, got {describe(value)}")
 
 
-def check_list(name: str, values: Any, kind: type, what: str) -> list[Any]:
+def check_list(name: str, values: Any, kind: type | tuple[type, ...], what: str) -> list[Any]:
     """The entries of any iterable as a list, each of one type.
 
     Raises:
         TypeError: it is none, or an entry is of another type.
     """
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+    if isinstance(values, str | bytes | Tensor) or not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a list of {what}, got {describe(values)}")
     entries = list(values)
     for entry in entries:
@@ -223,8 +332,7 @@ def check_integers(
     wrong = TypeError(f"{name} must be {what}, got {describe(values)}{hint}")
     if isinstance(values, Tensor):
         check_dense(name, values)
-        if values.is_meta:
-            raise TypeError(f"{name} must hold values, got a tensor on the device meta")
+        check_values(name, values)
         found = values
     elif isinstance(values, str | bytes):
         raise wrong
@@ -252,16 +360,9 @@ def _is_huge(values: Any) -> bool:
     return isinstance(values, int) and not -(2**63) <= values < 2**63
 
 
-_IMAGES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
-
-
 def check_images(images: Any) -> Tensor:
     """A float32 copy [N, C, H, W] of finite images, or of one image [C, H, W]."""
     check_tensor("images", images, "[N, C, H, W] or [C, H, W]", (3, 4), floating=True)
-    if images.dtype not in _IMAGES:
-        raise TypeError(f"images must be float32, float64, bfloat16 or float16, got {images.dtype}; use images.float()")
-    if images.is_meta:
-        raise TypeError("images must hold values, got a tensor on the device meta")
     if images.dim() == 3:
         images = images[None]
     check_tensor("images", images, "[N, C, H, W] or [C, H, W]", finite=True, filled=1)

@@ -12,13 +12,13 @@ import math
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .checks import check_path
 from .files import replacing
 
 GROUPS = ("maps", "scores", "parts")  # kinds of tensors that a method names itself
@@ -43,7 +43,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[tuple[dict[str, Any], dict
         OSError: the file cannot be read.
         ValueError: it is not an explanation, or the ``with`` block finds that it is none.
     """
-    content = io.BytesIO(Path(path).read_bytes())
+    content = io.BytesIO(check_path("path", path).read_bytes())
     try:
         with np.load(content, allow_pickle=False) as file:
             about = json.loads(str(file["about"]))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .. import _deprecated, infills, ops
-from ..checks import check_callback, check_images, check_streams, describe
+from ..checks import check_callback, check_images, check_streams
 from ..execution import Execution
 from ..explanation import Explanation, MapInfo
 from ..folding import folded_score
@@ -164,9 +164,7 @@ class Explainer(ABC):
         self.score = as_score(model)
         self.execution = Execution(**settings)
         self.settings: Any = self.settings_type(**own)
-        if normalization is not None and not isinstance(normalization, Normalization):
-            raise TypeError(f"normalization must be a sdfido Normalization, got {describe(normalization)}")
-        normalization = normalization or normalization_of(model)
+        normalization = normalization_of(model, normalization)
         self.infill = infills.from_spec(infill, normalization, seed=getattr(self.settings, "seed", 0))
 
     @classmethod
@@ -242,6 +240,7 @@ class Explainer(ABC):
             self.check_size(images.shape[2], images.shape[3])
             with torch.no_grad():  # an inpainter with parameters would keep its activations
                 infill = infills.apply(self.infill, images.clone(), stream_tensor.tolist()).detach()
+                infill = infill.clone() if infill.is_inference() else infill  # autograd does not take others
             composites = self.composites_per_image()
             execution = self.execution.resolved(self.score, images, composites)
             try:

@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ..checks import check_flag, check_kind, check_number
+
 PER_IMAGE = 10.0  # units between an image and its infill, where a score has none of its own: about that of log-odds
 
 
@@ -37,7 +39,11 @@ class Scale:
     sign: int = 1  #: -1 where people are shown minus the confidence: of scores that ask for less of a value
 
     def __post_init__(self) -> None:
-        if self.sign not in (1, -1):
+        for name in ("name", "meaning", "target"):
+            check_kind(name, getattr(self, name), str, "a text")
+        for name in ("percent", "zero"):
+            check_flag(name, getattr(self, name))
+        if check_number("sign", self.sign, int, meaning="1 or -1") not in (1, -1):
             raise ValueError(f"sign must be 1 or -1, got {self.sign!r}")
 
     @property

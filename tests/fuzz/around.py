@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import random
 import tempfile
 from collections.abc import Callable
@@ -11,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import sdfido
 from sdfido import evaluate, exports, models, reports, runs, scores
 from sdfido.compat import captum, fido_pytorch, quantus
 from sdfido.models import Window
-from tests.fuzz.core import NORMALIZATION, _attribution
+from tests.fuzz.core import NORMALIZATION, _attribution, damaged
 from tests.fuzz.measures import encode
 from tests.fuzz.objects import (
     Arguments,
@@ -62,7 +64,7 @@ class _LogOdds:
     """A classifier as FIDO-PyTorch asks it."""
 
     def log_odds(self, x: Tensor, *, c: Any) -> tuple[Tensor, Tensor]:
-        chosen = network()(x)[:, int(c)]
+        chosen = network()(x)[:, c if type(c) is int and 0 <= c < 5 else 1]  # its own errors would be its own
         return chosen.sigmoid(), chosen
 
 
@@ -77,6 +79,22 @@ def _fitted(im: Any, y: Any, clf: Any, iterations: Any, batch_size: Any, approx_
     masks = fido_pytorch.FIDO.new(im, mask_config, device=None)
     masks.fit(im, y, clf, fido_pytorch.FIDOConfig(10, batch_size, iterations, approx_steps))
     return masks.joint_dropout_rate
+
+
+@functools.cache
+def _png() -> bytes:
+    with io.BytesIO() as file:
+        Image.new("RGB", (9, 12), (200, 100, 0)).save(file, format="png")
+        return file.getvalue()
+
+
+def _photo(content: Any) -> Any:
+    if not isinstance(content, bytes):
+        return models.read_photo(content)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "content.png")
+        path.write_bytes(content)
+        return models.read_photo(path)
 
 
 def _in_folder(call: Callable[[Path], Any]) -> Any:
@@ -131,13 +149,15 @@ AROUND: dict[str, Function] = {
     ),
     "SegmentScore": _scored(lambda: scores.SegmentScore(_segmenter), 1, (1, torch.ones(8, 8) > 0)),
     "TextScore": _scored(
-        lambda texts, encode_text, logit_scale: scores.TextScore(network(), texts, encode_text, logit_scale=logit_scale),
+        lambda texts, encode_text, logit_scale: scores.TextScore(
+            network(), texts, encode_text, logit_scale=logit_scale
+        ),
         *("a", 1, ["a", "bb"]),
         **{"texts": ["a", "bb"], "encode_text": encode, "logit_scale": 10.0},
     ),
     **{
         f"scores.{link.__name__}": Function(
-            link, lambda rng: {"logits": torch.randn(2, 5), "targets": torch.tensor([0, 4])}, anything
+            link, lambda rng: {"logits": torch.randn(2, 5), "targets": torch.tensor([0, 4])}, anything, "targets"
         )
         for link in (scores.log_odds, scores.log_probability, scores.margin, scores.probability)
     },
@@ -147,8 +167,10 @@ AROUND: dict[str, Function] = {
         lambda target: _classifier().find(target), lambda rng: {"target": rng.choice(("a", 1))}, anything
     ),
     "Classifier.label": Function(lambda index: _classifier().label(index), lambda rng: {"index": 1}, anything),
-    "models.load": Function(models.load, lambda rng: {"spec": "tests.support:nothing", "device": "cpu"}, anything, "model"),
-    "models.read_photo": Function(models.read_photo, lambda rng: {"path": "none.png"}, anything, "photo"),
+    "models.load": Function(
+        models.load, lambda rng: {"spec": "tests.fuzz.objects:network", "device": "cpu"}, anything, "model"
+    ),
+    "models.read_photo": Function(_photo, lambda rng: {"content": damaged(rng, _png())}, anything, "content.png|photo"),
     "models.demo_photo": Function(models.demo_photo, lambda rng: {"name": "coffee"}, anything),
     "ChannelsLast": Function(models.ChannelsLast, lambda rng: {"network": nn.Flatten()}, anything),
     "Window.of": Function(
@@ -214,7 +236,9 @@ AROUND: dict[str, Function] = {
         "images|infill|forward_func|model|arguments",
     ),
     "runs.choose": Function(
-        lambda paths, out: _in_folder(lambda place: len(runs.choose([place, "a.jpg"] if paths is None else paths, out))),
+        lambda paths, out: _in_folder(
+            lambda place: len(runs.choose([place, "a.jpg"] if paths is None else paths, out))
+        ),
         lambda rng: {"paths": None, "out": "out"},
         anything,
         "photos",
@@ -222,9 +246,7 @@ AROUND: dict[str, Function] = {
     "runs.shard": Function(
         runs.shard, lambda rng: {"items": [runs.Item(None, Path("a"))] * 4, "part": "1/2"}, anything, "shard"
     ),
-    "runs.Processes": Function(
-        runs.Processes, lambda rng: {"workers": 2, "device": "cpu", "threads": 1}, anything
-    ),
+    "runs.Processes": Function(runs.Processes, lambda rng: {"workers": 2, "device": "cpu", "threads": 1}, anything),
     "runs.PhotoExplainer": Function(
         lambda **given: runs.PhotoExplainer(_classifier(labels=None), **given),
         lambda rng: {
@@ -239,9 +261,10 @@ AROUND: dict[str, Function] = {
         lambda format, maps, again: _in_folder(
             lambda place: exports.Export(place, format, out=place / "out", maps=maps, again=again)
         ),
-        lambda rng: {"format": "png", "maps": (), "again": False, "content": b""},  # a folder without results
+        lambda rng: {"format": "png", "maps": (), "again": False},
         anything,
         "results",
+        refuses=True,  # a folder without results
     ),
     "reports.heatmap": Function(
         reports.heatmap,

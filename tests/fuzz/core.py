@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import tempfile
 from collections.abc import Callable
@@ -86,24 +87,31 @@ def _method(kind: Callable[..., Any], settings_type: type, **small: Any) -> Func
     return Function(call, right, explains, "model|mask_size|score")
 
 
-def _saved(content: Any) -> sdfido.Explanation:
-    """What is read from a file of these bytes."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "content.npz")
-        path.write_bytes(content if isinstance(content, bytes) else b"")
-        return sdfido.Explanation.load(path)
-
-
-def _some_bytes(rng: random.Random) -> Arguments:
-    """A saved explanation, in half of the cases damaged."""
-    with tempfile.TemporaryDirectory() as folder:
-        explanation().save(Path(folder, "a.npz"))
-        content = bytearray(Path(folder, "a.npz").read_bytes())
+def damaged(rng: random.Random, content: bytes) -> bytes:
+    """The bytes of a file, in half of the cases damaged or cut off."""
+    changed = bytearray(content)
     if rng.random() < 0.5:
         for _ in range(rng.choice((1, 3, 20))):
-            content[rng.randrange(len(content))] = rng.randrange(256)
-        del content[rng.choice((len(content), rng.randrange(len(content)))) :]
-    return {"content": bytes(content)}
+            changed[rng.randrange(len(changed))] = rng.randrange(256)
+        del changed[rng.choice((len(changed), rng.randrange(len(changed)))) :]
+    return bytes(changed)
+
+
+@functools.cache
+def _saved() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        explanation().save(Path(folder, "a.npz"))
+        return Path(folder, "a.npz").read_bytes()
+
+
+def _loaded(content: Any) -> sdfido.Explanation:
+    """What is read from a file of these bytes."""
+    if not isinstance(content, bytes):
+        return sdfido.Explanation.load(content)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "content.npz")
+        path.write_bytes(content)
+        return sdfido.Explanation.load(path)
 
 
 def _infill(kind: Callable[..., Any], **settings: Any) -> Function:
@@ -113,7 +121,7 @@ def _infill(kind: Callable[..., Any], **settings: Any) -> Function:
         return infills.apply(kind(**given), images, streams)
 
     right = lambda rng: {"images": images(rng), "streams": rng.choice((None, [1, 2])), **settings}  # noqa: E731
-    return Function(call, right, within(), "infill|size|sigma|patch")
+    return Function(call, right, within(), "infill|size|sigma|patch|pixels")
 
 
 _SMALL = {"steps": 2, "mask_size": 4, "num_samples": 1}
@@ -128,7 +136,9 @@ CORE: dict[str, Function] = {
     "simplified_concrete": _operator(
         sdfido.simplified_concrete, lambda rng: {"logits": torch.randn(2, 3), "u": torch.rand(2, 3), "temperature": 0.5}
     ),
-    "backend": Function(lambda name: sdfido.backend(name).__enter__(), lambda rng: {"name": "auto"}, anything, "backend"),
+    "backend": Function(
+        lambda name: sdfido.backend(name).__enter__(), lambda rng: {"name": "auto"}, anything, "backend"
+    ),
     "FIDO": _method(sdfido.FIDO, sdfido.Settings, repeats=1, **_SMALL),
     "SufficientRegions": _method(sdfido.SufficientRegions, several.RegionsSettings, count=2, **_SMALL),
     "IGOS": _method(sdfido.IGOS, IGOSSettings, steps=2, mask_size=4, path_points=2),
@@ -159,12 +169,13 @@ CORE: dict[str, Function] = {
         "activations|logits|model",
     ),
     "CALM": Function(
-        lambda images, targets, **given: sdfido.CALM(network(), example=images[:1], **given).fit(
-            [(images, targets)], epochs=1
-        ),
-        lambda rng: {"images": images(rng), "targets": torch.tensor([1, 2]), "classes": 5, "seed": 0},
+        lambda images, targets, **given: sdfido.CALM(network(), **given).fit([(images, targets)], epochs=1),
+        lambda rng: {
+            **{"images": images(rng), "targets": torch.tensor([1, 2]), "example": images(rng)[:1], "classes": 5},
+            "seed": 0,
+        },
         anything,
-        "example|loader|model",
+        "loader|model|network",
     ),
     "methods.load": Function(sdfido.methods.load, lambda rng: {"spec": "fido"}, anything, "method"),
     "Normalization": Function(sdfido.Normalization, lambda rng: dict(NORMALIZATION), anything),
@@ -203,12 +214,16 @@ CORE: dict[str, Function] = {
     "Explanation[]": Function(
         lambda index: explanation()[index], lambda rng: {"index": rng.choice((0, 1, "ssr"))}, anything
     ),
-    "Explanation.area": Function(lambda region: explanation().area(region), lambda rng: {"region": "ssr"}, within(0, 1)),
+    "Explanation.area": Function(
+        lambda region: explanation().area(region), lambda rng: {"region": "ssr"}, within(0, 1)
+    ),
     "Explanation.share": Function(
         lambda region: explanation().share(region), lambda rng: {"region": "ssr"}, within(0, 1)
     ),
     "Explanation.to": Function(lambda device: explanation().to(device), lambda rng: {"device": "cpu"}, explains),
-    "Explanation.load": Function(_saved, _some_bytes, explains, "content.npz"),
+    "Explanation.load": Function(
+        _loaded, lambda rng: {"content": damaged(rng, _saved())}, explains, "content.npz|path|none"
+    ),
     "MapInfo": Function(
         sdfido.MapInfo,
         lambda rng: {"title": "a", "note": "b", "role": "keep", "of": (), "mean": "geometric", "signed": False},

@@ -111,7 +111,9 @@ MEASURES: dict[str, Function] = {
         evaluate.rank_correlation, lambda rng: {"a": maps(rng), "b": maps(rng)}, _unknown, "maps"
     ),
     "stability": Function(
-        evaluate.stability, lambda rng: {"maps": rng.choice(([maps(rng), maps(rng)], images(rng)[None].repeat(2, 1, 1, 1, 1)[:, :, 0]))}, _unknown
+        evaluate.stability,
+        lambda rng: {"maps": rng.choice(([maps(rng), maps(rng)], images(rng)[None].repeat(2, 1, 1, 1, 1)[:, :, 0]))},
+        _unknown,
     ),
     "ranks": Function(evaluate.ranks, lambda rng: {"importance": maps(rng)}, within(0, 63)),
     "top": Function(evaluate.top, lambda rng: {"importance": maps(rng), "area": 0.2}, anything, "importance"),
@@ -133,9 +135,7 @@ MEASURES: dict[str, Function] = {
         within(0, 1),
         "model|importance|infill",
     ),
-    "agreed": Function(
-        evaluate.agreed, lambda rng: {"explanations": [explanation(), explanation()]}, explains
-    ),
+    "agreed": Function(evaluate.agreed, lambda rng: {"explanations": [explanation(), explanation()]}, explains),
     "over_seeds": Function(
         evaluate.over_seeds,
         lambda rng: {
@@ -172,9 +172,7 @@ MEASURES: dict[str, Function] = {
         within(-1, 1),
         "model",
     ),
-    "from_around": Function(
-        evaluate.from_around, lambda rng: {"images": images(rng), "hidden": truth(rng)}, within()
-    ),
+    "from_around": Function(evaluate.from_around, lambda rng: {"images": images(rng), "hidden": truth(rng)}, within()),
     "background": Function(
         evaluate.background,
         lambda rng: {
@@ -202,6 +200,7 @@ MEASURES: dict[str, Function] = {
         lambda limits, **given: audit.flags(photos(**given), limits),
         lambda rng: _photos(rng) | {"limits": audit.Limits(resamples=20)},
         anything,
+        "sites",
     ),
     "audit.Limits": defaults(audit.Limits),
 }

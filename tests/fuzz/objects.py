@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ class Function:
     right: Right  #: arguments that it takes
     holds: Holds  #: what is true of every result
     names: str = ""  #: what messages call its arguments besides, as alternatives of a regular expression
+    refuses: bool = False  #: whether what surrounds the call is refused in the end
 
 
 @functools.cache
@@ -56,7 +57,8 @@ def explanation() -> sdfido.Explanation:
 def values(result: Any) -> Iterator[Tensor]:
     """All numbers of a result, in their order."""
     if isinstance(result, Tensor):
-        yield result.detach()
+        if not result.is_nested and result.layout == torch.strided and not result.is_meta:
+            yield result.detach()
     elif isinstance(result, np.ndarray) and result.dtype.kind in "fiub":
         yield torch.from_numpy(result.copy())
     elif isinstance(result, int | float):
@@ -103,10 +105,12 @@ def within(low: float = -3.4e38, high: float = 3.4e38, *, unknown: bool = False)
 
 def explains(result: Any, given: Arguments) -> bool:
     """An explanation: maps in their range, all else finite and its confidences in 0..1 where they are probabilities."""
+    parts = [each for name, each in result.parts.items() if name != "node_shares"]  # NaN where there is no node
+    numbers = [*result.scores.values(), *parts]
     return all(
         bool((each.isfinite() & (each >= (-1.001 if result.legend[name].signed else -1e-3)) & (each <= 1.001)).all())
         for name, each in result.maps.items()
-    ) and all(bool(each.float().isfinite().all()) for each in [*result.scores.values(), *result.parts.values()])
+    ) and all(bool(each.float().isfinite().all()) for each in numbers)
 
 
 def is_reference(call: Callable[..., Any]) -> Holds:
@@ -117,7 +121,9 @@ def is_reference(call: Callable[..., Any]) -> Holds:
         outputs = [each for each in _flat(call(**given)) if isinstance(each, Tensor)]
         found = [each.detach() for each in outputs]
         if leaves and any(each.requires_grad for each in outputs):
-            total = sum((each.double() * (1 + torch.arange(each.numel()).view(each.shape) % 5)).sum() for each in outputs)
+            total = sum(
+                (each.double() * (1 + torch.arange(each.numel()).view(each.shape) % 5)).sum() for each in outputs
+            )
             found += [g for g in torch.autograd.grad(total, leaves, allow_unused=True) if g is not None]
         return found
 
