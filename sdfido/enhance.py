@@ -139,7 +139,7 @@ def enhance(
         maps = _check_importance(importance, mask, images)
         sources = _check_originals(originals, images)
         smooth = infills.Blur(smoothing)(maps[:, None])[:, 0] if smoothing else maps
-        region = smooth > threshold
+        region = smooth > float(threshold)
         found = region.flatten(1).any(1)
         region[~found] = True
         regular = [_box(part, padding, min_size, square) for part in region.cpu()]

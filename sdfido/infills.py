@@ -247,7 +247,7 @@ def apply(infill: Callable[..., Tensor], images: Tensor, streams: Streams | None
         TypeError, ValueError: the infill is no finite floating-point tensor on the images' device that broadcasts to
             them.
     """
-    check_tensor("images", images, "[N, C, H, W]", 4, floating=True, filled=1)
+    check_values("images", check_tensor("images", images, "[N, C, H, W]", 4, floating=True, filled=1))
     check_function("infill", infill, "a function of images")
     result = infill(images, streams) if isinstance(infill, Infill) else infill(images)
     if not isinstance(result, Tensor) or result.is_nested or not result.is_floating_point():

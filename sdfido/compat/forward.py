@@ -42,12 +42,12 @@ class ForwardScore(ModelScore):
     def scale(self) -> Scale:  # type: ignore[override]  # depends on the output
         return PROBABILITY if self.classes else NUMBER
 
+    def _goes_with_images(self, argument: Any) -> bool:
+        return isinstance(argument, Tensor) and not argument.is_nested and argument.shape[:1] == (self.images,)
+
     def outputs(self, images: Tensor, places: Tensor) -> Tensor:
         """The forward function's output [B, ...], float32, for images [B, C, H, W] by their places [B]."""
-        arguments = [
-            each[places.to(each.device)] if isinstance(each, Tensor) and each.shape[:1] == (self.images,) else each
-            for each in self.arguments
-        ]
+        arguments = [each[places.to(each.device)] if self._goes_with_images(each) else each for each in self.arguments]
         found = self.output(images, lambda batch: self.model(batch, *arguments))
         if not isinstance(found, Tensor) or found.dim() == 0 or len(found) != len(images):
             got = list(found.shape) if isinstance(found, Tensor) else type(found).__name__

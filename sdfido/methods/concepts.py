@@ -100,14 +100,9 @@ class Concepts:
         self.settings = ConceptSettings(**settings)
         self.model, self.layer = model, layer
         self.pooling = check_choice("pooling", pooling, POOLINGS)
-        self._asked = (
-            None
-            if classes is None
-            else [
-                check_number("classes", label, int, 0)
-                for label in check_list("classes", classes, object, "class indices")
-            ]
-        )
+        if classes is not None:
+            classes = check_list("classes", classes, object, "class indices")
+        self._asked = None if classes is None else [check_number("classes", label, int, 0) for label in classes]
         if self._asked is not None and (not self._asked or len(set(self._asked)) < len(self._asked)):
             raise ValueError(f"classes must be different class indices, at least one, got {classes!r}")
         self.rounds: tuple[Round, ...] = ()  #: all trainings of all classes, in their order

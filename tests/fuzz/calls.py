@@ -20,7 +20,7 @@ import torch
 
 from tests.fuzz.functions import CALLED, COUNTS, FUNCTIONS
 from tests.fuzz.kinds import is_lenient, odd
-from tests.fuzz.objects import same
+from tests.fuzz.objects import is_untouched, network, same
 
 SLOW = 10.0  # seconds
 _CLEAR = (ValueError, TypeError, LookupError, OSError)
@@ -51,6 +51,7 @@ def judge(seed: int, number: int) -> tuple[str, str]:
     """
     name, given, replaced = generate(seed, number)
     function = FUNCTIONS[name]
+    is_untouched(network())  # makes the copy that it is compared with
     begin = time.process_time()
     try:
         result = function.call(**given)
@@ -59,6 +60,8 @@ def judge(seed: int, number: int) -> tuple[str, str]:
         fresh = generate(seed, number)[1]
         if not same(given, fresh):
             return "wrong", "an argument was changed"
+        if not is_untouched(network()):
+            return "wrong", "the model was changed"
         if number % 2 and not same(result, function.call(**fresh)):
             return "wrong", "another result the second time"
     except _CLEAR as error:
@@ -66,6 +69,7 @@ def judge(seed: int, number: int) -> tuple[str, str]:
             return "wrong", f"{type(error).__name__}: {error}"
         words = "|".join([*map(re.escape, replaced or given), *filter(None, [function.names])])
         told = re.search(rf"(?<![A-Za-z_])({words})(?![A-Za-z_])", str(error)) is not None
+        told |= isinstance(error, OSError) and error.filename is not None
         return "clear" if told else "unclear", f"{type(error).__name__}: {error}"
     except Exception as error:
         return "other", f"{type(error).__name__}: {error}"

@@ -17,31 +17,38 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tests.fuzz.functions import FUNCTIONS
+
 ROOT = Path(__file__).parents[2]
 SANITIZED = ROOT / "build" / "fuzz"
+COMMAND = [sys.executable, "-m", "tests.fuzz.calls"]
 LIMIT = 60.0  # seconds for one call, the start of the process included
 _FLAGS = "-O1 -g -fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=all -fno-omit-frame-pointer"
 
 
-def campaign(calls: int, seed: int = 0, environment: dict[str, str] | None = None) -> list[dict[str, Any]]:
-    """The verdict on each of so many calls."""
-    found: list[dict[str, Any]] = []
-    while len(found) < calls:
-        found += _until_it_ends(len(found), calls - len(found), seed, environment)
-    return found
+def campaign(
+    calls: int, seed: int = 0, environment: dict[str, str] | None = None, workers: int = 1
+) -> list[dict[str, Any]]:
+    """The verdict on each of so many calls, made by so many processes at once."""
+
+    def part(worker: int) -> list[dict[str, Any]]:
+        begin, end = (calls * edge // workers for edge in (worker, worker + 1))
+        found: list[dict[str, Any]] = []
+        while begin + len(found) < end:
+            found += _until_it_ends(begin + len(found), end - begin - len(found), seed, environment)
+        return found
+
+    with ThreadPoolExecutor(workers) as pool:
+        return [verdict for found in pool.map(part, range(workers)) for verdict in found]
 
 
 def _until_it_ends(first: int, count: int, seed: int, environment: dict[str, str] | None) -> list[dict[str, Any]]:
     """The verdicts of one process; the last one may be that it crashed, or hung and was ended."""
-    command = [
-        sys.executable,
-        "-m",
-        "tests.fuzz.calls",
-        *(f"--{n}={v}" for n, v in (("seed", seed), ("first", first), ("count", count))),
-    ]
+    command = [*COMMAND, f"--seed={seed}", f"--first={first}", f"--count={count}"]
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -86,7 +93,11 @@ def sanitized() -> dict[str, str]:
     ignored = shutil.ignore_patterns("*.so", "__pycache__")
     shutil.copytree(ROOT / "sdfido", SANITIZED / "sdfido", ignore=ignored, dirs_exist_ok=True)
     shutil.copytree(ROOT / "tests" / "fuzz", SANITIZED / "tests" / "fuzz", ignore=ignored)
-    (SANITIZED / "tests" / "__init__.py").touch()
+    for name in ("__init__.py", "support.py"):
+        shutil.copy(ROOT / "tests" / name, SANITIZED / "tests" / name)
+    library = next((SANITIZED / "sdfido").glob("_C*")).read_bytes()
+    if b"__asan_init" not in library or b"__ubsan_handle" not in library:
+        raise RuntimeError("the compiled part was built without sanitizers")
     libraries = [
         subprocess.run(["c++", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
         for name in ("libasan.so", "libubsan.so", "libstdc++.so")
@@ -106,9 +117,11 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sanitized", action="store_true")
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    found = campaign(options.calls, options.seed, sanitized() if options.sanitized else None)
+    environment = sanitized() if options.sanitized else dict(os.environ)
+    found = campaign(options.calls, options.seed, environment | {"OMP_NUM_THREADS": "1"}, options.workers)
     counts = Counter(each["verdict"] for each in found)
     bad = [each for each in found if each["verdict"] not in ("right", "clear")]
     for each in bad:
@@ -119,6 +132,7 @@ def main() -> int:
         record = {
             "seed": options.seed,
             "calls": len(found),
+            "functions": len(FUNCTIONS),
             "sanitized": options.sanitized,
             "verdicts": counts,
             "bad": bad,
