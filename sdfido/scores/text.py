@@ -60,7 +60,7 @@ class TextScore(ModelScore):
         if not callable(encode_text):
             raise TypeError(f"encode_text must be a callable texts -> embeddings, got {type(encode_text).__name__}")
         self.texts = tuple(texts)
-        self.logit_scale: float = check_number("logit_scale", logit_scale, above=0)
+        self.logit_scale: float = check_number("logit_scale", logit_scale, above=0, most=1e6)
         self.encode_text = encode_text
         self.embeddings = self.embed(self.texts)
         self.scale = Scale(
