@@ -26,7 +26,7 @@ from tests.fuzz.functions import FUNCTIONS
 ROOT = Path(__file__).parents[2]
 SANITIZED = ROOT / "build" / "fuzz"
 COMMAND = [sys.executable, "-m", "tests.fuzz.calls"]
-LIMIT = 60.0  # seconds for one call, the start of the process included
+LIMIT, START = 60.0, 600.0  # seconds for one call, and for a process to import what it calls
 _FLAGS = "-O1 -g -fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=all -fno-omit-frame-pointer"
 
 
@@ -65,11 +65,13 @@ def _until_it_ends(first: int, count: int, seed: int, environment: dict[str, str
     found: list[dict[str, Any]] = []
     under_way: int | None = None
     try:
-        while line := lines.get(timeout=LIMIT):
+        line = lines.get(timeout=START)
+        while line:
             told = json.loads(line)
             under_way = None if "verdict" in told else told["call"]
             if "verdict" in told:
                 found.append(told)
+            line = lines.get(timeout=LIMIT)
         code = process.wait(LIMIT)
         if len(found) < count:
             why = f"exit code {code}: {''.join(complaints)[-2000:]}"
