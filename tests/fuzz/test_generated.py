@@ -48,6 +48,8 @@ def test_a_call_that_crashes_costs_itself_alone(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_call_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaign, "COMMAND", [sys.executable, "-c", "import time; print('{\"call\": 0}', flush=True); time.sleep(60)"])
+    monkeypatch.setattr(
+        campaign, "COMMAND", [sys.executable, "-c", "import time; print('{\"call\": 0}', flush=True); time.sleep(60)"]
+    )
     monkeypatch.setattr(campaign, "LIMIT", 0.5)
     assert [each["verdict"] for each in campaign.campaign(1)] == ["hang"]
