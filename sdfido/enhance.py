@@ -12,7 +12,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from . import infills
-from .checks import check_flag, check_images, check_number, check_streams
+from .checks import (
+    check_choice,
+    check_count,
+    check_flag,
+    check_images,
+    check_list,
+    check_number,
+    check_streams,
+    check_tensor,
+    check_values,
+    describe,
+)
 from .execution import Execution
 from .explanation import Explanation
 from .models.adapters import normalization_of
@@ -119,7 +130,7 @@ def enhance(
     Source: Korsch et al., GCPR 2023, arXiv 2307.14825, section 4 (classification with masks); defaults are theirs.
     """
     score = ClassScore(model)
-    filler = infills.from_spec(infill, normalization or normalization_of(model))
+    filler = infills.from_spec(infill, normalization_of(model, normalization))
     _check_settings(blend, threshold, weight, smoothing, padding, min_size, square, max_batch)
     with torch.no_grad(), eval_mode(score):
         images = check_images(images)
@@ -128,7 +139,7 @@ def enhance(
         maps = _check_importance(importance, mask, images)
         sources = _check_originals(originals, images)
         smooth = infills.Blur(smoothing)(maps[:, None])[:, 0] if smoothing else maps
-        region = smooth > threshold
+        region = smooth > float(threshold)
         found = region.flatten(1).any(1)
         region[~found] = True
         regular = [_box(part, padding, min_size, square) for part in region.cpu()]
@@ -208,8 +219,7 @@ def _check_settings(
     square: bool,
     max_batch: int,
 ) -> None:
-    if blend not in ("infill", "original"):
-        raise ValueError(f"blend must be 'infill' or 'original', got {blend!r}")
+    check_choice("blend", blend, ("infill", "original"))
     for name, value in (("threshold", threshold), ("weight", weight)):
         check_number(name, value, float, 0, 1)
     if 0 < check_number("smoothing", smoothing, float, 0) < 0.1:
@@ -225,18 +235,17 @@ def _check_size(size: Any, default: tuple[int, int]) -> tuple[int, int]:
         return default
     pair = (size, size) if isinstance(size, numbers.Integral) else size
     if not isinstance(pair, tuple) or len(pair) != 2:
-        raise TypeError(f"size must be an integer, a pair (height, width) or None, got {size!r}")
-    height, width = (int(check_number("size", side, int, 1)) for side in pair)
+        raise TypeError(f"size must be an integer, a pair (height, width) or None, got {describe(size)}")
+    height, width = (check_count("size", side) for side in pair)
     return height, width
 
 
 def _check_importance(importance: Explanation | Tensor, mask: str, images: Tensor) -> Tensor:
-    if isinstance(importance, Explanation) and mask not in importance.maps:
-        raise ValueError(f"mask must be one of {', '.join(map(repr, importance.maps))}, got {mask!r}")
-    maps = importance[mask] if isinstance(importance, Explanation) else importance
-    if not isinstance(maps, Tensor) or not maps.is_floating_point():
-        got = maps.dtype if isinstance(maps, Tensor) else type(maps).__name__
-        raise TypeError(f"importance must be an Explanation or a floating-point tensor [N, H, W], got {got}")
+    maps = importance
+    if isinstance(importance, Explanation):
+        maps = importance[check_choice("mask", mask, list(importance.maps))]
+    maps = check_tensor("importance", maps, "[N, H, W], or an Explanation", floating=True)
+    check_values("importance", maps)
     if maps.dim() == 2:
         maps = maps[None]
     n, _, height, width = images.shape
@@ -253,15 +262,14 @@ def _check_importance(importance: Explanation | Tensor, mask: str, images: Tenso
 def _check_originals(originals: Tensor | Sequence[Tensor] | None, images: Tensor) -> list[Tensor]:
     if originals is None:
         return list(images)
-    if isinstance(originals, Tensor) and originals.dim() == 3:
-        originals = originals[None]
-    sources = list(originals)
+    if isinstance(originals, Tensor):
+        check_tensor("originals", originals, "[N, C, H2, W2]", (3, 4))
+        originals = list(originals[None] if originals.dim() == 3 else originals)
+    sources = check_list("originals", originals, Tensor, "tensors")
     if len(sources) != len(images):
         raise ValueError(f"originals must be one for each of {len(images)} images, got {len(sources)}")
     for source in sources:
-        if not isinstance(source, Tensor) or not source.is_floating_point():
-            got = source.dtype if isinstance(source, Tensor) else type(source).__name__
-            raise TypeError(f"originals must be floating-point tensors, normalised like the images, got {got}")
+        check_values("originals", check_tensor("originals", source, "normalised like the images", floating=True))
         if source.dim() != 3 or len(source) != images.shape[1] or 0 in source.shape:
             raise ValueError(f"originals must have [{images.shape[1]}, H2, W2] each, got {list(source.shape)}")
         if not source.isfinite().all():

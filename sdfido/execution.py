@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .checks import check_answer, check_flag, check_number
+from .checks import check_answer, check_flag, check_kind, check_number
 from .scores import Score, module_of
 
 __all__ = ["Execution"]
@@ -45,7 +45,7 @@ class Execution:
         check_flag("channels_last", self.channels_last, optional=True)
         check_flag("fold_batch_norm", self.fold_batch_norm)
         check_flag("keep_memory", self.keep_memory)
-        if self.dtype not in (torch.float32, torch.bfloat16):
+        if check_kind("dtype", self.dtype, torch.dtype, "a torch.dtype") not in (torch.float32, torch.bfloat16):
             # float16 is left out: without scaling, the gradients of the composites vanish in it.
             raise ValueError(f"dtype must be torch.float32 or torch.bfloat16, got {self.dtype}")
 

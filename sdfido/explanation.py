@@ -13,7 +13,16 @@ from torch import Tensor
 
 from . import _deprecated, explanation_file
 from . import notes as _notes
-from .checks import check_list, check_tensor
+from .checks import (
+    check_broadcast,
+    check_choice,
+    check_device,
+    check_flag,
+    check_kind,
+    check_list,
+    check_tensor,
+    check_values,
+)
 from .explanation_file import GROUPS
 from .ops import functional
 from .scores import PROBABILITY, Scale
@@ -34,11 +43,13 @@ class MapInfo:
     signed: bool = False  #: whether the map is in -1..1: below 0, what speaks against the target
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "of", tuple(self.of))
-        if self.mean not in ("arithmetic", "geometric"):
-            raise ValueError(f"mean must be 'arithmetic' or 'geometric', got {self.mean!r}")
-        if self.role not in ("keep", "remove", "both"):
-            raise ValueError(f"role must be 'keep', 'remove' or 'both', got {self.role!r}")
+        for name in ("title", "note"):
+            check_kind(name, getattr(self, name), str, "a text")
+        object.__setattr__(self, "of", tuple(check_list("of", self.of, str, "names of maps")))
+        check_choice("mean", self.mean, ("arithmetic", "geometric"))
+        check_choice("role", self.role, ("keep", "remove", "both"))
+        for name in ("main", "signed"):
+            check_flag(name, getattr(self, name))
 
     @property
     def heading(self) -> str:
@@ -160,7 +171,7 @@ class Explanation:
 
     def share(self, region: str) -> float:
         """Part of the image's confidence that a region is to keep, or to leave: 0.9 and 0.1 by default."""
-        role = self.legend[region].role
+        role = self.legend[check_choice("region", region, list(self.legend))].role
         return float(self.settings.get(*(("kept_share", 0.9) if role == "keep" else ("left_share", 0.1))))
 
     @property
@@ -197,8 +208,7 @@ class Explanation:
 
     def area(self, region: str) -> Tensor:
         """Part of the image's cells that belongs to the final region [N], 0..1."""
-        if region not in self.regions:
-            raise ValueError(f"region must be one of {', '.join(self.regions) or 'none here'}, got {region!r}")
+        check_choice("region", region, self.regions)
         kept = self._kept_cells()[:, self.regions.index(region)]
         return (kept if self.legend[region].role == "keep" else ~kept).float().mean((1, 2))
 
@@ -247,7 +257,8 @@ class Explanation:
 
     def to(self, device: torch.device | str) -> Explanation:
         """The same with all tensors on a device."""
-        return self._each(lambda tensor: tensor.to(device))
+        chosen = check_device("device", device)
+        return self._each(lambda tensor: tensor.to(chosen))
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> Explanation:
         groups: dict[str, Any] = {
@@ -300,9 +311,9 @@ class Explanation:
                 f"images must be those explained, [{size[0]}, C, {size[1]}, {size[2]}], got {list(images.shape)}"
             )
         check_tensor("infill", infill, "that broadcasts against images", floating=True)
-        pairs = zip(reversed(infill.shape), reversed(images.shape), strict=False)
-        if infill.dim() > 4 or any(length not in (1, full) for length, full in pairs):
-            raise ValueError(f"infill must broadcast against images {list(images.shape)}, got {list(infill.shape)}")
+        for name, tensor in (("images", images), ("infill", infill)):
+            check_values(name, tensor)
+        check_broadcast("infill", infill, "images", images)
         masks = self.binary_masks.to(images).transpose(0, 1)
         return tuple(functional.blend(mask, images, infill.expand_as(images)) for mask in masks)
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from . import json_file, npz_file
+from .checks import check_path
 from .files import replacing
 
 GROUPS = ("maps", "scores", "parts")  # kinds of tensors that a method names itself
@@ -51,6 +52,7 @@ def reading(
         OSError: the file cannot be read.
         ValueError: it is not an explanation, or the ``with`` block finds that it is none.
     """
+    path = check_path("path", path)
     shown = repr(os.fspath(path)) if not os.fspath(path).isprintable() else os.fspath(path)
     try:
         with npz_file.opened(path) as file:

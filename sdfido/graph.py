@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from . import json_file
+from .checks import check_kind, check_list, check_number, check_size, check_tensor, check_values, set_number
 from .files import replacing
 
 if TYPE_CHECKING:
@@ -48,7 +50,14 @@ class PatchGraph:
     kept_share: float = 0.9  #: that of a sufficient set, at least
 
     def __post_init__(self) -> None:
-        last = self.grid[0] * self.grid[1] - 1
+        rows, columns = check_size("grid", check_kind("grid", self.grid, tuple, "a pair (rows, columns)"))
+        nodes = [tuple(node) for node in check_list("nodes", self.nodes, (tuple, list), "the patches of each node")]
+        patches = [tuple(check_number("nodes", patch, int) for patch in node) for node in nodes]
+        shares = [check_number("shares", share) for share in check_list("shares", self.shares, object, "numbers")]
+        object.__setattr__(self, "nodes", tuple(patches))
+        object.__setattr__(self, "shares", tuple(shares))
+        set_number(self, "kept_share")
+        last = rows * columns - 1
         if len(self.nodes) != len(self.shares):
             raise ValueError(f"shares must be one for each of {len(self.nodes)} nodes, got {len(self.shares)}")
         for node in self.nodes:
@@ -66,6 +75,14 @@ class PatchGraph:
             shares: of the nodes [M], NaN where there is none.
             kept_share: that of a sufficient set.
         """
+        check_tensor("nodes", nodes, "bool [M, rows, columns]", 3, filled=1)
+        check_tensor("shares", shares, "[M]", 1, floating=True)
+        if nodes.dtype != torch.bool:
+            raise TypeError(f"nodes must be bool [M, rows, columns], got {nodes.dtype}")
+        if len(nodes) != len(shares):
+            raise ValueError(f"shares must be one for each of {len(nodes)} nodes, got {list(shares.shape)}")
+        for name, tensor in (("nodes", nodes), ("shares", shares)):
+            check_values(name, tensor)
         there = ~shares.isnan()
         sets = [tuple(node.flatten().nonzero()[:, 0].tolist()) for node in nodes[there].cpu()]
         return cls((nodes.shape[1], nodes.shape[2]), tuple(sets), tuple(shares[there].tolist()), kept_share)
@@ -115,6 +132,7 @@ class PatchGraph:
         Raises:
             ValueError: the table is none of a graph; the message says why.
         """
+        check_kind("table", table, Mapping, "what to_dict returned")
         try:
             if table["format"] != _FORMAT:
                 raise ValueError(f"its format is {table['format']!r}, not {_FORMAT!r}")

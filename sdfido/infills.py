@@ -17,7 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checks import check_streams, check_tensor, describe, set_number, set_seed
+from .checks import (
+    check_dense,
+    check_function,
+    check_seed,
+    check_streams,
+    check_tensor,
+    check_values,
+    describe,
+    set_number,
+    set_seed,
+)
 from .normalization import Normalization
 from .patches import shuffled
 from .smoothing import gaussian_weights, smooth, widen
@@ -216,7 +226,7 @@ class Fixed(Infill):
     tensor: Tensor
 
     def __post_init__(self) -> None:
-        check_tensor("infill", self.tensor, floating=True)
+        check_values("infill", check_tensor("infill", self.tensor, floating=True))
 
     def __call__(self, images: Tensor, streams: Streams | None = None) -> Tensor:
         return self.tensor.to(images)
@@ -237,10 +247,12 @@ def apply(infill: Callable[..., Tensor], images: Tensor, streams: Streams | None
         TypeError, ValueError: the infill is no finite floating-point tensor on the images' device that broadcasts to
             them.
     """
-    check_tensor("images", images, "[N, C, H, W]", 4, floating=True)
+    check_values("images", check_tensor("images", images, "[N, C, H, W]", 4, floating=True, filled=1))
+    check_function("infill", infill, "a function of images")
     result = infill(images, streams) if isinstance(infill, Infill) else infill(images)
-    if not isinstance(result, Tensor) or not result.is_floating_point():
+    if not isinstance(result, Tensor) or result.is_nested or not result.is_floating_point():
         raise TypeError(f"infill must return a floating-point tensor, got {describe(result)} from {infill!r}")
+    check_dense("infill", result)
     if result.device != images.device:
         raise ValueError(f"infill must be on the images' device {images.device}, got {result.device} from {infill!r}")
     result = result.to(images.dtype)
@@ -271,6 +283,9 @@ def from_spec(
         TypeError: ``spec`` is of another kind.
         ValueError: the name or its value is unknown, or the normalization is missing.
     """
+    if normalization is not None:
+        _check_normalization(normalization)
+    check_seed("seed", seed)
     if isinstance(spec, Tensor):
         return Fixed(spec)
     if not isinstance(spec, str):

@@ -7,12 +7,14 @@ needed only by those who use it: ``pip install captum``.
 from __future__ import annotations
 
 import functools
+import numbers
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from ..checks import check_broadcast, check_count, check_number, check_tensor, check_values, describe
 from .forward import ForwardScore, as_sequence, mapped, only
 
 __all__ = ["MaskAttribution"]
@@ -38,7 +40,7 @@ def _made() -> type[Any]:
     except ImportError as error:
         raise ImportError("sdfido.compat.captum needs captum: pip install captum") from error
 
-    from ..methods import load
+    from ..methods import Explainer, load
 
     class MaskAttribution(Attribution):  # type: ignore[misc]  # captum has no types here
         """Importance of pixels by learned masks, called as captum's attributions are.
@@ -64,6 +66,8 @@ def _made() -> type[Any]:
         ) -> None:
             super().__init__(forward_func)
             self.kind = load(method) if isinstance(method, str) else method
+            if not isinstance(self.kind, type) or not issubclass(self.kind, Explainer):
+                raise TypeError(f"method must be a name, or a class of explainers, got {describe(method)}")
             self.map, self.settings = map, settings
             self.kind(forward_func, **settings)  # a wrong setting should not wait for the images
 
@@ -105,11 +109,16 @@ def _made() -> type[Any]:
             """
             images, several = only(inputs, "inputs")
             baseline, _ = only(baselines, "baselines")
+            check_tensor("inputs", images, "[N, C, H, W]", 4, floating=True)
             settings = dict(self.settings)
+            if isinstance(baseline, numbers.Real):
+                baseline = torch.tensor(check_number("baselines", baseline))
             if baseline is not None:
-                settings["infill"] = torch.as_tensor(baseline, dtype=images.dtype, device=images.device)
+                check_values("baselines", check_tensor("baselines", baseline, "that broadcasts against inputs"))
+                check_broadcast("baselines", baseline, "inputs", images)
+                settings["infill"] = baseline.to(images)
             if perturbations_per_eval is not None:
-                settings["max_batch"] = perturbations_per_eval
+                settings["max_batch"] = check_count("perturbations_per_eval", perturbations_per_eval)
             score = ForwardScore(self.forward_func, as_sequence(additional_forward_args), len(images))
             explanation = self.kind(score, **settings).explain(
                 images.detach(),

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..checks import check_number
+from ..checks import check_count, check_number
 
 Size = int | tuple[int, int]
 
@@ -38,9 +38,9 @@ class FIDOConfig:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("batch_size", "iterations") or (name == "approx_steps" and value is not None):
-            check_number(name, value, int, 1)
+            check_count(name, value)
         elif name == "reg_warmup":
-            check_number(name, value, int, 0)
+            check_count(name, value, 0)
         elif name in ("l1", "l2", "tv", "thresh"):
             check_number(name, value, float, 0)
         elif name == "learning_rate":

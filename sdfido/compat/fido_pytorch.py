@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import infills
-from ..checks import check_flag, check_number, check_size, check_tensor
+from ..checks import check_count, check_flag, check_size, check_tensor
 from ..explanation import GEOMETRIC, Explanation
 from ..normalization import Normalization
 from ..ops import functional
@@ -228,7 +228,8 @@ class FIDO(nn.Module):
     def _composites(self, X: Tensor, logit_p: Tensor, batch_size: int, deterministic: bool) -> Tensor:
         """Composites by samples of a mask, or by its keep rates [batch_size, C, H, W]."""
         X = self._image("X", X)
-        check_number("batch_size", batch_size, int, 1)
+        check_count("batch_size", batch_size)
+        check_flag("deterministic", deterministic)
         if not deterministic:
             return sample(X, self.infill, logit_p, batch_size, self.optimized).composites.flatten(0, 2)
         return functional.blend(torch.sigmoid(-logit_p), X, self.infill).repeat(batch_size, 1, 1, 1)

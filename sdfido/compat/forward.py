@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import check_choice, check_integers
 from ..scores import PROBABILITY, ModelScore, Scale, log_odds, probability
 
 __all__ = ["ForwardScore", "as_sequence", "mapped", "only"]
@@ -41,12 +42,12 @@ class ForwardScore(ModelScore):
     def scale(self) -> Scale:  # type: ignore[override]  # depends on the output
         return PROBABILITY if self.classes else NUMBER
 
+    def _goes_with_images(self, argument: Any) -> bool:
+        return isinstance(argument, Tensor) and not argument.is_nested and argument.shape[:1] == (self.images,)
+
     def outputs(self, images: Tensor, places: Tensor) -> Tensor:
         """The forward function's output [B, ...], float32, for images [B, C, H, W] by their places [B]."""
-        arguments = [
-            each[places.to(each.device)] if isinstance(each, Tensor) and each.shape[:1] == (self.images,) else each
-            for each in self.arguments
-        ]
+        arguments = [each[places.to(each.device)] if self._goes_with_images(each) else each for each in self.arguments]
         found = self.output(images, lambda batch: self.model(batch, *arguments))
         if not isinstance(found, Tensor) or found.dim() == 0 or len(found) != len(images):
             got = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
@@ -70,15 +71,13 @@ class ForwardScore(ModelScore):
         if targets is None:
             indices = places.new_zeros(n, 0)
         elif isinstance(targets, tuple):
-            indices = places.new_tensor(targets).expand(n, -1)
+            indices = check_integers("target", targets, "an index, or one for each image", images.device).expand(n, -1)
         else:
-            indices = torch.as_tensor(targets, device=images.device)
+            indices = check_integers("target", targets, "an index, or one for each image", images.device)
             indices = indices.flatten().expand(n)[:, None] if indices.numel() == 1 else indices
             indices = indices[:, None] if indices.dim() == 1 else indices
-        if indices.is_floating_point() or indices.dtype == torch.bool or len(indices) != n:
-            raise ValueError(
-                f"target must be an index, or one for each of {n} images, got {list(indices.shape)} of {indices.dtype}"
-            )
+        if len(indices) != n:
+            raise ValueError(f"target must be an index, or one for each of {n} images, got {list(indices.shape)}")
         shape = output.shape[1:]
         if n and (indices.shape[1] != len(shape) and not (indices.shape[1] == 0 and output.numel() == 1)):
             raise ValueError(
@@ -118,9 +117,7 @@ def mapped(explanation: Any, name: str | None) -> Tensor:
     """
     maps: dict[str, Tensor] = dict(explanation.maps)
     name = ("joint" if "joint" in maps else next(iter(maps))) if name is None else name
-    if name not in maps:
-        raise ValueError(f"map must be one of {', '.join(maps)}, got {name!r}")
-    return maps[name]
+    return maps[check_choice("map", name, list(maps))]
 
 
 def only(values: Any, name: str) -> tuple[Any, bool]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import ops
+from ..checks import describe
 from ..explanation import Explanation, MapInfo
 from ..methods.base import Scene
 from ..methods.learner import Drawn, MaskLearner, Readout
@@ -67,6 +68,8 @@ def sample(X: Tensor, infill: Tensor, logit_p: Tensor, batch_size: int, optimize
 
 def log_odds(clf: Classifier, x: Tensor, y: Any) -> tuple[Tensor, Tensor]:
     """Probabilities and log-odds of composites [B, C, H, W]: two [B], checked."""
+    if not callable(getattr(clf, "log_odds", None)):
+        raise TypeError(f"clf must have a method log_odds(x, c=y) -> (prob, log_odds), got {describe(clf)}")
     prob, score = clf.log_odds(x, c=y)
     for value in (prob, score):
         if not isinstance(value, Tensor) or value.shape != x.shape[:1]:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..checks import check_integers, check_tensor, check_values, from_array
 from ..methods import load
 from .forward import mapped
 
@@ -48,10 +49,10 @@ def explain(
     """
     if device is None:
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    images = torch.as_tensor(np.array(inputs), dtype=torch.float32, device=device)
-    if images.dim() != 4:
-        raise ValueError(f"inputs must be [N, C, H, W], got {list(images.shape)}")
-    chosen = torch.as_tensor(np.array(targets).reshape(-1).astype(np.int64), device=device)
+    images = check_tensor("inputs", from_array("inputs", inputs), "[N, C, H, W]", 4, floating=True)
+    check_values("inputs", images)
+    images = images.to(device, torch.float32)
+    chosen = check_integers("targets", from_array("targets", targets), "class indices (integers)", device).flatten()
     explanation = load(method)(model, **settings).explain(images, chosen, streams=[0] * len(images))
     maps: NDArray[np.float32] = mapped(explanation, map)[:, None].float().cpu().numpy()
     return maps

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ..checks import check_tensor, from_array
 from .order import Maps, check_maps
 
 
@@ -49,9 +49,12 @@ def stability(maps: Maps | Sequence[Maps]) -> Tensor:
 
     Source: as ``rank_correlation``.
     """
-    if isinstance(maps, str) or not isinstance(maps, Tensor | np.ndarray | Sequence):
+    maps = from_array("maps", maps)
+    if isinstance(maps, Tensor):
+        check_tensor("maps", maps, "[R, N, H, W] with R at least 2", 4)
+    elif isinstance(maps, str) or not isinstance(maps, Sequence):
         raise TypeError(f"maps must be a floating-point tensor [R, N, H, W], got {type(maps).__name__}")
-    if len(maps) < 2 or (not isinstance(maps, Sequence) and maps.ndim != 4):
+    if len(maps) < 2:
         shape = [len(maps)] if isinstance(maps, Sequence) else list(maps.shape)
         raise ValueError(f"maps must be [R, N, H, W] with R at least 2, got {shape}")
     checked = [check_maps("maps", each) for each in maps]

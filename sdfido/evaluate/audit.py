@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_kind, check_list, set_count, set_number
 from .background import PLACES
 
 __all__ = ["MEASURES", "SPREAD", "Estimate", "Flag", "Group", "Limits", "Photos", "flags", "groups", "suspicion"]
@@ -43,7 +44,14 @@ class Limits:
     place: float = 0.6  #: part of the rise that must go with a place, for that to be named
     photos: int = 8  #: fewer are no group
     level: float = 0.95  #: of the intervals
-    resamples: int = 2000
+    resamples: int = 2000  #: of the bootstrap
+
+    def __post_init__(self) -> None:
+        for name in ("background", "site", "outside", "place"):
+            set_number(self, name, float, 0, most=1)
+        set_number(self, "level", float, above=0, below=1)
+        set_count(self, "photos")
+        set_count(self, "resamples")
 
 
 class Estimate(NamedTuple):
@@ -73,9 +81,27 @@ class Photos:
     backgrounds: Mapping[str, Array]  #: by class, its probability for the background alone of every photo [N]
     without: Array  #: of the explained class for the background without each of ``PLACES`` [N, places]
 
+    def __post_init__(self) -> None:
+        for name, what in (("classes", "a class for each photo"), ("sites", "a site, or None, for each photo")):
+            object.__setattr__(self, name, check_list(name, getattr(self, name), (str, type(None)), what))
+        n = len(self.classes)
+        if len(self.sites) != n:
+            raise ValueError(f"sites must be one for each of {n} photos, got {len(self.sites)}")
+        for name in ("numbers", "backgrounds"):
+            arrays = check_kind(name, getattr(self, name), Mapping, "arrays [N] by name")
+            for key, array in arrays.items():
+                _check_array(f"{name}[{key!r}]", array, (n,))
+        _check_array("without", self.without, (n, len(PLACES)))
+
     def of(self, name: str, value: str) -> Chosen:
         """Which photos have this class or site: [N]."""
         return np.array([each == value for each in (self.classes if name == "class" else self.sites)], dtype=bool)
+
+
+def _check_array(name: str, array: Array, shape: tuple[int, ...]) -> None:
+    check_kind(name, array, np.ndarray, f"an array {list(shape)}")
+    if array.shape != shape or array.dtype.kind != "f":
+        raise ValueError(f"{name} must be floating-point {list(shape)}, got {array.dtype} {list(array.shape)}")
 
 
 @dataclass(frozen=True)
@@ -101,9 +127,16 @@ class Flag:
     reason: str  #: one or several sentences
 
 
+def _limits(photos: Photos, limits: Limits | None) -> Limits:
+    check_kind("photos", photos, Photos, "sdfido.evaluate.audit.Photos")
+    if limits is not None:
+        check_kind("limits", limits, Limits, "sdfido.evaluate.audit.Limits")
+    return limits or Limits()
+
+
 def groups(photos: Photos, limits: Limits | None = None) -> list[Group]:
     """The numbers of each class and each site, classes first, both sorted by name."""
-    limits = limits or Limits()
+    limits = _limits(photos, limits)
     found = []
     for kind, names in (("class", photos.classes), ("site", photos.sites)):
         for name in sorted({each for each in names if each is not None}):
@@ -130,7 +163,7 @@ def flags(photos: Photos, limits: Limits | None = None) -> list[Flag]:
     gain where it is missing; so the strongest comes first, and the photos of a flagged class or site are left out of
     what the others are compared with. Without others to compare with, nothing is flagged.
     """
-    limits = limits or Limits()
+    limits = _limits(photos, limits)
     backgrounds = _of_backgrounds(photos, limits)
     backgrounds += _of_sites(photos, [flag.name for flag in backgrounds if flag.place == SPREAD], limits)
     names = sorted(set(photos.classes))

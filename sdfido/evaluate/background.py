@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import check_images
+from ..checks import check_count, check_images, check_integers, check_tensor, describe
 from ..execution import Execution
 from ..scores import ClassScore, Model, eval_mode
 from .truth import check_truth
@@ -52,6 +52,10 @@ def from_around(images: Tensor, hidden: Tensor) -> Tensor:
 
     Source: the pull-push of Gortler et al., "The lumigraph", SIGGRAPH 1996, section 3.4.
     """
+    check_tensor("images", images, "[N, C, H, W]", 4, floating=True, filled=1)
+    n, _, height, width = images.shape
+    if check_tensor("hidden", hidden, "bool [N, H, W]").dtype != torch.bool or hidden.shape != (n, height, width):
+        raise ValueError(f"hidden must be bool [{n}, {height}, {width}] like the images, got {describe(hidden)}")
     visible = (~hidden)[:, None].to(images)
     return torch.where(hidden[:, None], _pull_push(images * visible, visible), images)
 
@@ -87,10 +91,16 @@ def background(
         RuntimeError: the model's answers are not finite.
     """
     images = check_images(images)
+    targets = check_integers("targets", targets, f"one class for each of {len(images)} images", images.device)
+    if targets.shape != (len(images),):
+        raise ValueError(f"targets must be one class for each of {len(images)} images, got {list(targets.shape)}")
     _, known = check_truth(images[:, 0], animals)
 
     def of_target(composites: Tensor) -> Tensor:
-        return answers(model, composites, max_batch=max_batch).gather(1, targets[:, None])[:, 0]
+        found = answers(model, composites, max_batch=max_batch)
+        if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < found.shape[1]:
+            raise ValueError(f"targets must be classes in 0..{found.shape[1] - 1}, got {targets.tolist()}")
+        return found.gather(1, targets[:, None])[:, 0]
 
     image = of_target(images)
     animal = of_target(torch.where(known[:, None], images, 0.0))
@@ -109,7 +119,8 @@ def answers(model: Model, images: Tensor, *, max_batch: int = 64) -> Tensor:
         TypeError, ValueError: the model does not return class logits.
         RuntimeError: its answers are not finite.
     """
-    score = ClassScore(model)
+    score, images = ClassScore(model), check_images(images)
+    check_count("max_batch", max_batch)
     execution = Execution(max_batch=max_batch, channels_last=False)
     with eval_mode(score):
         found = execution.map(lambda batch: score.logits(batch).softmax(1), images, chunk=max_batch)

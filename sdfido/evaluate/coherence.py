@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import check_number
+from ..checks import check_number, check_tensor, check_values
 from .order import Maps, check_maps
 
 
@@ -44,13 +44,13 @@ def components(regions: Tensor, *, connectivity: int = 8, min_pixels: int = 1) -
 
     Source: Rosenfeld & Pfaltz, "Sequential operations in digital picture processing", Journal of the ACM 1966.
     """
-    if not isinstance(regions, Tensor) or regions.dtype != torch.bool:
-        got = regions.dtype if isinstance(regions, Tensor) else type(regions).__name__
-        raise TypeError(f"regions must be a bool tensor [N, H, W], got {got}; threshold the maps first")
+    check_values("regions", check_tensor("regions", regions, "[N, H, W]"))
+    if regions.dtype != torch.bool:
+        raise TypeError(f"regions must be a bool tensor [N, H, W], got {regions.dtype}; threshold the maps first")
     if regions.dim() != 3 or 0 in regions.shape[1:]:
         raise ValueError(f"regions must be [N, H, W], got {list(regions.shape)}")
-    if isinstance(connectivity, bool) or connectivity not in (4, 8):
-        raise ValueError(f"connectivity must be 4 or 8, got {connectivity!r}")
+    if check_number("connectivity", connectivity, int, meaning="4 or 8") not in (4, 8):
+        raise ValueError(f"connectivity must be 4 or 8, got {connectivity}")
     min_pixels = check_number("min_pixels", min_pixels, int, 1)
     n, height, width = regions.shape
     labels = _label(regions, connectivity)

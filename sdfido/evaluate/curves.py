@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..checks import check_number
+from ..checks import check_count
 from ..normalization import Normalization
 from ..scores import Model, Score
 from .order import check_fractions
@@ -45,7 +45,7 @@ def deletion(
 
     Source: Petsiuk et al., "RISE", BMVC 2018, arXiv 1806.07421, section 4; there the infill is grey or black.
     """
-    number = check_number("num_fractions", num_fractions, int, 2)
+    number = check_count("num_fractions", num_fractions, 2)
     options: dict[str, Any] = {"infill": infill, "normalization": normalization, "streams": streams}
     return Probe(model, images, targets, max_batch=max_batch, **options).remove(importance, number)
 
@@ -67,7 +67,7 @@ def insertion(
     ``Probe(...).keep(importance, num_fractions)``: from the infill alone to the image. Area: 0..1, higher is better.
     Arguments, errors and source are those of ``deletion``; RISE's infill is a blur here.
     """
-    number = check_number("num_fractions", num_fractions, int, 2)
+    number = check_count("num_fractions", num_fractions, 2)
     options: dict[str, Any] = {"infill": infill, "normalization": normalization, "streams": streams}
     return Probe(model, images, targets, max_batch=max_batch, **options).keep(importance, number)
 

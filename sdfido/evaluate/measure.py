@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor
 
+from ..checks import check_kind
 from .coherence import components, total_variation
 from .curves import AREAS
 from .order import Maps, check_maps, top
@@ -53,6 +54,7 @@ def measure(maps: Maps, probe: Probe, truth: Truth | Sequence[Tensor | None] | N
         RuntimeError: the model's confidence is not finite.
     """
     maps = check_maps("maps", maps)
+    check_kind("probe", probe, Probe, "sdfido.evaluate.Probe(model, images)")
     curves = {
         "insertion": probe.keep(maps),
         "deletion": probe.remove(maps),
@@ -72,6 +74,7 @@ def measure(maps: Maps, probe: Probe, truth: Truth | Sequence[Tensor | None] | N
 def _against(truth: Truth | Sequence[Tensor | None], maps: Tensor) -> dict[str, Tensor]:
     """The measures by a truth, NaN for images that have none."""
     known, masks = list(range(len(maps))), cast(Truth, truth)
+    check_kind("truth", truth, Iterable, "masks or boxes")
     if not isinstance(truth, Tensor) and all(each is None or isinstance(each, Tensor) for each in truth):
         present = [each for each in truth if isinstance(each, Tensor)]
         known = [i for i, each in enumerate(truth) if each is not None]

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..checks import check_number
+from ..checks import check_count, check_number, check_tensor, describe, from_array
 from ..ops.rng import make_rng, random_words
 
 Maps = Tensor | NDArray[np.floating[Any]]
@@ -69,10 +69,10 @@ def check_fraction(name: str, value: float) -> float:
 def check_fractions(name: str, fractions: int | Sequence[float]) -> list[float]:
     """Increasing parts of an image; of a number, so many even ones from 0 to 1."""
     if isinstance(fractions, int):
-        number = check_number(name, fractions, int, 2)
+        number = check_count(name, fractions, 2)
         return [i / (number - 1) for i in range(number)]
     if isinstance(fractions, str) or not isinstance(fractions, Sequence):
-        raise TypeError(f"{name} must be a sequence of parts of the image, 0..1, got {fractions!r}")
+        raise TypeError(f"{name} must be a sequence of parts of the image, 0..1, got {describe(fractions)}")
     values = [check_fraction(name, fraction) for fraction in fractions]
     if not values or values != sorted(set(values)):
         raise ValueError(f"{name} must be at least one part of the image, increasing, got {values}")
@@ -85,11 +85,7 @@ def check_maps(name: str, maps: Maps) -> Tensor:
     Raises:
         TypeError, ValueError: they are not floating point, of another shape, or not finite.
     """
-    if isinstance(maps, np.ndarray):
-        maps = torch.from_numpy(np.array(maps))  # a copy: arrays may be read-only, or run backwards
-    if not isinstance(maps, Tensor) or not maps.is_floating_point():
-        got = maps.dtype if isinstance(maps, Tensor) else type(maps).__name__
-        raise TypeError(f"{name} must be a floating-point tensor [N, H, W], got {got}")
+    maps = check_tensor(name, from_array(name, maps), "[N, H, W]", floating=True)
     if maps.dim() == 4 and maps.shape[1] == 1:
         maps = maps[:, 0]
     if maps.dim() == 4:
@@ -99,9 +95,7 @@ def check_maps(name: str, maps: Maps) -> Tensor:
         )
     if maps.dim() != 3 or 0 in maps.shape[1:]:
         raise ValueError(f"{name} must be [N, H, W], got {list(maps.shape)}")
-    if not maps.isfinite().all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
-    return maps.detach()
+    return check_tensor(name, maps, finite=True).detach()
 
 
 @functools.lru_cache(maxsize=4)  # it takes a third of the time of the ranks of a photo

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .. import outputs
+from ..checks import check_count, check_kind, check_number, check_tensor, check_values
 from ..models import packages
 from ..scores import eval_mode
 
@@ -45,6 +47,11 @@ def region_features(model: nn.Module, images: Tensor, masks: Tensor) -> Tensor:
     Raises:
         ValueError: no module of the model has such an output, or the masks have another shape.
     """
+    check_kind("model", model, nn.Module, "a torch.nn.Module")
+    check_values("images", check_tensor("images", images, "[N, C, H, W]", 4, floating=True, filled=1))
+    check_values("masks", check_tensor("masks", masks, "[N, H, W]"))
+    if masks.dtype != torch.bool and not masks.is_floating_point():
+        raise TypeError(f"masks must be bool or floating-point, got {masks.dtype}")
     if masks.shape != (len(images), *images.shape[2:]):
         raise ValueError(f"masks must be [N, H, W] of the images {list(images.shape)}, got {list(masks.shape)}")
     found: list[Tensor] = []
@@ -57,7 +64,7 @@ def region_features(model: nn.Module, images: Tensor, masks: Tensor) -> Tensor:
     handles = [part.register_forward_hook(keep) for part in model.modules() if part is not model]
     try:
         with eval_mode(model):
-            model(images)
+            outputs.ask(model, images)
     finally:
         for handle in handles:
             handle.remove()
@@ -97,6 +104,9 @@ def clusters(features: Tensor, *, most: int = 6, least: float = 0.25) -> Cluster
     Raises:
         ImportError: scikit-learn is not installed.
     """
+    check_tensor("features", features, "[N, D]", 2, floating=True, finite=True, filled=0)
+    check_count("most", most)
+    check_number("least", least)
     cluster = packages.require("sklearn.cluster", "clustering regions", 'pip install "sdfido[gallery]"')
     metrics = packages.require("sklearn.metrics", "clustering regions", 'pip install "sdfido[gallery]"')
     values = features.double().numpy()

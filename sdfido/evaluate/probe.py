@@ -99,7 +99,7 @@ class Probe:
         max_batch: int | None = None,
     ) -> None:
         self.score = as_score(model)
-        filling = infills.from_spec(infill, normalization or normalization_of(model))
+        filling = infills.from_spec(infill, normalization_of(model, normalization))
         self._execution = Execution(max_batch=max_batch, channels_last=False)
         with torch.no_grad(), eval_mode(self.score):
             self.images = check_images(images)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checks import check_number, check_seed, check_tensor
+from ..checks import check_count, check_seed, check_tensor
 from ..scores import TextScore, eval_mode
 
 __all__ = ["PromptCheck", "prompt_check"]
@@ -69,7 +69,7 @@ def prompt_check(score: TextScore, images: Tensor, text: str, *, draws: int = 20
     if not isinstance(text, str) or not text.strip():
         raise TypeError(f"text must be a text with letters, got {text!r}")
     check_tensor("images", images, "[N, C, H, W]", 4, floating=True)
-    count, letters = check_number("draws", draws, int, 2), random.Random(check_seed("seed", seed))
+    count, letters = check_count("draws", draws, 2), random.Random(check_seed("seed", seed))
     texts = tuple(
         " ".join("".join(letters.choices(string.ascii_lowercase, k=len(word))) for word in text.split())
         for _ in range(count)

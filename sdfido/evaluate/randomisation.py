@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_seed
+from ..checks import check_count, check_function, check_images, check_integers, check_kind, check_seed
 from ..surroundings import seeded
 from .agreement import rank_correlation
+from .order import check_maps
 
 __all__ = ["Explain", "label_randomisation", "model_randomisation", "randomised"]
 
@@ -32,8 +33,7 @@ def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
     Raises:
         TypeError: the argument is no module.
     """
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    check_kind("module", module, nn.Module, "a torch.nn.Module")
     check_seed("seed", seed)
     twin = copy.deepcopy(module)
     with seeded(seed, range(torch.cuda.device_count())), torch.no_grad():
@@ -82,8 +82,12 @@ def model_randomisation(
 
     Source: Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018, arXiv 1810.03292, sections 3 and 4.
     """
+    check_function("explain", explain, "a method, from a module, images and targets to maps")
+    check_function("module", module, "a torch.nn.Module")
+    check_seed("seed", seed)
+    images = check_images(images)
     other = randomised(module, seed) if other is None else other
-    known = explain(module, images, targets) if maps is None else maps
+    known = check_maps("maps", explain(module, images, targets) if maps is None else maps)
     return rank_correlation(known, explain(other, images, targets))
 
 
@@ -117,15 +121,17 @@ def label_randomisation(
     Source: the random logit test of Sixt, Granz, Landgraf, "When explanations lie: why many modified BP attributions
     fail", ICML 2020, arXiv 1912.09818, section 4.
     """
-    targets = torch.as_tensor(targets, device=images.device)
-    if targets.dim() != 1 or targets.is_floating_point() or len(targets) != len(images):
+    check_function("explain", explain, "a method, from a module, images and targets to maps")
+    check_function("module", module, "a torch.nn.Module")
+    images = check_images(images)
+    targets = check_integers("targets", targets, f"a class for each of {len(images)} images", images.device)
+    if targets.shape != (len(images),):
         raise ValueError(f"targets must be a class for each of {len(images)} images, got {list(targets.shape)}")
     if classes is None:
         with torch.no_grad():
             classes = module(images[:1]).shape[1]
-    if classes < 2:
-        raise ValueError(f"classes must be at least 2, got {classes}")
+    check_count("classes", classes, 2)
     generator = torch.Generator().manual_seed(check_seed("seed", seed))
     away = torch.randint(1, classes, (len(targets),), generator=generator, device="cpu").to(targets.device)
-    known = explain(module, images, targets) if maps is None else maps
+    known = check_maps("maps", explain(module, images, targets) if maps is None else maps)
     return rank_correlation(known, explain(module, images, (targets + away) % classes))

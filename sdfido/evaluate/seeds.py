@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_number
+from ..checks import check_count, check_kind, check_list
 from ..explanation import Explanation
 from ..methods.base import Explainer, OnImage, OnStep, Progress
 from .agreement import stability
@@ -50,7 +50,8 @@ def over_seeds(
         >>> explanation.seeds_overlap_ssr  # intersection over union of the final regions [N]
         >>> explanation.core[:, 0]  # cells that every seed's SSR keeps, bool [N, h, w]
     """
-    count = check_number("seeds", seeds, int, 2)
+    check_kind("explainer", explainer, Explainer, "an explainer, such as sdfido.FIDO(model)")
+    count = check_count("seeds", seeds, 2)
     if not hasattr(explainer.settings, "seed"):
         raise ValueError(f"explainer must have a seed, got method {explainer.name!r}, which is not random")
     first = explainer.settings.seed
@@ -86,9 +87,10 @@ def agreed(explanations: Sequence[Explanation]) -> Explanation:
     Raises:
         ValueError: there are fewer than two, or they do not have the same maps, masks and number of images.
     """
+    explanations = check_list("explanations", explanations, Explanation, "explanations")
     if len(explanations) < 2:
         raise ValueError(f"explanations must be at least two, got {len(explanations)}")
-    first = explanations[0]
+    first: Explanation = explanations[0]
     for other in explanations[1:]:
         if (other.method, len(other), list(other.maps)) != (first.method, len(first), list(first.maps)):
             raise ValueError(

@@ -14,13 +14,12 @@ import numbers
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import check_number
+from ..checks import check_integers, check_number, check_tensor, check_values, describe, from_array
 from .order import Maps, check_maps, ranks
 
 Truth = Tensor | NDArray[Any] | Sequence[int] | Sequence[Sequence[int]]
@@ -115,7 +114,7 @@ def _select(importance: Maps, truth: Truth, threshold: Threshold) -> tuple[Tenso
     if isinstance(threshold, str) and threshold == "truth":
         return ranks(importance) < known.sum((1, 2), keepdim=True), known
     if isinstance(threshold, bool) or not isinstance(threshold, numbers.Real):
-        raise TypeError(f'threshold must be a number or "truth", got {threshold!r}')
+        raise TypeError(f'threshold must be a number or "truth", got {describe(threshold)}')
     if not math.isfinite(threshold):
         raise ValueError(f'threshold must be a finite number or "truth", got {threshold}')
     return importance > float(threshold), known
@@ -124,8 +123,9 @@ def _select(importance: Maps, truth: Truth, threshold: Threshold) -> tuple[Tenso
 def check_truth(importance: Maps, truth: Truth) -> tuple[Tensor, Tensor]:
     """The maps, and the truth as a bool mask of their shape and device."""
     importance = check_maps("importance", importance)
-    if isinstance(truth, np.ndarray):
-        truth = torch.from_numpy(np.array(truth))
+    truth = from_array("truth", truth)
+    if isinstance(truth, Tensor):
+        check_values("truth", check_tensor("truth", truth))
     if isinstance(truth, Tensor) and truth.dtype == torch.bool:
         if truth.shape != importance.shape:
             raise ValueError(f"truth must be a mask like the maps, {list(importance.shape)}, got {list(truth.shape)}")
@@ -141,12 +141,7 @@ def check_truth(importance: Maps, truth: Truth) -> tuple[Tensor, Tensor]:
 def _boxes(truth: Truth, importance: Tensor) -> Tensor:
     n, height, width = importance.shape
     meaning = "truth must be a bool mask [N, H, W], or integers (y0, x0, y1, x1), one box or one for each image"
-    try:
-        boxes = torch.as_tensor(truth, device=importance.device)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"{meaning}, got {truth!r}") from error
-    if boxes.numel() and (boxes.is_floating_point() or boxes.is_complex() or boxes.dtype == torch.bool):
-        raise TypeError(f"{meaning}, got {boxes.dtype}")
+    boxes = check_integers("truth", truth, meaning.removeprefix("truth must be "), importance.device)
     if n == 0 and boxes.numel() == 0:
         boxes = boxes.view(0, 4)
     if boxes.shape not in ((4,), (n, 4)):

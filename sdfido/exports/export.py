@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..checks import check_choice, check_flag, check_list, check_path
 from ..files import making_folder, printable, remove_leftovers
 from ..models import Window
 from ..ops import build_info
@@ -61,9 +62,10 @@ class Export:
         photos: str | os.PathLike[str] | None = None,
         again: bool = False,
     ) -> None:
-        if format not in FORMATS:
-            raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
-        self.out, self._format, self._maps = Path(out), FORMATS[format], tuple(maps)
+        check_choice("format", format, list(FORMATS))
+        check_flag("again", again)
+        self.out, self._format = check_path("out", out), FORMATS[format]
+        self._maps = tuple(check_list("maps", maps, str, "names of maps"))
         self._format.check()
         self._damaged: list[Failed] = []
         self._results = read(results, self._damaged)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_size, set_number, set_seed
+from ..checks import check_size, set_count, set_number, set_seed
 from ..explanation import Explanation, MapInfo
 from ..graph import PatchGraph
 from ..normalization import Normalization
@@ -57,9 +57,9 @@ class AttentionGraphSettings:
         set_number(self, "kept_share", float, above=0, most=1, meaning="above 0 and at most 1")
         set_number(self, "expanded_share", float, 0, 1)
         for name in ("beam_width", "branching", "max_roots", "max_evaluations", "max_children"):
-            set_number(self, name, int, 1)
-        set_number(self, "max_overlap", int, 0)
-        set_number(self, "window", int, 0)
+            set_count(self, name)
+        set_count(self, "max_overlap", 0)
+        set_count(self, "window", 0)
         set_number(self, "max_nodes", int, self.max_roots, meaning=f"an integer, at least max_roots={self.max_roots}")
         set_seed(self)
 

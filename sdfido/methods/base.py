@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .. import _deprecated, infills, ops
-from ..checks import check_callback, check_images, check_streams, describe
+from ..checks import check_callback, check_images, check_streams
 from ..execution import Execution
 from ..explanation import Explanation, MapInfo
 from ..folding import folded_score
@@ -164,9 +164,7 @@ class Explainer(ABC):
         self.score = as_score(model)
         self.execution = Execution(**settings)
         self.settings: Any = self.settings_type(**own)
-        if normalization is not None and not isinstance(normalization, Normalization):
-            raise TypeError(f"normalization must be a sdfido Normalization, got {describe(normalization)}")
-        normalization = normalization or normalization_of(model)
+        normalization = normalization_of(model, normalization)
         self.infill = infills.from_spec(infill, normalization, seed=getattr(self.settings, "seed", 0))
 
     @classmethod

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_number, set_number, set_seed
+from ..checks import check_number, set_count, set_seed
 from ..explanation import Explanation, MapInfo
 from ..normalization import Normalization
 from ..ops import functional
@@ -39,7 +39,7 @@ class CALMSettings:
 
     def __post_init__(self) -> None:
         if self.classes is not None:
-            set_number(self, "classes", int, 2)
+            set_count(self, "classes", 2)
         set_seed(self)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import check_choice, check_flag, check_number, set_number, set_seed
+from ..checks import check_choice, check_count, check_flag, check_number, set_count, set_number, set_seed
 from ..execution import chunks
 from .concept_network import Weights, contributions, decode, encode, faithfulness, pull_away, sparse_reconstruction
 
@@ -45,14 +45,14 @@ class ConceptSettings:
 
     def __post_init__(self) -> None:
         for name, least in (("count", 1), ("epochs", 1), ("pretraining_epochs", 0), ("batch", 2), ("rounds", 1)):
-            set_number(self, name, int, least)
+            set_count(self, name, least)
         for name in ("weight_decay", "reconstruction_weight", "pull_away_weight", "sharpness"):
             set_number(self, name, float, 0)
         set_number(self, "learning_rate", float, above=0)
         object.__setattr__(self, "dropout", check_number("dropout", self.dropout, float, 0, below=1))
         if not isinstance(self.hidden, Sequence) or isinstance(self.hidden, str):
             raise TypeError(f"hidden must be a sequence of numbers of units, got {self.hidden!r}")
-        object.__setattr__(self, "hidden", tuple(check_number("hidden", units, int, 1) for units in self.hidden))
+        object.__setattr__(self, "hidden", tuple(check_count("hidden", units) for units in self.hidden))
         check_choice("pull_away", self.pull_away, ("features", "images"))
         check_flag("normalized", self.normalized)
         set_seed(self)

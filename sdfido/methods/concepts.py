@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .. import json_file, npz_file
-from ..checks import check_choice, check_number, check_tensor
+from ..checks import check_choice, check_kind, check_list, check_number, check_tensor
 from ..execution import chunks
 from ..explanation import Explanation
 from ..files import replacing
@@ -99,6 +99,8 @@ class Concepts:
         self.settings = ConceptSettings(**settings)
         self.model, self.layer = model, layer
         self.pooling = check_choice("pooling", pooling, POOLINGS)
+        if classes is not None:
+            classes = check_list("classes", classes, object, "class indices")
         self._asked = None if classes is None else [check_number("classes", label, int, 0) for label in classes]
         if self._asked is not None and (not self._asked or len(set(self._asked)) < len(self._asked)):
             raise ValueError(f"classes must be different class indices, at least one, got {classes!r}")
@@ -298,11 +300,13 @@ class Concepts:
     def _gather(self, images: Images) -> tuple[Tensor, Tensor]:
         """Activations [N, D] and class logits [N, classes] of images, batch after batch."""
         if isinstance(images, Tensor):
+            check_tensor("images", images, "[N, C, H, W]", 4, floating=True)
             images = [images[part] for part in chunks(len(images), _AT_ONCE)]
+        check_kind("images", images, Iterable, "a tensor [N, C, H, W], or batches of such")
         both = []
         with eval_mode(self.model):
             for batch in images:
-                given = batch if isinstance(batch, Tensor) else batch[0]
+                given = batch[0] if isinstance(batch, tuple | list) and batch else batch
                 check_tensor("images", given, "[B, C, H, W]", 4, floating=True)
                 activations, logits = activations_of(self.model, self.layer, self.pooling, given)
                 check_tensor("activations", activations, finite=True)

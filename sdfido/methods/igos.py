@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import ops
-from ..checks import check_flag, set_number
+from ..checks import check_flag, set_count, set_number
 from ..explanation import Explanation, MapInfo
 from ..ops import functional, make_rng
 from .base import OnImage, OnStep, Scene
@@ -45,7 +45,7 @@ class IGOSPlusPlusSettings(MaskSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        set_number(self, "path_points", int, 1)
+        set_count(self, "path_points")
         set_number(self, "learning_rate", float, above=0)
         for name in ("sparsity_weight", "smoothness_weight", "noise"):
             set_number(self, name, float, 0)

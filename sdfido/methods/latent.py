@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..checks import check_number, check_seed
+from ..checks import check_count, check_seed
 from ..surroundings import seeded
 
 __all__ = ["LatentClassifier", "em_loss", "ml_loss", "posterior"]
@@ -44,7 +44,7 @@ class LatentClassifier(nn.Module):
             raise TypeError(f"features must be a torch.nn.Module, got {type(features).__name__}")
         super().__init__()
         self.features = features
-        channels, classes = check_number("channels", channels, int, 1), check_number("classes", classes, int, 2)
+        channels, classes = check_count("channels", channels), check_count("classes", classes, 2)
         with seeded(check_seed("seed", seed)):
             self.class_head = nn.Conv2d(channels, classes, 1)
             self.location_head = nn.Conv2d(channels, 1, 1)

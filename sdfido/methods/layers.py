@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ..outputs import ask
 from ..scores import Model
 
 __all__ = ["POOLINGS", "Layer", "activations_of", "check_layer"]
@@ -46,7 +47,7 @@ def activations_of(model: Model, layer: Layer, pooling: str, images: Tensor) -> 
         if isinstance(layer, str):
             found, output = _hooked(model, layer, images)
         else:
-            found, output = layer(images.clone()), model(images)
+            found, output = layer(images.clone()), ask(model, images)
     if not isinstance(found, Tensor):
         raise TypeError(f"layer must return a tensor, got {type(found).__name__}")
     if found.dim() not in (2, 4) or len(found) != len(images):
@@ -74,7 +75,7 @@ def _hooked(model: Model, layer: str, images: Tensor) -> tuple[object, Tensor]:
 
     handle = model.get_submodule(layer).register_forward_hook(keep)
     try:
-        output = model(images)
+        output = ask(model, images)
     finally:
         handle.remove()
     if not outputs:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from .. import _deprecated
-from ..checks import check_flag, check_number, check_size, set_number, set_seed
+from ..checks import check_flag, check_number, check_size, set_count, set_number, set_seed
 
 __all__ = ["FAST", "MaskSettings", "SampledSettings", "Settings"]
 
@@ -33,7 +33,7 @@ class MaskSettings:
     pruning: bool = True  #: whether final regions go without the blocks of cells that they can spare
 
     def __post_init__(self) -> None:
-        set_number(self, "steps", int, 1)
+        set_count(self, "steps")
         set_number(self, "tolerance", float, 0)
         set_number(self, "kept_share", float, 0, most=1)
         set_number(self, "left_share", float, 0, most=1)
@@ -81,7 +81,7 @@ class SampledSettings(MaskSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        set_number(self, "num_samples", int, 1)
+        set_count(self, "num_samples")
         set_number(self, "adaptation", float, 0)
         set_number(self, "warmup", float, least=0, most=1)
         set_number(self, "learning_rate", float, above=0)
@@ -128,7 +128,7 @@ class Settings(SampledSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        set_number(self, "repeats", int, 1)
+        set_count(self, "repeats")
         set_number(self, "region_weight", float, 0, most=1)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import ops
-from ..checks import set_number
+from ..checks import set_count, set_number
 from ..explanation import Explanation, MapInfo
 from ..normalization import Normalization
 from ..ops import functional
@@ -49,8 +49,8 @@ class RegionsSettings(SampledSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        set_number(self, "count", int, 1)
-        set_number(self, "path_points", int, 0)
+        set_count(self, "count")
+        set_count(self, "path_points", 0)
         set_number(self, "overlap_weight", float, 0)
         set_number(self, "reach", float, 0)
         set_number(self, "parting", float, 0)

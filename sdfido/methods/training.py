@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import json_file
-from ..checks import check_choice, check_tensor, describe, set_number, set_seed
+from ..checks import check_choice, check_tensor, describe, set_count, set_number, set_seed
 from ..files import replacing
 from ..models.packages import require
 from .latent import LatentClassifier, em_loss, ml_loss, posterior
@@ -49,8 +49,8 @@ class Training:
     def __post_init__(self) -> None:
         check_choice("objective", self.objective, ("em", "ml"))
         check_choice("optimizer", self.optimizer, ("sgd", "adamw"))
-        set_number(self, "refresh", int, 1)
-        set_number(self, "epochs", int, 1)
+        set_count(self, "refresh")
+        set_count(self, "epochs")
         set_number(self, "learning_rate", float, above=0)
         set_number(self, "head_factor", float, above=0)
         set_number(self, "weight_decay", float, 0)

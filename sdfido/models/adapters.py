@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from .. import outputs
+from ..checks import check_function, check_kind
 from ..normalization import Normalization
 from .classifier import Classifier
 
@@ -25,6 +26,7 @@ class ChannelsLast(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
+        check_function("network", network, "a module")
         self.network = network
 
     def forward(self, images: Tensor) -> Any:
@@ -78,8 +80,10 @@ def network_of(model: Any) -> Any:
     return model
 
 
-def normalization_of(model: Any) -> Normalization | None:
-    """How the input of a ``Classifier`` or of a Hugging Face pipeline is normalised; None for other models."""
+def normalization_of(model: Any, given: Normalization | None = None) -> Normalization | None:
+    """How a model's input is normalised: as given, or as that of a ``Classifier`` or of a Hugging Face pipeline."""
+    if given is not None:
+        return cast(Normalization, check_kind("normalization", given, Normalization, "a sdfido Normalization"))
     if isinstance(model, Classifier):
         return model.normalization
     if _is_pipeline(model):

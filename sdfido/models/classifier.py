@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_flag, check_list, check_number, check_size
+from ..checks import check_flag, check_list, check_number, check_size, describe
 from ..normalization import Normalization
 from . import labels as class_names
 from .photo import CROP_MODES, INTERPOLATIONS, fit, upright_size
@@ -139,7 +139,7 @@ class Classifier:
             ValueError: no class or several classes have the name; the message lists those that come close.
         """
         if isinstance(target, bool) or not isinstance(target, int | str):
-            raise TypeError(f"target must be a class id or a name, got {target!r}")
+            raise TypeError(f"{argument} must be a class id or a name, got {describe(target)}")
         if isinstance(target, int) or target.strip().isdecimal():
             index = int(target)
             if index < 0 or (self.labels is not None and index >= len(self.labels)):

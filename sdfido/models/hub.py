@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..checks import check_device
 from . import efficientnet_lite, huggingface, open_clip, programs, speciesnet, timm, torchvision
 from .classifier import IMAGENET, Classifier
 from .specification import PROGRAMS, Specification, listed
@@ -77,7 +78,7 @@ def load(spec: str, device: str | torch.device = "cpu", *, texts: Sequence[str] 
     """
     if not isinstance(spec, str):
         raise TypeError(f"model must be a specification in text, got {type(spec).__name__}")
-    device = _device(device)
+    device = check_device("device", device)
     parts = Specification.of(spec)
     if texts is not None and (parts.kind not in _WITH_TEXTS or "texts" in parts.options):
         raise ValueError(f"texts must be given once, and for hf: or open_clip: alone, got {texts!r} for {spec!r}")
@@ -173,12 +174,3 @@ def _custom(spec: str, module: str, attribute: str) -> Classifier:
         getattr(made, "interpolation", "bicubic"),
         getattr(made, "crop_mode", "center"),
     )
-
-
-def _device(device: str | torch.device) -> torch.device:
-    try:
-        result = torch.device(device)
-        torch.ones(1, device=result).item()  # "meta" has no values to compute with
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device must be one that this PyTorch can use, got {str(device)!r}: {error}") from error
-    return result

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_choice, check_path
 from . import packages
 from .window import Window
 
@@ -45,6 +46,7 @@ def read_photo(path: str | os.PathLike[str]) -> Image.Image:
         ImportError: Pillow is not installed.
     """
     pil = packages.require("PIL.Image", "reading photos", packages.FOR_PHOTOS)
+    path = check_path("photo", path)
     shown, most = f"photo {os.fspath(path)!r}", _most_pixels(pil)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for, a device has no end
@@ -96,8 +98,7 @@ def demo_photo(name: str = "coffee") -> Image.Image:
         ValueError: there is no such photo.
         ImportError: scikit-image is not installed.
     """
-    if name not in _DEMO:
-        raise ValueError(f"name must be one of {', '.join(_DEMO)}, got {name!r}")
+    check_choice("name", name, list(_DEMO))
     data = packages.require("skimage.data", "the demo photo", packages.FOR_DEMO)
     image = packages.require("PIL.Image", "the demo photo", packages.FOR_DEMO)
     photo: Image.Image = image.fromarray(getattr(data, _DEMO[name])())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_choice, check_kind, check_number, check_size
 from . import packages
 
 __all__ = ["Window"]
@@ -29,6 +30,9 @@ class Window:
     @classmethod
     def of(cls, photo: tuple[int, int], size: tuple[int, int], crop: float, crop_mode: str) -> Window:
         """The window of a photo of so many pixels, height and width; see ``fit`` for the rest."""
+        photo, size = check_size("photo", photo), check_size("size", size)
+        crop = check_number("crop", crop, above=0, most=1, meaning="in (0, 1]")
+        check_choice("crop_mode", crop_mode, ("center", "squash", "border"))
         if crop_mode == "squash":
             scales = [int(pixels / crop + 1e-6) / length for pixels, length in zip(size, photo, strict=True)]
         else:
@@ -76,6 +80,9 @@ class Window:
             ValueError: the values have another shape than the input.
             ImportError: Pillow is not installed.
         """
+        check_kind("values", values, np.ndarray, "an array [H, W]")
+        if values.dtype.kind not in "biuf":
+            raise TypeError(f"values must be numbers, got {values.dtype}")
         if values.shape != self.size:
             raise ValueError(f"values must be [H, W] = {list(self.size)}, got {list(values.shape)}")
         pil = packages.require("PIL.Image", "maps at the size of photos", packages.FOR_PHOTOS)

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_dense, check_flag, check_tensor
+from ..checks import check_broadcast, check_dtype, check_flag, check_tensor
 from . import reference
 from .backend import refuse_tangents, register, use_native
 
@@ -78,14 +78,11 @@ def check_operands(
         The infill [N, C, H, W], expanded, and the dtype of the composites.
     """
     check_tensor("image", image, "[N, C, H, W]", 4)
-    if not isinstance(infill, Tensor):
-        raise TypeError(f"infill must be a tensor that broadcasts against image, got {type(infill).__name__}")
-    check_dense("infill", infill)
+    check_tensor("infill", infill, "that broadcasts against image")
     allowed = (torch.float64,) if masks.dtype == torch.float64 else _STORED
-    for what, value in (("image", image.dtype), ("infill", infill.dtype), ("dtype", dtype or image.dtype)):
-        if value not in allowed:
-            names = " or ".join(str(d).removeprefix("torch.") for d in allowed)
-            raise TypeError(f"{what} must be {names} with {masks.dtype} {name}, got {value}")
+    dtype = image.dtype if dtype is None else dtype
+    for what, value in (("image", image.dtype), ("infill", infill.dtype), ("dtype", dtype)):
+        check_dtype(what, value, allowed, f" with {masks.dtype} {name}")
     if infill.dtype != image.dtype:
         raise TypeError(f"infill must have the dtype of image, {image.dtype}, got {infill.dtype}; use infill.to(...)")
     for what, tensor in (("image", image), ("infill", infill)):
@@ -102,11 +99,9 @@ def check_operands(
             f"{shape[2]}x{shape[3]} pixels"
         )
     if infill.shape != shape:
-        pairs = zip(reversed(infill.shape), reversed(shape), strict=False)
-        if infill.dim() > 4 or any(size not in (1, full) for size, full in pairs):
-            raise ValueError(f"infill must broadcast against image {list(shape)}, got {list(infill.shape)}")
+        check_broadcast("infill", infill, "image", image)
         infill = infill.expand(shape)
-    return infill, dtype or image.dtype
+    return infill, dtype
 
 
 # Fake kernels and autograd.

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..checks import check_number, check_seed, check_tensor
+from ..checks import check_device, check_number, check_seed, check_tensor
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _PHILOX_M = (0xD2511F53, 0xCD9E8D57)
@@ -34,6 +34,7 @@ def make_rng(seed: int | torch.Generator, *, step: int = 0, device: torch.device
         drawn = torch.randint(_INT64_MIN, _INT64_MAX, (1,), generator=seed, device=seed.device, dtype=torch.int64)
         seed = int(drawn.item())
     seed, step = check_seed("seed", seed), check_number("step", step, int, _INT64_MIN, _INT64_MAX)
+    device = None if device is None else check_device("device", device, meta=True)
     signed = seed - 2**64 if seed > _INT64_MAX else seed
     return torch.tensor([signed, step], dtype=torch.int64, device=device)
 

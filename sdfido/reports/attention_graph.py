@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor, from_numpy
 
-from ..checks import check_number
+from ..checks import check_count, check_kind
 from ..graph import Edge, PatchGraph
 from ..ops import functional
 from . import style
@@ -53,7 +53,8 @@ def attention_graph(
         >>> graph = sdfido.AttentionGraph.graphs(explanation)[0]
         >>> reports.save(reports.attention_graph(graph, normalization.pixels(images)[0]), "graph.png")
     """
-    check_number("roots", roots, int, 1)
+    check_kind("graph", graph, PatchGraph, "a sdfido PatchGraph")
+    check_count("roots", roots)
     photo = style.colours(pixels)
     if graph.grid[0] > photo.shape[0] or graph.grid[1] > photo.shape[1]:
         raise ValueError(f"pixels must have a pixel for each patch of the grid {graph.grid}, got {photo.shape[:2]}")

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
+from ..checks import check_kind
 from ..evaluate import Curve
 from . import style
 from .style import INK, MUTED, OTHERS, OWN, header, short
@@ -37,6 +38,8 @@ def curves(*panels: Mapping[str, Curve], title: str | None = None) -> Figure:
         >>> reports.save(figure, "curves.png")
     """
     _check(panels)
+    if title is not None:
+        check_kind("title", title, str, "a text")
     styles = _styles(list(dict.fromkeys(name for panel in panels for name in panel)))
     side, gap, left, right = 3.5, 0.85, 0.72, 0.25  # in inches
     top = 0.62 + (0.42 if title else 0)
@@ -60,6 +63,8 @@ Style = tuple[str, tuple[float, Sequence[float]]]  # colour and dashes
 
 
 def _check(panels: Sequence[Mapping[str, Curve]]) -> None:
+    for panel in panels:
+        check_kind("panels", panel, Mapping, "mappings from names to curves")
     if not panels or not all(panels):
         raise ValueError("panels must hold at least one curve each, got none")
     for panel in panels:

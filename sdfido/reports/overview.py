@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..checks import check_broadcast, check_kind, check_number, check_tensor, check_values
 from ..explanation import Explanation
 from ..scores import PROBABILITY, Scale
 from . import style
@@ -76,13 +77,21 @@ def overview(
         >>> figure = reports.overview(explanation, normalization.pixels(images), normalization.pixels(infill))
         >>> reports.save(figure, "overview.png")
     """
+    check_kind("explanation", explanation, Explanation, "a sdfido Explanation")
+    index = check_number("index", index, int)
+    for name, text in (("label", label), ("title", title)):
+        if text is not None:
+            check_kind(name, text, str, "a text")
+    check_values("pixels", check_tensor("pixels", pixels, "[N, C, H, W]", 4, floating=True))
+    check_values("infill", check_tensor("infill", infill, "that broadcasts against pixels", floating=True))
     count, shape = len(explanation), tuple(next(iter(explanation.maps.values())).shape)
     if not 0 <= index < count:
         raise ValueError(f"index must be one of the explanation's {count} images, 0..{count - 1}, got {index}")
-    if pixels.dim() != 4 or pixels.shape[0] != count or pixels.shape[-2:] != shape[1:]:
+    if pixels.shape[1] not in (1, 3) or pixels.shape[0] != count or pixels.shape[-2:] != shape[1:]:
         raise ValueError(
             f"pixels must be [N, C, H, W] like the explanation's maps {shape}, got shape {tuple(pixels.shape)}"
         )
+    check_broadcast("infill", infill, "pixels", pixels)
     one, photo = explanation[index], pixels[index : index + 1]
     filling = infill.expand(pixels.shape)[index : index + 1]
     label = one.scale.called(one.targets[0]) if label is None else label

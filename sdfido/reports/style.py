@@ -14,6 +14,7 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..checks import check_flag, check_tensor, check_values, from_array
 from ..files import replacing, visible
 
 INK, MUTED, PALE = "#1b1b1f", "#6b6b76", "#f0f0f3"
@@ -47,7 +48,8 @@ def heatmap(
     Raises:
         ValueError: an argument has another shape or range.
     """
-    values = as_array(importance)
+    check_flag("signed", signed)
+    values = as_array("importance", importance)
     photo = colours(pixels)
     if values.shape != photo.shape[:2]:
         raise ValueError(f"importance must be [H, W] like the pixels {photo.shape[:2]}, got shape {values.shape}")
@@ -105,11 +107,14 @@ def percent(part: float) -> str:
     return f"{part:.1%}" if part >= 0.001 or part == 0 else "< 0.1%"
 
 
-def as_array(values: Tensor | NDArray[Any]) -> NDArray[np.float64]:
-    """A tensor or array as float64 on the CPU."""
-    if isinstance(values, Tensor):
-        values = values.detach().cpu().double().numpy()
-    return np.asarray(values, dtype=np.float64)
+def as_array(name: str, values: Tensor | NDArray[Any]) -> NDArray[np.float64]:
+    """A tensor or array of numbers as float64 on the CPU; ``name`` is the argument's, for errors."""
+    tensor = check_tensor(name, from_array(name, values))
+    check_values(name, tensor)
+    if tensor.is_complex():
+        raise TypeError(f"{name} must be of real numbers, got {tensor.dtype}")
+    array: NDArray[np.float64] = tensor.detach().cpu().double().numpy()
+    return array
 
 
 def colours(pixels: Tensor | NDArray[Any]) -> NDArray[np.float64]:
@@ -118,7 +123,7 @@ def colours(pixels: Tensor | NDArray[Any]) -> NDArray[np.float64]:
     Raises:
         ValueError: the pixels have another shape.
     """
-    values = as_array(pixels)
+    values = as_array("pixels", pixels)
     if values.ndim != 3 or values.shape[0] not in (1, 3):
         raise ValueError(f"pixels must be [C, H, W] with 1 or 3 channels, got shape {values.shape}")
     return np.clip(np.broadcast_to(values.transpose(1, 2, 0), (*values.shape[1:], 3)), 0, 1)

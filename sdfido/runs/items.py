@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import models
+from ..checks import check_kind, check_list, check_path, describe
 from ..files import printable
 from . import layout
 
@@ -78,7 +79,10 @@ def choose(paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str])
         >>> items = runs.choose(["birds", "cat.jpg"], "results")
         >>> share = runs.shard(items, "3/8")  # for the third of eight machines
     """
-    given, out = [Path(path) for path in paths], Path(out)
+    if isinstance(paths, str):
+        raise TypeError(f"paths must be a list of files and folders, got {describe(paths)}; put it in a list")
+    given = [check_path("paths", path) for path in check_list("paths", paths, object, "files and folders")]
+    out = check_path("out", out)
     if len(given) == 1 and not given[0].is_dir():
         return [Item(given[0], out)]
     seen: set[str] = set()
@@ -105,13 +109,14 @@ def shard(items: Sequence[Item], part: str) -> list[Item]:
     Example:
         >>> runs.shard(items, "1/8")  # items[0], items[8], ...
     """
-    index, _, count = part.partition("/")
+    items = check_list("items", items, object, "items")
+    index, _, count = check_kind("shard", part, str, "a text, such as 1/8").partition("/")
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise ValueError(
             f"shard must be i/n with i from 1 to n, such as 1/8 to 8/8 for eight machines, got {part!r}; a SLURM array "
             "that counts so is --array=1-8"
         )
-    return list(items[int(index) - 1 :: int(count)])
+    return items[int(index) - 1 :: int(count)]
 
 
 def inside(folder: Path, out: Path | None = None) -> Iterator[Path]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import evaluate, infills, methods, models
-from ..checks import check_flag, check_number
+from ..checks import check_device, check_flag, check_number
 from ..explanation import Explanation
 from ..methods.base import OnImage, OnStep
 from ..ops import build_info
@@ -86,6 +86,7 @@ class PhotoExplainer:
         pictures: bool = True,
         **settings: Any,
     ) -> None:
+        device = str(check_device("device", device))
         self.recipe: dict[str, Any] = {"model": model, "method": method, "target": target, "infill": infill}
         self.recipe |= {"rather_than": rather_than, "value": value, "device": device, "seeds": seeds}
         self.recipe |= {"pictures": check_flag("pictures", pictures), **settings}

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..checks import check_path
 from ..explanation import Explanation
 from ..files import naming, printable, remove_leftovers, replacing, sync
 from ..interrupts import held
@@ -93,7 +94,7 @@ class Store:
     """
 
     def __init__(self, out: str | os.PathLike[str]) -> None:
-        self.out = Path(out)
+        self.out = check_path("out", out)
 
     def check(self, items: Sequence[Item], files: Sequence[str] = layout.FILES) -> None:
         """Raise ValueError unless all results, of these files, can be written, and none would replace a photo."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from .. import surroundings
+from .. import outputs, surroundings
 from ..models.adapters import network_of
 from .scale import PROBABILITY, Scale
 
@@ -66,7 +66,7 @@ class ModelScore:
         """What the model, or another function, returns for images [B, C, H, W]; under autocast below float32."""
         low = images.dtype in (torch.bfloat16, torch.float16)
         with torch.autocast(images.device.type, dtype=images.dtype) if low else contextlib.nullcontext():
-            return (ask or self.model)(images)
+            return outputs.ask(ask or self.model, images)
 
     def numbers(self, images: Tensor, form: str, dims: tuple[int, ...], key: str = "logits") -> Tensor:
         """The model's output as a float32 tensor whose first axis is the image.

@@ -32,8 +32,7 @@ class OfClasses(ModelScore):
         Raises:
             TypeError, ValueError: the model does not return class logits; the message says what it returns.
         """
-        returned = self.output(images, lambda batch: outputs.ask(self.model, batch))
-        return outputs.class_logits(returned, len(images), self.part)
+        return outputs.class_logits(self.output(images), len(images), self.part)
 
     def indices(self, images: Tensor, targets: Any) -> Tensor:
         """Class indices [B], int64, of those that a user gave: one for all images or one for each.

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import check_tensor, check_values
 from .base import Model
 from .classes import OfClasses
 from .scale import Scale
@@ -115,6 +116,8 @@ class ContrastScore(OfClasses):
 
 def _tensor(targets: Any, device: torch.device) -> Tensor | None:
     """What a user gave as a tensor; None where it is none, which is told elsewhere."""
+    if isinstance(targets, Tensor):
+        check_values("targets", check_tensor("targets", targets))
     try:
         return torch.as_tensor(targets, device=device)
     except (TypeError, ValueError, RuntimeError):

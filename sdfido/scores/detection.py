@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_tensor
+from ..checks import check_integers, check_number, check_tensor
 from .base import ModelScore
 from .scale import Scale
 
@@ -98,7 +98,7 @@ class DetectionScore(ModelScore):
                 raise ValueError(f"targets must be [5] or [{n}, 5]: class, x1, y1, x2, y2, got {list(targets.shape)}")
             return targets.to(images.device, torch.float32).expand(n, 5).contiguous()
         if isinstance(targets, Tensor):
-            targets = targets.tolist()
+            targets = check_integers("targets", targets, "classes (integers)").tolist()
         each: list[Any] = list(targets) if isinstance(targets, Sequence) else [targets] * n
         if len(each) != n:
             raise ValueError(f"targets must be one detection, or one for each of {n} images, got {len(each)}")
@@ -137,6 +137,8 @@ def _surest(found: Mapping[str, Tensor], wanted: Any, place: int) -> dict[str, A
         raise TypeError(
             'targets must be {"label": class, "box": [x1, y1, x2, y2]}, classes or None, got ' + repr(wanted)
         )
+    if wanted is not None:
+        check_number("targets", wanted, int, -(2**63), 2**63 - 1)
     fits = found["labels"] == found["labels"] if wanted is None else found["labels"] == wanted
     if not fits.any():
         seen = sorted(set(found["labels"].tolist()))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..checks import check_tensor, check_values
 from .base import ModelScore
 from .scale import Scale
 
@@ -59,9 +60,7 @@ class EmbeddingScore(ModelScore):
         """
         if targets is None:
             return self.embeddings(images).detach()
-        if not isinstance(targets, Tensor) or not targets.is_floating_point():
-            got = targets.dtype if isinstance(targets, Tensor) else type(targets).__name__
-            raise TypeError(f"targets must be embeddings, a floating-point tensor [D] or [B, D], got {got}")
+        check_values("targets", check_tensor("targets", targets, "[D] or [B, D] of embeddings", (1, 2), floating=True))
         size = self.embeddings(images[:1]).shape[1] if len(images) else targets.shape[-1]
         fits = targets.shape in ((size,), (1, size), (len(images), size))
         if not fits:
@@ -70,7 +69,8 @@ class EmbeddingScore(ModelScore):
             )
         if not targets.isfinite().all() or not targets.any(-1).all():
             raise ValueError("targets must be finite embeddings that are not zero everywhere, got others")
-        return targets.detach().to(images.device, torch.float32).expand(len(images), size).contiguous()
+        given: Tensor = targets.detach().to(images.device, torch.float32)
+        return given.expand(len(images), size).contiguous()
 
     def at_confidence(self, confidence: Tensor) -> Tensor:
         """The score that means a similarity [B]: the same number."""

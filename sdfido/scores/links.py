@@ -7,6 +7,26 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..checks import check_tensor
+
+# In the loop over the steps: the shapes alone are checked, and what a CPU's values are.
+
+
+def _columns(logits: Tensor, targets: Tensor) -> Tensor:
+    """The targets [B, 1], where both arguments fit each other."""
+    check_tensor("logits", logits, "[B, classes]", 2, floating=True)
+    check_tensor("targets", targets, "[B]", 1)
+    if targets.dtype != torch.int64 or len(targets) != len(logits) or targets.device != logits.device:
+        raise ValueError(
+            f"targets must be int64 [{len(logits)}] on the device of logits, {logits.device}, got {targets.dtype} "
+            f"{list(targets.shape)} on {targets.device}"
+        )
+    classes = logits.shape[1]
+    if targets.device.type == "cpu" and len(targets) and not ((targets >= 0) & (targets < classes)).all():
+        raise ValueError(f"targets must be classes in 0..{classes - 1}, got {targets.tolist()}")
+    return targets[:, None]
+
+
 Link = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -19,7 +39,7 @@ def log_odds(logits: Tensor, targets: Tensor) -> Tensor:
 
     Source: Chang et al., "Explaining image classifiers by counterfactual generation", ICLR 2019, section 3.
     """
-    chosen = targets[:, None]
+    chosen = _columns(logits, targets)
     others = logits.scatter(1, chosen, float("-inf"))
     return logits.gather(1, chosen)[:, 0] - others.logsumexp(1)
 
@@ -31,7 +51,8 @@ def log_probability(logits: Tensor, targets: Tensor) -> Tensor:
         logits: class logits [B, classes].
         targets: class indices [B], int64.
     """
-    return logits.log_softmax(1).gather(1, targets[:, None])[:, 0]
+    chosen = _columns(logits, targets)
+    return logits.log_softmax(1).gather(1, chosen)[:, 0]
 
 
 def probability(logits: Tensor, targets: Tensor) -> Tensor:
@@ -53,6 +74,6 @@ def margin(logits: Tensor, targets: Tensor) -> Tensor:
         logits: class logits [B, classes].
         targets: class indices [B], int64.
     """
-    chosen = targets[:, None]
+    chosen = _columns(logits, targets)
     others = logits.scatter(1, chosen, float("-inf"))
     return logits.gather(1, chosen)[:, 0] - others.amax(1)

@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ..checks import check_flag, check_kind, check_number
+
 PER_IMAGE = 10.0  # units between an image and its infill, where a score has none of its own: about that of log-odds
 
 
@@ -37,14 +39,12 @@ class Scale:
     sign: int = 1  #: -1 where people are shown minus the confidence: of scores that ask for less of a value
 
     def __post_init__(self) -> None:
-        if self.sign not in (1, -1) or isinstance(self.sign, bool):
-            raise ValueError(f"sign must be 1 or -1, got {self.sign!r}")
         for name in ("name", "meaning", "target"):
-            if not isinstance(getattr(self, name), str):
-                raise TypeError(f"{name} must be a text, got {getattr(self, name)!r}")
+            check_kind(name, getattr(self, name), str, "a text")
         for name in ("percent", "zero"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+            check_flag(name, getattr(self, name))
+        if check_number("sign", self.sign, int, meaning="1 or -1") not in (1, -1):
+            raise ValueError(f"sign must be 1 or -1, got {self.sign!r}")
         # Anything else in the braces would reach into what stands there, or ask for any width.
         if any(each[1:] not in ((None, None, None), ("", "", None)) for each in string.Formatter().parse(self.target)):
             raise ValueError(f"target must have {{}} where labels stand, and no other braces, got {self.target!r}")

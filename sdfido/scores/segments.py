@@ -92,8 +92,8 @@ class SegmentScore(ModelScore):
         if targets is None:
             return predicted
         if isinstance(targets, int) and not isinstance(targets, bool):
-            chosen = torch.where(predicted == targets, predicted, OUTSIDE)
             _check_class(targets, classes)
+            chosen = torch.where(predicted == targets, predicted, OUTSIDE)
             what = f"class {targets}, which the model sees nowhere in"
         else:
             chosen = _pixels(targets, shape, classes).to(images.device)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import check_number
+from ..checks import check_list, check_number
 from ..surroundings import plain
 from .base import Model, ModelScore
 from .classes import checked_indices
@@ -53,8 +53,7 @@ class TextScore(ModelScore):
         self, model: Model, texts: Sequence[str], encode_text: EncodeText, *, logit_scale: float = 100.0
     ) -> None:
         super().__init__(model)
-        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-            raise TypeError(f"texts must be a list of texts, got {texts!r}")
+        texts = check_list("texts", texts, str, "texts")
         if len(texts) < 2 or len(set(texts)) < len(texts):
             raise ValueError(
                 f"texts must be at least two different ones, which the target is set against, got {list(texts)}"
@@ -62,7 +61,7 @@ class TextScore(ModelScore):
         if not callable(encode_text):
             raise TypeError(f"encode_text must be a callable texts -> embeddings, got {type(encode_text).__name__}")
         self.texts = tuple(texts)
-        self.logit_scale: float = check_number("logit_scale", logit_scale, above=0)
+        self.logit_scale: float = check_number("logit_scale", logit_scale, above=0, most=1e6)
         self.encode_text = encode_text
         self.embeddings = self.embed(self.texts)
         self.scale = Scale(

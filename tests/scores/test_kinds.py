@@ -224,7 +224,7 @@ def test_callables_on_one_images_output_are_scores():
         (lambda: scores.RegressionScore(Quarters(), "left"), 0, "direction must be one of 'up', 'down', got 'left'"),
         (lambda: scores.EmbeddingScore(Quarters()), torch.ones(5), r"one embedding \[4\], or \[2, 4\], got \[5\]"),
         (lambda: scores.EmbeddingScore(Quarters()), torch.zeros(4), "not zero everywhere"),
-        (lambda: scores.EmbeddingScore(Quarters()), 3, "embeddings, a floating-point tensor"),
+        (lambda: scores.EmbeddingScore(Quarters()), 3, r"a floating-point tensor \[D\] or \[B, D\] of embeddings"),
         (lambda: scores.TextScore(Encoder(), ["one"], encode_text), None, "at least two different"),
         (lambda: scores.TextScore(Encoder(), "one", encode_text), None, "a list of texts, got 'one'"),
         (lambda: scores.TextScore(Encoder(), ["one", "two"], lambda texts: torch.ones(1, 4)), None, r"\[2, D\]"),

@@ -1,0 +1,21 @@
+"""All public functions that calls are generated of."""
+
+from tests.fuzz.around import AROUND
+from tests.fuzz.core import CORE
+from tests.fuzz.measures import MEASURES
+from tests.fuzz.objects import Function
+
+FUNCTIONS: dict[str, Function] = CORE | MEASURES | AROUND
+
+COUNTS = {
+    *("steps", "repeats", "count", "num_samples", "path_points", "num_fractions", "seeds", "draws", "roots", "batch"),
+    *("iterations", "batch_size", "approx_steps", "max_batch", "classes", "workers", "resamples", "most", "max_nodes"),
+    *("fractions", "size", "beam_width", "branching", "max_roots", "max_children", "window", "refresh", "epochs"),
+}
+"""Arguments that are counts: what they rightly cost grows with them."""
+
+CALLED = {
+    *("infill", "link", "output", "explain", "attribution", "encode_text", "guide", "on_step", "on_image", "spec"),
+    *("targets", "infill_strategy", "objective"),
+}
+"""Arguments that may be functions: what a function of the user raises is the user's."""
