@@ -29,16 +29,17 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage, true>)
 #pragma unroll 1
   for (int first = 0; first < channels; first += kChannels) {
     const int count = min(channels - first, kChannels);
-    const TileDifference difference(plan, place, first, count, memory);
+    const bool has_samples = place.end_sample > 0;
+    const TileDifference difference(plan, place, first, has_samples ? count : 0, memory);
     ImageGradients<kImage, T> image_gradients;
 #pragma unroll 1
     for (int mask = place.first_mask; mask < place.end_mask; ++mask) {
       if constexpr (Problem::kSampled) {
-        tile.load(plan, place.image * s.masks + mask, place.first_row, place.first_column, true);
-        if (threadIdx.x == 0) weights.load(plan, place.image * s.masks + mask);
+        tile.load(plan, place.image * s.masks + mask, place.first_row, place.first_column, place.penalties);
+        if (place.penalties && threadIdx.x == 0) weights.load(plan, place.image * s.masks + mask);
         __syncthreads();  // before others read logits and weights
         T sum[4] = {T(0), T(0), T(0), T(0)};
-        if (plan.problem.grad_composites) {
+        if (plan.problem.grad_composites && has_samples) {
           masks.for_each(plan, place, random, mask, tile, [&](int sample, const T(&m)[4]) {
             T projected[4] = {T(0), T(0), T(0), T(0)};
             for_each_gradient<Stored, T>(plan, place, mask, sample, first, count, [&](int c, int i, T g) {
@@ -58,7 +59,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage, true>)
             }
           });
         }
-        if (!kImage && plan.separate_samples()) continue;
+        if (!place.penalties) continue;  // samples are added up, and join them, in the second launch
         const int64_t plane = place.image * s.masks + mask;
         const Pixels pixels = place.pixels(s);
         T* const out = static_cast<T*>(plan.problem.grad_logits) + plane * s.cells() + pixels.offset;
@@ -210,7 +211,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
 }
 
 // The second launch: a thread adds up what the tiles, or the samples, have of one cell, of one sample where masks are
-// given. Where they are sampled, the penalties' gradients join.
+// given. Where they are sampled, the penalties' gradients join: at full resolution, the first launch has written them.
 template <typename Problem, typename T>
 __global__ void __launch_bounds__(kThreads) combine_kernel(const __grid_constant__ CompositesPlan<Problem> plan) {
   const Shape& s = plan.problem.shape;
@@ -222,8 +223,9 @@ __global__ void __launch_bounds__(kThreads) combine_kernel(const __grid_constant
     T sum = s.full_resolution() ? sum_over_samples<T>(plan, number, 0, 1, s.cells(), cell)
                                 : sum_over_tiles<T>(plan, number, y, x);
     if constexpr (Problem::kSampled) {
-      sum += penalty_gradient_of<T>(plan, number, y, x);
-      store_one(static_cast<T*>(plan.problem.grad_logits) + i, sum);
+      T* const out = static_cast<T*>(plan.problem.grad_logits) + i;
+      sum += s.full_resolution() ? __ldcg(out) : penalty_gradient_of<T>(plan, number, y, x);
+      store_one(out, sum);
     } else {
       store_one(static_cast<T*>(plan.problem.grad_masks) + i, sum);
     }

@@ -157,7 +157,6 @@ __device__ __forceinline__ void store_output(void* out, Format, int64_t offset, 
   store_four(static_cast<double*>(out) + offset, 1, vector, valid, v);
 }
 
-// From the first element of given masks to that of one sample.
 // ---- Registers
 
 // Makes a value one that the compiler knows nothing about, at this point of the program. Left alone, it computes ahead
@@ -191,7 +190,7 @@ struct Place {
   int32_t first_row, first_column;   // of the tile
   int32_t first_mask, end_mask;      // which of them the block has
   int32_t first_sample, end_sample;  // of each of these masks
-  bool penalties;                    // forward: whether it sums up theirs
+  bool penalties;                    // whether it has theirs
 
   // One thread; the caller synchronises.
   template <typename Problem>
@@ -213,10 +212,11 @@ struct Place {
     penalties = true;
     if (!division.by_mask) return;
     const int32_t sampling = masks * division.sample_parts;
-    penalties = part >= sampling;
-    first_mask = penalties ? part - sampling : part / division.sample_parts;  // mutant: part-mask
+    const bool alone = part >= sampling;
+    penalties = alone || !division.penalties;
+    first_mask = alone ? part - sampling : part / division.sample_parts;  // mutant: part-mask
     end_mask = first_mask + 1;
-    if (penalties) {
+    if (alone) {
       end_sample = 0;
     } else {
       first_sample = part % division.sample_parts * division.part_samples;

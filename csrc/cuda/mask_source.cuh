@@ -29,7 +29,7 @@ struct MaskWindow {
     const bool pairs = plan.problem.sampling.antithetic;
     const int samples = place.end_sample;
 #pragma unroll 1
-    for (int first = place.first_sample; first < samples; first += kDraws) {
+    for (int first = place.first_sample / kDraws * kDraws; first < samples; first += kDraws) {
 #pragma unroll 1
       for (int i = thread_index(); i < count; i += kThreads) {
         uint32_t words[4];
@@ -42,8 +42,9 @@ struct MaskWindow {
         for (int q = 0; q < kDraws; ++q) masks[q][i] = drawn[q];
       }
       if constexpr (kShared) __syncthreads();  // before others read the masks
+                                               // A block of two samples may begin between those that are drawn at once.
 #pragma unroll 1
-      for (int q = 0; q < kDraws; ++q)
+      for (int q = max(place.first_sample - first, 0); q < kDraws; ++q)
         if (first + q < samples) visit(first + q, static_cast<const T*>(masks[q]));
       if constexpr (kShared) __syncthreads();  // before the masks are overwritten
     }
