@@ -124,20 +124,11 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
 #pragma unroll 1
     for (int item = thread_index(); item < window.rows * kTileWidth; item += kThreads) {
       const int row = item / kTileWidth, x = item % kTileWidth;
-      T line = T(0);
-#pragma unroll 1
-      for (int y = stencil.rows.begin[row]; y < kTileHeight && stencil.rows.first[y] <= row; ++y)
-        line += stencil.rows.of(y, row) * projected[y * kTileWidth + x];
-      lines[row][x] = line;
+      lines[row][x] = stencil.rows.template gather<kTileWidth>(row, projected + x);
     }
   };
   const auto gather_row = [&](int i) {
-    const int row = i / window.columns, cell = i % window.columns;
-    T total = T(0);
-#pragma unroll 1
-    for (int x = stencil.columns.begin[cell]; x < kTileWidth && stencil.columns.first[x] <= cell; ++x)
-      total += stencil.columns.of(x, cell) * lines[row][x];
-    return total;
+    return stencil.columns.template gather<1>(i % window.columns, lines[i / window.columns]);
   };
 #pragma unroll 1
   for (int first = 0; first < channels; first += kChannels) {
