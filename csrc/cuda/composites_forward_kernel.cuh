@@ -10,6 +10,40 @@
 
 namespace sdfido::cuda {
 
+// Writes the pieces that values_of(piece, values) gives, kChannels of each thread. Each store of a warp fills sectors of
+// memory, 32 bytes: as many threads side by side as have a piece of a sector exchange theirs first.
+template <typename Stored, typename ValuesOf>
+__device__ __forceinline__ void write_pieces(Stored* out, const Shape& s, const Pixels& pixels, ValuesOf values_of) {
+  constexpr int kTogether = 32 / (4 * sizeof(Stored));
+  if constexpr (kTogether == 1) {  // float64
+#pragma unroll
+    for (int piece = 0; piece < kChannels; ++piece) {
+      double values[4];
+      values_of(piece, values);
+      if (pixels.valid > 0) store_vector(out + int64_t{pixels.offset} * kChannels + piece * 4, values);
+    }
+  } else {
+    Words<Stored> pieces[kChannels];
+#pragma unroll
+    for (int piece = 0; piece < kChannels; ++piece) {
+      float values[4];
+      values_of(piece, values);
+      pieces[piece] = words_of(values, Stored{});
+    }
+#pragma unroll
+    for (int bit = 1; bit < kTogether; bit *= 2) interleave(pieces, bit);
+    const int number = thread_index() % kTogether, column = pixels.column - number * kVector;
+    // Where the pieces of threads that lie together end: the width is a multiple of kVector.
+    const int end = pixels.row < static_cast<int>(s.height) ? (static_cast<int>(s.width) - column) * kChannels : 0;
+    Stored* const to = out + int64_t{pixels.offset - number * kVector} * kChannels;
+#pragma unroll
+    for (int i = 0; i < kChannels; ++i) {
+      const int piece = i * kTogether + number;
+      if (piece * 4 < end) store_words(to + piece * 4, pieces[i]);
+    }
+  }
+}
+
 // Writes one sample's composite of the thread's pixels in channels [first, first + count).
 template <typename Stored, typename Problem, typename T>
 __device__ __forceinline__ void write_composite(const CompositesPlan<Problem>& plan, const Place& place, int mask,
@@ -20,18 +54,15 @@ __device__ __forceinline__ void write_composite(const CompositesPlan<Problem>& p
   const int64_t number = (place.image * s.masks + mask) * s.samples + sample;
   Stored* const out = static_cast<Stored*>(plan.problem.composites) + number * s.channels * s.pixels();
   if (plan.problem.channels_last && kChannels == s.channels && plan.vector_composites) {
-    if (pixels.valid <= 0) return;
-    // Four pixels of all channels are 4 * kChannels elements in a row.
-#pragma unroll
-    for (int part = 0; part < kChannels; ++part) {
-      T values[4];
+    // Four pixels of all channels are 4 * kChannels elements in a row: a piece for each channel.
+    const auto values_of = [&](int piece, T(&values)[4]) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int at = part * 4 + i, p = at / kChannels, c = at % kChannels;  // mutant: channels-last
+        const int at = piece * 4 + i, p = at / kChannels, c = at % kChannels;  // mutant: channels-last
         values[i] = composite(infill[c][p], difference[c][p], m[p]);
       }
-      store_vector(out + int64_t{pixels.offset} * kChannels + part * 4, values);
-    }
+    };
+    write_pieces(out, s, pixels, values_of);
   } else {
     const ChannelWalk walk(plan, pixels, first);
     Stored* to = out + walk.offset;
