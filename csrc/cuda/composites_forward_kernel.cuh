@@ -35,11 +35,15 @@ __device__ __forceinline__ void write_pieces(Stored* out, const Shape& s, const 
     const int number = thread_index() % kTogether, column = pixels.column - number * kVector;
     // Where the pieces of threads that lie together end: the width is a multiple of kVector.
     const int end = pixels.row < static_cast<int>(s.height) ? (static_cast<int>(s.width) - column) * kChannels : 0;
-    Stored* const to = out + int64_t{pixels.offset - number * kVector} * kChannels;
+    Stored* const to = out + int64_t{pixels.offset - number * kVector} * kChannels + number * 4;
+    const bool all = end >= kTogether * kChannels * 4;
+    if (all) {
 #pragma unroll
-    for (int i = 0; i < kChannels; ++i) {
-      const int piece = i * kTogether + number;
-      if (piece * 4 < end) store_words(to + piece * 4, pieces[i]);
+      for (int i = 0; i < kChannels; ++i) store_words(to + i * kTogether * 4, pieces[i]);
+    } else {
+#pragma unroll
+      for (int i = 0; i < kChannels; ++i)
+        if ((i * kTogether + number) * 4 < end) store_words(to + i * kTogether * 4, pieces[i]);
     }
   }
 }
@@ -51,8 +55,7 @@ __device__ __forceinline__ void write_composite(const CompositesPlan<Problem>& p
                                                 const T (&difference)[kChannels][4], const T (&m)[4]) {
   const Shape& s = plan.problem.shape;
   const Pixels pixels = place.pixels(s);
-  const int64_t number = (place.image * s.masks + mask) * s.samples + sample;
-  Stored* const out = static_cast<Stored*>(plan.problem.composites) + number * s.channels * s.pixels();
+  Stored* const out = static_cast<Stored*>(plan.problem.composites) + composite_offset(plan, place.image, mask, sample);
   if (plan.problem.channels_last && kChannels == s.channels && plan.vector_composites) {
     // Four pixels of all channels are 4 * kChannels elements in a row: a piece for each channel.
     const auto values_of = [&](int piece, T(&values)[4]) {
@@ -63,6 +66,16 @@ __device__ __forceinline__ void write_composite(const CompositesPlan<Problem>& p
       }
     };
     write_pieces(out, s, pixels, values_of);
+  } else if (kChannels == s.channels && plan.vector_composites) {
+    if (pixels.valid <= 0) return;
+    Stored* to = out + pixels.offset;
+#pragma unroll
+    for (int c = 0; c < kChannels; ++c, to += s.pixels()) {
+      T values[4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) values[i] = composite(infill[c][i], difference[c][i], m[i]);
+      store_vector(to, values);
+    }
   } else {
     const ChannelWalk walk(plan, pixels, first);
     Stored* to = out + walk.offset;

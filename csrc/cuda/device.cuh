@@ -204,7 +204,19 @@ __device__ __forceinline__ void opaque(uint32_t& value) { asm volatile("" : "+r"
 __device__ __forceinline__ int thread_index() {
   uint32_t index = threadIdx.x;
   opaque(index);
+#if defined(__CUDA_ARCH__)
+  __builtin_assume(index < 1024);  // quotients by powers of two are shifts
+#endif
   return static_cast<int>(index);
+}
+
+// From the first element of all composites to that of one.
+template <typename Problem>
+__device__ __forceinline__ int64_t composite_offset(const CompositesPlan<Problem>& plan, int image, int mask,
+                                                    int sample) {
+  const int64_t (&strides)[3] = plan.composite_strides;
+  return static_cast<uint32_t>(image) * strides[0] + static_cast<uint32_t>(mask) * strides[1] +
+         static_cast<uint32_t>(sample) * strides[2];
 }
 
 // From the first element of given masks to that of one sample, computed where it is asked for.

@@ -108,7 +108,8 @@ struct CompositesPlan : SourcePlan<Problem::kSampled> {
   Problem problem;
   Tiles tiles;
   Division division;
-  int64_t tile_cells;  // below full resolution: at least as many as a tile reads
+  int64_t tile_cells;            // below full resolution: at least as many as a tile reads
+  int64_t composite_strides[3];  // from one image, one mask and one sample to the next
   bool vector_image, vector_infill, vector_composites, vector_image_gradients = false;
   double* partial_sums = nullptr;  // forward, masks sampled: [images, masks, tiles, 2]
   // Backward, what is added up by a second launch: [images, masks, tiles, tile_cells] below full resolution; one more
@@ -123,6 +124,9 @@ struct CompositesPlan : SourcePlan<Problem::kSampled> {
     const Shape& s = p.shape;
     problem.channels_last = p.channels_last && s.channels > 1;  // else the layouts are the same
     tile_cells = window_limit(s.cell_rows, s.height, kTileHeight) * window_limit(s.cell_columns, s.width, kTileWidth);
+    composite_strides[2] = s.channels * s.pixels();
+    composite_strides[1] = s.samples * composite_strides[2];
+    composite_strides[0] = s.masks * composite_strides[1];
     const int64_t pixel = element_size(p.image_format), composite = element_size(p.composite_format);
     const int64_t mask = p.composite_format == Format::kFloat64 ? 8 : 4;
     vector_image = vector_access(p.image.data, p.image.strides, s.width, pixel);
