@@ -103,7 +103,8 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
     backward_low_kernel(const __grid_constant__ CompositesPlan<Problem> plan) {
   __shared__ Place place;
   __shared__ IfSampled<Problem, RandomState> random;
-  using TileDifference = Difference<kImage, T, CellMasks<Problem, T, kImage ? 1 : 4, kImage>>;
+  // Only gradients of images read masks, one sample at a time, before the block gathers.
+  using TileDifference = Difference<kImage, T, CellMasks<Problem, T, kImage ? 1 : 4, kImage, kImage>>;
   __shared__ typename TileDifference::Memory memory;
   auto& masks = memory.masks;
   __shared__ Stencil<T> stencil;
@@ -133,11 +134,12 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
 #pragma unroll 1
   for (int first = 0; first < channels; first += kChannels) {
     const int count = min(channels - first, kChannels);
-    if constexpr (!kImage) {
+    constexpr bool kSameMemory = !kImage && Problem::kSampled;
+    if constexpr (kSameMemory) {
       if (first != 0) __syncthreads();  // before images take the memory of the masks
     }
     const TileDifference difference(plan, place, first, count, memory);
-    if constexpr (!kImage) __syncthreads();  // before masks take the memory of the images
+    if constexpr (kSameMemory) __syncthreads();  // before masks take the memory of the images
     ImageGradients<kImage, T> image_gradients;
 #pragma unroll 1
     for (int mask = place.first_mask; plan.problem.grad_composites && mask < place.end_mask; ++mask) {
