@@ -29,16 +29,17 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage, true>)
 #pragma unroll 1
   for (int first = 0; first < channels; first += kChannels) {
     const int count = min(channels - first, kChannels);
-    const TileDifference difference(plan, place, first, count, memory);
+    const bool has_samples = place.end_sample > 0;
+    const TileDifference difference(plan, place, first, has_samples ? count : 0, memory);
     ImageGradients<kImage, T> image_gradients;
 #pragma unroll 1
     for (int mask = place.first_mask; mask < place.end_mask; ++mask) {
       if constexpr (Problem::kSampled) {
-        tile.load(plan, place.image * s.masks + mask, place.first_row, place.first_column, true);
-        if (threadIdx.x == 0) weights.load(plan, place.image * s.masks + mask);
+        tile.load(plan, place.image * s.masks + mask, place.first_row, place.first_column, place.penalties);
+        if (place.penalties && threadIdx.x == 0) weights.load(plan, place.image * s.masks + mask);
         __syncthreads();  // before others read logits and weights
         T sum[4] = {T(0), T(0), T(0), T(0)};
-        if (plan.problem.grad_composites) {
+        if (plan.problem.grad_composites && has_samples) {
           masks.for_each(plan, place, random, mask, tile, [&](int sample, const T(&m)[4]) {
             T projected[4] = {T(0), T(0), T(0), T(0)};
             for_each_gradient<Stored, T>(plan, place, mask, sample, first, count, [&](int c, int i, T g) {
@@ -58,7 +59,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage, true>)
             }
           });
         }
-        if (!kImage && plan.separate_samples()) continue;
+        if (!place.penalties) continue;  // samples are added up, and join them, in the second launch
         const int64_t plane = place.image * s.masks + mask;
         const Pixels pixels = place.pixels(s);
         T* const out = static_cast<T*>(plan.problem.grad_logits) + plane * s.cells() + pixels.offset;
@@ -102,7 +103,8 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
     backward_low_kernel(const __grid_constant__ CompositesPlan<Problem> plan) {
   __shared__ Place place;
   __shared__ IfSampled<Problem, RandomState> random;
-  using TileDifference = Difference<kImage, T, CellMasks<Problem, T, kImage ? 1 : 4, kImage>>;
+  // Only gradients of images read masks, one sample at a time, before the block gathers.
+  using TileDifference = Difference<kImage, T, CellMasks<Problem, T, kImage ? 1 : 4, kImage, kImage>>;
   __shared__ typename TileDifference::Memory memory;
   auto& masks = memory.masks;
   __shared__ Stencil<T> stencil;
@@ -123,29 +125,21 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
 #pragma unroll 1
     for (int item = thread_index(); item < window.rows * kTileWidth; item += kThreads) {
       const int row = item / kTileWidth, x = item % kTileWidth;
-      T line = T(0);
-#pragma unroll 1
-      for (int y = stencil.rows.begin[row]; y < kTileHeight && stencil.rows.first[y] <= row; ++y)
-        line += stencil.rows.of(y, row) * projected[y * kTileWidth + x];
-      lines[row][x] = line;
+      lines[row][x] = stencil.rows.template gather<kTileWidth>(row, projected + x);
     }
   };
   const auto gather_row = [&](int i) {
-    const int row = i / window.columns, cell = i % window.columns;
-    T total = T(0);
-#pragma unroll 1
-    for (int x = stencil.columns.begin[cell]; x < kTileWidth && stencil.columns.first[x] <= cell; ++x)
-      total += stencil.columns.of(x, cell) * lines[row][x];
-    return total;
+    return stencil.columns.template gather<1>(i % window.columns, lines[i / window.columns]);
   };
 #pragma unroll 1
   for (int first = 0; first < channels; first += kChannels) {
     const int count = min(channels - first, kChannels);
-    if constexpr (!kImage) {
+    constexpr bool kSameMemory = !kImage && Problem::kSampled;
+    if constexpr (kSameMemory) {
       if (first != 0) __syncthreads();  // before images take the memory of the masks
     }
     const TileDifference difference(plan, place, first, count, memory);
-    if constexpr (!kImage) __syncthreads();  // before masks take the memory of the images
+    if constexpr (kSameMemory) __syncthreads();  // before masks take the memory of the images
     ImageGradients<kImage, T> image_gradients;
 #pragma unroll 1
     for (int mask = place.first_mask; plan.problem.grad_composites && mask < place.end_mask; ++mask) {
@@ -210,7 +204,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, kImage>)
 }
 
 // The second launch: a thread adds up what the tiles, or the samples, have of one cell, of one sample where masks are
-// given. Where they are sampled, the penalties' gradients join.
+// given. Where they are sampled, the penalties' gradients join: at full resolution, the first launch has written them.
 template <typename Problem, typename T>
 __global__ void __launch_bounds__(kThreads) combine_kernel(const __grid_constant__ CompositesPlan<Problem> plan) {
   const Shape& s = plan.problem.shape;
@@ -222,8 +216,9 @@ __global__ void __launch_bounds__(kThreads) combine_kernel(const __grid_constant
     T sum = s.full_resolution() ? sum_over_samples<T>(plan, number, 0, 1, s.cells(), cell)
                                 : sum_over_tiles<T>(plan, number, y, x);
     if constexpr (Problem::kSampled) {
-      sum += penalty_gradient_of<T>(plan, number, y, x);
-      store_one(static_cast<T*>(plan.problem.grad_logits) + i, sum);
+      T* const out = static_cast<T*>(plan.problem.grad_logits) + i;
+      sum += s.full_resolution() ? __ldcg(out) : penalty_gradient_of<T>(plan, number, y, x);
+      store_one(out, sum);
     } else {
       store_one(static_cast<T*>(plan.problem.grad_masks) + i, sum);
     }

@@ -10,6 +10,44 @@
 
 namespace sdfido::cuda {
 
+// Writes the pieces that values_of(piece, values) gives, kChannels of each thread. Each store of a warp fills sectors of
+// memory, 32 bytes: as many threads side by side as have a piece of a sector exchange theirs first.
+template <typename Stored, typename ValuesOf>
+__device__ __forceinline__ void write_pieces(Stored* out, const Shape& s, const Pixels& pixels, ValuesOf values_of) {
+  constexpr int kTogether = 32 / (4 * sizeof(Stored));
+  if constexpr (kTogether == 1) {  // float64
+#pragma unroll
+    for (int piece = 0; piece < kChannels; ++piece) {
+      double values[4];
+      values_of(piece, values);
+      if (pixels.valid > 0) store_vector(out + int64_t{pixels.offset} * kChannels + piece * 4, values);
+    }
+  } else {
+    Words<Stored> pieces[kChannels];
+#pragma unroll
+    for (int piece = 0; piece < kChannels; ++piece) {
+      float values[4];
+      values_of(piece, values);
+      pieces[piece] = words_of(values, Stored{});
+    }
+#pragma unroll
+    for (int bit = 1; bit < kTogether; bit *= 2) interleave(pieces, bit);
+    const int number = thread_index() % kTogether, column = pixels.column - number * kVector;
+    // Where the pieces of threads that lie together end: the width is a multiple of kVector.
+    const int end = pixels.row < static_cast<int>(s.height) ? (static_cast<int>(s.width) - column) * kChannels : 0;
+    Stored* const to = out + int64_t{pixels.offset - number * kVector} * kChannels + number * 4;
+    const bool all = end >= kTogether * kChannels * 4;
+    if (all) {
+#pragma unroll
+      for (int i = 0; i < kChannels; ++i) store_words(to + i * kTogether * 4, pieces[i]);
+    } else {
+#pragma unroll
+      for (int i = 0; i < kChannels; ++i)
+        if ((i * kTogether + number) * 4 < end) store_words(to + i * kTogether * 4, pieces[i]);
+    }
+  }
+}
+
 // Writes one sample's composite of the thread's pixels in channels [first, first + count).
 template <typename Stored, typename Problem, typename T>
 __device__ __forceinline__ void write_composite(const CompositesPlan<Problem>& plan, const Place& place, int mask,
@@ -17,20 +55,26 @@ __device__ __forceinline__ void write_composite(const CompositesPlan<Problem>& p
                                                 const T (&difference)[kChannels][4], const T (&m)[4]) {
   const Shape& s = plan.problem.shape;
   const Pixels pixels = place.pixels(s);
-  const int64_t number = (place.image * s.masks + mask) * s.samples + sample;
-  Stored* const out = static_cast<Stored*>(plan.problem.composites) + number * s.channels * s.pixels();
+  Stored* const out = static_cast<Stored*>(plan.problem.composites) + composite_offset(plan, place.image, mask, sample);
   if (plan.problem.channels_last && kChannels == s.channels && plan.vector_composites) {
-    if (pixels.valid <= 0) return;
-    // Four pixels of all channels are 4 * kChannels elements in a row.
-#pragma unroll
-    for (int part = 0; part < kChannels; ++part) {
-      T values[4];
+    // Four pixels of all channels are 4 * kChannels elements in a row: a piece for each channel.
+    const auto values_of = [&](int piece, T(&values)[4]) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int at = part * 4 + i, p = at / kChannels, c = at % kChannels;  // mutant: channels-last
+        const int at = piece * 4 + i, p = at / kChannels, c = at % kChannels;  // mutant: channels-last
         values[i] = composite(infill[c][p], difference[c][p], m[p]);
       }
-      store_vector(out + int64_t{pixels.offset} * kChannels + part * 4, values);
+    };
+    write_pieces(out, s, pixels, values_of);
+  } else if (kChannels == s.channels && plan.vector_composites) {
+    if (pixels.valid <= 0) return;
+    Stored* to = out + pixels.offset;
+#pragma unroll
+    for (int c = 0; c < kChannels; ++c, to += s.pixels()) {
+      T values[4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) values[i] = composite(infill[c][i], difference[c][i], m[i]);
+      store_vector(to, values);
     }
   } else {
     const ChannelWalk walk(plan, pixels, first);

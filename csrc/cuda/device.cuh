@@ -85,6 +85,43 @@ __device__ __forceinline__ void store_vector(Stored* p, const float (&v)[4]) {
   __stcg(reinterpret_cast<uint2*>(p), round_four<Stored>(v));
 }
 
+// The same as words of 32 bits.
+template <typename Stored>
+struct alignas(sizeof(Stored) * 4) Words {
+  static constexpr int kCount = sizeof(Stored);
+  unsigned words[kCount];
+};
+__device__ __forceinline__ Words<float> words_of(const float (&v)[4], float) {
+  return {__float_as_uint(v[0]), __float_as_uint(v[1]), __float_as_uint(v[2]), __float_as_uint(v[3])};
+}
+template <typename Stored>
+__device__ __forceinline__ Words<Stored> words_of(const float (&v)[4], Stored) {
+  const uint2 rounded = round_four<Stored>(v);
+  return {rounded.x, rounded.y};
+}
+__device__ __forceinline__ void store_words(float* p, const Words<float>& v) {
+  __stcg(reinterpret_cast<uint4*>(p), make_uint4(v.words[0], v.words[1], v.words[2], v.words[3]));
+}
+template <typename Stored>
+__device__ __forceinline__ void store_words(Stored* p, const Words<Stored>& v) {
+  __stcg(reinterpret_cast<uint2*>(p), make_uint2(v.words[0], v.words[1]));
+}
+
+// Two lanes whose numbers differ in `bit` have three pieces each, six in a row. Afterwards the lower one has the first,
+// third and fifth of these, the other one those between. All lanes of a warp.
+template <typename Stored>
+__device__ __forceinline__ void interleave(Words<Stored> (&pieces)[3], int bit) {
+  const bool upper = threadIdx.x & bit;
+#pragma unroll
+  for (int i = 0; i < Words<Stored>::kCount; ++i) {
+    const unsigned other = __shfl_xor_sync(0xFFFFFFFFu, pieces[1].words[i], bit);
+    const unsigned first = pieces[0].words[i], last = pieces[2].words[i];
+    pieces[0].words[i] = upper ? other : first;
+    pieces[1].words[i] = upper ? first : last;
+    pieces[2].words[i] = upper ? last : other;
+  }
+}
+
 // From shared memory, aligned.
 __device__ __forceinline__ void load_shared(const float* p, float (&out)[4]) {
   const float4 v = *reinterpret_cast<const float4*>(p);
@@ -157,7 +194,6 @@ __device__ __forceinline__ void store_output(void* out, Format, int64_t offset, 
   store_four(static_cast<double*>(out) + offset, 1, vector, valid, v);
 }
 
-// From the first element of given masks to that of one sample.
 // ---- Registers
 
 // Makes a value one that the compiler knows nothing about, at this point of the program. Left alone, it computes ahead
@@ -168,7 +204,19 @@ __device__ __forceinline__ void opaque(uint32_t& value) { asm volatile("" : "+r"
 __device__ __forceinline__ int thread_index() {
   uint32_t index = threadIdx.x;
   opaque(index);
+#if defined(__CUDA_ARCH__)
+  __builtin_assume(index < 1024);  // quotients by powers of two are shifts
+#endif
   return static_cast<int>(index);
+}
+
+// From the first element of all composites to that of one.
+template <typename Problem>
+__device__ __forceinline__ int64_t composite_offset(const CompositesPlan<Problem>& plan, int image, int mask,
+                                                    int sample) {
+  const int64_t (&strides)[3] = plan.composite_strides;
+  return static_cast<uint32_t>(image) * strides[0] + static_cast<uint32_t>(mask) * strides[1] +
+         static_cast<uint32_t>(sample) * strides[2];
 }
 
 // From the first element of given masks to that of one sample, computed where it is asked for.
@@ -191,7 +239,7 @@ struct Place {
   int32_t first_row, first_column;   // of the tile
   int32_t first_mask, end_mask;      // which of them the block has
   int32_t first_sample, end_sample;  // of each of these masks
-  bool penalties;                    // forward: whether it sums up theirs
+  bool penalties;                    // whether it has theirs
 
   // One thread; the caller synchronises.
   template <typename Problem>
@@ -213,10 +261,11 @@ struct Place {
     penalties = true;
     if (!division.by_mask) return;
     const int32_t sampling = masks * division.sample_parts;
-    penalties = part >= sampling;
-    first_mask = penalties ? part - sampling : part / division.sample_parts;  // mutant: part-mask
+    const bool alone = part >= sampling;
+    penalties = alone || !division.penalties;
+    first_mask = alone ? part - sampling : part / division.sample_parts;  // mutant: part-mask
     end_mask = first_mask + 1;
-    if (penalties) {
+    if (alone) {
       end_sample = 0;
     } else {
       first_sample = part % division.sample_parts * division.part_samples;

@@ -12,8 +12,8 @@ __device__ __forceinline__ void for_each_gradient(const CompositesPlan<Problem>&
   const Shape& s = plan.problem.shape;
   const Pixels pixels = place.pixels(s);
   if (pixels.valid <= 0) return;
-  const int64_t number = (place.image * s.masks + mask) * s.samples + sample;
-  const Stored* const in = static_cast<const Stored*>(plan.problem.grad_composites) + number * s.channels * s.pixels();
+  const Stored* const in =
+      static_cast<const Stored*>(plan.problem.grad_composites) + composite_offset(plan, place.image, mask, sample);
   if (plan.problem.channels_last && kChannels == s.channels && plan.vector_composites) {
     // Four pixels of all channels are 4 * kChannels elements in a row.
 #pragma unroll
@@ -22,6 +22,15 @@ __device__ __forceinline__ void for_each_gradient(const CompositesPlan<Problem>&
       load_vector(in + int64_t{pixels.offset} * kChannels + part * 4, values);
 #pragma unroll
       for (int i = 0; i < 4; ++i) visit((part * 4 + i) % kChannels, (part * 4 + i) / kChannels, values[i]);
+    }
+  } else if (kChannels == s.channels && plan.vector_composites) {
+    const Stored* from = in + pixels.offset;
+#pragma unroll
+    for (int c = 0; c < kChannels; ++c, from += s.pixels()) {
+      T values[4];
+      load_vector(from, values);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) visit(c, i, values[i]);
     }
   } else {
     const ChannelWalk walk(plan, pixels, first);

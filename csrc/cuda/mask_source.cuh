@@ -14,8 +14,9 @@ template <typename Problem, typename Needed>
 using IfSampled = std::conditional_t<Problem::kSampled, Needed, Nothing>;
 
 // Sampled masks of kDraws samples, four or one, for a block's cells, in shared memory. Thread i computes cells
-// i, i + kThreads, ... alone.
-template <typename T, int kCells, int kDraws, bool kShared>
+// i, i + kThreads, ... alone; others read them where they are kShared. A visit may wait for the others after it has read
+// them.
+template <typename T, int kCells, int kDraws, bool kShared, bool kVisitWaits = false>
 struct MaskWindow {
   alignas(16) T masks[kDraws][kCells];
   T prepared[kCells];
@@ -29,7 +30,7 @@ struct MaskWindow {
     const bool pairs = plan.problem.sampling.antithetic;
     const int samples = place.end_sample;
 #pragma unroll 1
-    for (int first = place.first_sample; first < samples; first += kDraws) {
+    for (int first = place.first_sample / kDraws * kDraws; first < samples; first += kDraws) {
 #pragma unroll 1
       for (int i = thread_index(); i < count; i += kThreads) {
         uint32_t words[4];
@@ -42,10 +43,11 @@ struct MaskWindow {
         for (int q = 0; q < kDraws; ++q) masks[q][i] = drawn[q];
       }
       if constexpr (kShared) __syncthreads();  // before others read the masks
+                                               // A block of two samples may begin between those that are drawn at once.
 #pragma unroll 1
-      for (int q = 0; q < kDraws; ++q)
+      for (int q = max(place.first_sample - first, 0); q < kDraws; ++q)
         if (first + q < samples) visit(first + q, static_cast<const T*>(masks[q]));
-      if constexpr (kShared) __syncthreads();  // before the masks are overwritten
+      if constexpr (kShared && !kVisitWaits) __syncthreads();  // before the masks are overwritten
     }
   }
 };
@@ -98,8 +100,9 @@ struct TileMasks<Problem, T, kRead, false> {
   }
 };
 
-template <typename Problem, typename T, int kDraws, bool kRead = true, bool kSampled = Problem::kSampled>
-struct CellMasks : MaskWindow<T, kTileCells, kDraws, kRead> {
+template <typename Problem, typename T, int kDraws, bool kRead = true, bool kVisitWaits = false,
+          bool kSampled = Problem::kSampled>
+struct CellMasks : MaskWindow<T, kTileCells, kDraws, kRead, kVisitWaits> {
   template <typename Visit>
   __device__ __forceinline__ void for_each(const CompositesPlan<Problem>& plan, const Place& place,
                                            const RandomState& random, int mask, const CellWindow& window, Visit visit) {
@@ -113,8 +116,8 @@ struct CellMasks : MaskWindow<T, kTileCells, kDraws, kRead> {
 };
 
 // kDraws samples at a time are brought to shared memory.
-template <typename Problem, typename T, int kDraws, bool kRead>
-struct CellMasks<Problem, T, kDraws, kRead, false> {
+template <typename Problem, typename T, int kDraws, bool kRead, bool kVisitWaits>
+struct CellMasks<Problem, T, kDraws, kRead, kVisitWaits, false> {
   T masks[kRead ? kDraws : 1][kRead ? kTileCells : 1];
 
   template <typename Visit>
@@ -122,6 +125,8 @@ struct CellMasks<Problem, T, kDraws, kRead, false> {
                                            const CellWindow& window, Visit visit) {
     const StridedMasks& from = plan.problem.masks;
     const int samples = place.end_sample;
+    bool visit_waits = false;
+    if constexpr (kVisitWaits) visit_waits = plan.problem.grad_masks != nullptr;
     if constexpr (kRead) {
 #pragma unroll 1
       for (int first = place.first_sample; first < samples; first += kDraws) {
@@ -138,7 +143,7 @@ struct CellMasks<Problem, T, kDraws, kRead, false> {
 #pragma unroll 1
         for (int q = 0; q < kDraws; ++q)
           if (first + q < samples) visit(first + q, static_cast<const T*>(masks[q]));
-        __syncthreads();  // before the given masks are overwritten
+        if (!visit_waits) __syncthreads();  // before the given masks are overwritten
       }
     } else {
 #pragma unroll 1

@@ -36,9 +36,9 @@ inline constexpr int kBlocks = sizeof(T) == 8 ? 1
 // Channels are computed three at a time, each group from masks sampled anew.
 inline constexpr int kChannels = 3;
 // A launch of fewer blocks is divided further, by masks and samples: about four blocks for each multiprocessor of an
-// A100 or H100. Masks are drawn four samples at a time.
+// A100 or H100. Masks are drawn four samples at a time; where that costs little, a block may have two of them.
 inline constexpr int64_t kEnoughBlocks = 512;
-inline constexpr int64_t kSamplesAtOnce = 4;
+inline constexpr int64_t kSamplesAtOnce = 4, kFewestSamples = 2;
 // With at most as many cells as pixels, a tile of pixels reads at most this many cells.
 inline constexpr int kWindowWidth = kTileWidth + 2, kWindowHeight = kTileHeight + 2;
 inline constexpr int kTileCells = kWindowWidth * kWindowHeight;
@@ -94,9 +94,10 @@ struct SourcePlan<true> {
 };
 
 // How the work on a tile is divided between blocks. A block has all masks and samples, or some samples of one mask; then
-// those that sum up a mask's penalties have no samples. Which block does what changes no bit of a result.
+// there may be blocks for a mask's penalties, which have no samples. Which block does what changes no bit of a result.
 struct Division {
   bool by_mask = false;
+  bool penalties = false;    // whether they have blocks of their own
   int32_t part_samples = 0;  // of a block
   int32_t sample_parts = 1;  // of a mask
   int32_t blocks = 1;        // for a tile
@@ -107,7 +108,8 @@ struct CompositesPlan : SourcePlan<Problem::kSampled> {
   Problem problem;
   Tiles tiles;
   Division division;
-  int64_t tile_cells;  // below full resolution: at least as many as a tile reads
+  int64_t tile_cells;            // below full resolution: at least as many as a tile reads
+  int64_t composite_strides[3];  // from one image, one mask and one sample to the next
   bool vector_image, vector_infill, vector_composites, vector_image_gradients = false;
   double* partial_sums = nullptr;  // forward, masks sampled: [images, masks, tiles, 2]
   // Backward, what is added up by a second launch: [images, masks, tiles, tile_cells] below full resolution; one more
@@ -122,6 +124,9 @@ struct CompositesPlan : SourcePlan<Problem::kSampled> {
     const Shape& s = p.shape;
     problem.channels_last = p.channels_last && s.channels > 1;  // else the layouts are the same
     tile_cells = window_limit(s.cell_rows, s.height, kTileHeight) * window_limit(s.cell_columns, s.width, kTileWidth);
+    composite_strides[2] = s.channels * s.pixels();
+    composite_strides[1] = s.samples * composite_strides[2];
+    composite_strides[0] = s.masks * composite_strides[1];
     const int64_t pixel = element_size(p.image_format), composite = element_size(p.composite_format);
     const int64_t mask = p.composite_format == Format::kFloat64 ? 8 : 4;
     vector_image = vector_access(p.image.data, p.image.strides, s.width, pixel);
@@ -196,12 +201,21 @@ struct CompositesPlan : SourcePlan<Problem::kSampled> {
     // Where so many masks came to so few tiles, numbers of blocks would leave 32 bits.
     if (least == 0 || least >= enough || s.masks > 1 << 15 || !divisible()) return;
     const int64_t wanted = least * s.masks < enough ? 2 * enough / (least * s.masks) : 1;
-    const int64_t groups = (s.samples + kSamplesAtOnce - 1) / kSamplesAtOnce, of_part = (groups + wanted - 1) / wanted;
-    const bool penalties = Problem::kSampled && !kBackward;
+    const int64_t size = group_of_samples();
+    const int64_t groups = (s.samples + size - 1) / size, of_part = (groups + wanted - 1) / wanted;
     division.by_mask = true;
-    division.part_samples = static_cast<int32_t>(of_part * kSamplesAtOnce);
+    division.part_samples = static_cast<int32_t>(of_part * size);
     division.sample_parts = static_cast<int32_t>((groups + of_part - 1) / of_part);
-    division.blocks = static_cast<int32_t>(s.masks * (division.sample_parts + penalties));
+    // Backward, only a block that leaves its samples to the second launch leaves the penalties to another block.
+    division.penalties = Problem::kSampled && (!kBackward || (s.full_resolution() && separate_samples()));
+    division.blocks = static_cast<int32_t>(s.masks * (division.sample_parts + division.penalties));
+  }
+
+  // Drawing more masks than a block needs costs nothing where they are given, or where each thread draws for one cell at
+  // most. Forward, the penalties' blocks are enough beside those of four samples.
+  int64_t group_of_samples() const {
+    const bool few_cells = !problem.shape.full_resolution() && tile_cells <= kThreads;
+    return Problem::kSampled && !(kBackward && few_cells) ? kSamplesAtOnce : kFewestSamples;
   }
 };
 

@@ -89,10 +89,11 @@ __device__ __forceinline__ void load_images(const CompositesPlan<Problem>& plan,
   }
 }
 
-// Logits of a tile of cells and of the cells around it, in shared memory.
+// Logits of a tile of cells and of the cells around it, in shared memory. Rows are one longer, so that threads of four
+// rows, four columns apart, read different banks.
 template <typename T>
 struct LogitsTile {
-  T logits[kTileHeight + 2][kTileWidth + 2];
+  T logits[kTileHeight + 2][kTileWidth + 3];
 
   __device__ __forceinline__ T at(int row, int column) const { return logits[row + 1][column + 1]; }
 
@@ -158,7 +159,7 @@ template <typename T, int kPixels>
 struct AxisStencil {
   alignas(16) int first[kPixels];
   alignas(16) T weight[kPixels];  // of the next cell, where there is one
-  uint8_t begin[kPixels + 2];     // the first pixel that reads a cell
+  uint8_t begin[kPixels + 4];     // the first pixel that reads a cell, or one after it; beyond the last one, kPixels
 
   // All threads. Pixels outside the image read what the last one inside reads.
   __device__ __forceinline__ void fill(int first_pixel, int64_t pixels, int first_cell, int64_t cells) {
@@ -172,12 +173,20 @@ struct AxisStencil {
     // From one pixel to the next, the cell changes by one at most.
     if (i == 0 || source_cell<T>(min(before, pixels - 1), cells, pixels).first != source.first)
       begin[first[i] + 1] = static_cast<uint8_t>(i);  // mutant: gather-begin
+    if (i == kPixels - 1) begin[first[i] + 2] = begin[first[i] + 3] = kPixels;
   }
 
-  // The weight of a cell at a pixel.
-  __device__ __forceinline__ T of(int pixel, int cell) const {
-    // mutant: cell-weights
-    return first[pixel] == cell ? T(1) - weight[pixel] : first[pixel] + 1 == cell ? weight[pixel] : T(0);
+  // The sum over the pixels that read a cell, whose values are kStep apart: first over those for which it is the next
+  // one. Threads of successive cells keep in step in each of the loops, so that they rarely meet in a bank.
+  template <int kStep>
+  __device__ __forceinline__ T gather(int cell, const T* values) const {
+    const int own = begin[cell + 1], end = begin[cell + 2];
+    T sum = T(0);
+#pragma unroll 1
+    for (int i = begin[cell]; i < own; ++i) sum += weight[i] * values[i * kStep];
+#pragma unroll 1
+    for (int i = own; i < end; ++i) sum += (T(1) - weight[i]) * values[i * kStep];  // mutant: cell-weights
+    return sum;
   }
 };
 

@@ -130,19 +130,20 @@ def cheapest_pass(code: list[Instruction], loop: tuple[int, int, set[int]], need
 TENTH_POWERS = {r"^FMUL": 24}
 
 
-def instructions_per_sample(code: list[Instruction]) -> float:
+def instructions_per_sample(code: list[Instruction], channels_last: bool = False) -> float:
     """What one mask value costs the forward kernel of three float32 channels at full resolution, composites included.
 
     Each pass through the loop over samples has two loops in it: one computes four samples of a cell a pass, and the
     other writes four pixels of a sample. A thread has four cells and four samples to write. Conditions are the same for
     all threads (layout, alignment, exponent), so the cheapest way over the three wide stores is that of an aligned
-    problem. Drawing is counted at a temperature of 0.1.
+    problem. Drawing is counted at a temperature of 0.1. In channels-last layout threads exchange four numbers first.
     """
     draws, writes = r"^LOP3\.LUT .* 0x96", r"^STG\.E\.128"
     drawing = {draws: 18, r"^MUFU\.RCP": 8}  # some of the first and last rounds' three-way ors are folded into others
     loop = innermost_loop(code, draws)
     any_cell = cheapest_pass(code, loop, drawing).total()
     cell = cheapest_pass(code, loop, drawing | TENTH_POWERS).total()
-    sample = cheapest_pass(code, innermost_loop(code, writes), {writes: 3}).total()
-    both = cheapest_pass(code, innermost_loop(code, draws, writes), drawing | {writes: 3}).total()
+    writing = {writes: 3} | ({r"^SHFL\.BFLY": 4} if channels_last else {})
+    sample = cheapest_pass(code, innermost_loop(code, writes), writing).total()
+    both = cheapest_pass(code, innermost_loop(code, draws, writes), drawing | writing).total()
     return (both - any_cell + 4 * cell + 3 * sample) / 16

@@ -219,13 +219,16 @@ def test_how_work_is_divided_changes_no_bit(kernels, kind, cells, s, antithetic,
 
 @pytest.mark.parametrize("cells", [None, (28, 28)])
 def test_one_image_fills_a_gpu(kernels, cells):
-    """Each of the 98 tiles of 224 x 224 pixels: two masks, two parts of four samples, and a block for penalties."""
+    """Each of the 98 tiles of 224 x 224 pixels: two masks, two parts of four samples, and a block for penalties.
+
+    Backward, with few cells, four parts of two samples, and the second launch has the penalties.
+    """
     kernels.set_enough_blocks(kernels.ENOUGH_BLOCKS)
     case = EmulatedCase(1, 2, 8, 3, (224, 224), cells, wanted=())
     case.forward(kernels)
     assert kernels.blocks() == 98 * 2 * (2 + 1)
     case.backward(kernels, blocks=7)
-    assert kernels.blocks() == 98 * 2 * 2 + 7
+    assert kernels.blocks() == 98 * 2 * (4 if cells else 2 + 1) + 7
 
 
 @pytest.mark.parametrize(

@@ -23,5 +23,7 @@ WIDE_ACCESSES = [
 ]
 
 # An H100 (SXM): 132 multiprocessors of 128 lanes at 1.755 GHz, 3.35 TB/s. A sample writes 12 bytes a pixel: so many
-# instructions a sample and thread fit into the time that memory takes.
+# instructions a sample and thread fit into the time that memory takes. The loop over samples leaves a quarter of it to what
+# is done once for a mask or an image.
+SAMPLE_INSTRUCTIONS = 80
 AFFORDABLE_INSTRUCTIONS = 12 / 3.35e12 * 132 * 128 * 1.755e9

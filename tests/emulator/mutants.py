@@ -136,8 +136,8 @@ MUTANTS = [
     Mutant(
         "weights of the two cells swapped",
         "cell-weights",
-        "? T(1) - weight[pixel] : first[pixel] + 1 == cell ? weight[pixel]",
-        "? weight[pixel] : first[pixel] + 1 == cell ? T(1) - weight[pixel]",
+        "(T(1) - weight[i])",
+        "weight[i]",
     ),
     Mutant("a cell misses the last tile that reads it", "last-tile", "> x", ">= x"),
     Mutant("image and mask swapped", "mask-number", "plane %", "plane /"),
