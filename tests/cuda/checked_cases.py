@@ -13,7 +13,7 @@ CASES = [
     EmulatedCase(1, 2, 5, 3, (16, 64), wanted=()),
     EmulatedCase(1, 2, 5, 4, (17, 36), (5, 9)),
     EmulatedCase(1, 2, 5, 3, (17, 36), (5, 9), wanted=()),
-    EmulatedCase(1, 1, 3, 4, (17, 36), (5, 9), wanted=()),
+    EmulatedCase(1, 1, 5, 4, (17, 36), (5, 9), wanted=()),
     BlendCase(1, 2, 5, 4, (17, 36)),
     BlendCase(1, 2, 5, 4, (17, 36), (5, 9)),
     BlendCase(1, 1, 3, 4, (17, 36), (5, 9), wanted=("masks",)),
