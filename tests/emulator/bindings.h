@@ -37,6 +37,15 @@ inline void bind_emulator(pybind11::module_& module) {
         return result;
       },
       "Global loads and stores of the last launch: bytes, and number of accesses by their width in bytes.");
+  module.def(
+      "set_checks",
+      [](bool on, bool partly_written) {
+        checks.on = on;
+        checks.partly_written = partly_written;
+      },
+      "Whether accesses are looked at one by one, and whether shared memory may be read where nobody has written it.",
+      pybind11::arg("on"), pybind11::arg("partly_written") = false);
+  module.def("instrumented", [] { return checks.instrumented; }, "Whether checks see plain accesses, too.");
   module.def("blocks", [] { return counters().blocks; }, "Blocks of the last launch.");
   module.def(
       "watch", [](const pybind11::array& array) { watch(array.data(), static_cast<size_t>(array.nbytes())); },

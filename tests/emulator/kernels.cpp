@@ -8,6 +8,7 @@
 
 namespace py = pybind11;
 using simt::Array;
+using simt::Contents;
 
 namespace sdfido::cuda {
 namespace {
@@ -27,40 +28,46 @@ class Memory {
   Memory& operator=(const Memory&) = delete;
   ~Memory() { simt::unwatch_all(); }
 
-  // Of a contiguous array.
-  void* pointer(const py::array& array) {
-    if (!(array.flags() & py::array::c_style)) throw std::invalid_argument("an array is not contiguous");
-    simt::watch(array.data(), static_cast<size_t>(array.nbytes()));
-    return const_cast<void*>(array.data());
-  }
-  void* pointer(const OptionalArray& array) { return array ? pointer(*array) : nullptr; }
+  // Of contiguous arrays.
+  const void* input(const py::array& array, const char* name) { return pointer(array, name, Contents::input); }
+  const void* input(const OptionalArray& array, const char* name) { return array ? input(*array, name) : nullptr; }
+  void* output(const py::array& array, const char* name) { return pointer(array, name, Contents::nothing); }
+  void* output(const OptionalArray& array, const char* name) { return array ? output(*array, name) : nullptr; }
 
-  StridedInput strided(const py::array& array) {
+  StridedInput strided(const py::array& array, const char* name) {
     StridedInput result{array.data(), {}};
-    watch_strided(array, result.strides);
+    watch_strided(array, name, result.strides);
     return result;
   }
   StridedMasks strided_masks(const py::array& array) {
     StridedMasks result{array.data(), {}};
-    watch_strided(array, result.strides);
+    watch_strided(array, "masks", result.strides);
     return result;
   }
 
   Sampling sampling(Array<int64_t>& rng, std::optional<Array<int64_t>>& streams, double temperature, bool antithetic) {
-    return {static_cast<int64_t*>(pointer(rng)), streams ? static_cast<int64_t*>(pointer(*streams)) : nullptr,
-            temperature, antithetic};
+    const auto numbers = [this](Array<int64_t>& array, const char* name) {
+      return static_cast<const int64_t*>(input(array, name));
+    };
+    return {numbers(rng, "rng"), streams ? numbers(*streams, "streams") : nullptr, temperature, antithetic};
   }
 
  private:
+  void* pointer(const py::array& array, const char* name, Contents contents) {
+    if (!(array.flags() & py::array::c_style)) throw std::invalid_argument("an array is not contiguous");
+    simt::watch(array.data(), static_cast<size_t>(array.nbytes()), name, contents);
+    return const_cast<void*>(array.data());
+  }
+
   template <size_t n>
-  void watch_strided(const py::array& array, int64_t (&strides)[n]) {
+  void watch_strided(const py::array& array, const char* name, int64_t (&strides)[n]) {
     py::ssize_t bytes = array.itemsize();
     for (size_t i = 0; i < n; ++i) {
       const auto d = static_cast<py::ssize_t>(i);
       strides[i] = array.strides(d) / array.itemsize();
       bytes += (array.shape(d) - 1) * array.strides(d);
     }
-    if (array.size() != 0) simt::watch(array.data(), static_cast<size_t>(bytes));
+    if (array.size() != 0) simt::watch(array.data(), static_cast<size_t>(bytes), name, Contents::input);
   }
 };
 
@@ -87,10 +94,10 @@ void composite_forward(const py::array& logits, const py::array& image, const py
   p.sampling = memory.sampling(rng, streams, temperature, antithetic);
   p.image_format = format_of(image), p.composite_format = format_of(composites);
   p.channels_last = channels_last;
-  p.logits = memory.pointer(logits);
-  p.image = memory.strided(image), p.infill = memory.strided(infill);
-  p.composites = memory.pointer(composites);
-  p.sparsity = memory.pointer(sparsity), p.smoothness = memory.pointer(smoothness);
+  p.logits = memory.input(logits, "logits");
+  p.image = memory.strided(image, "image"), p.infill = memory.strided(infill, "infill");
+  p.composites = memory.output(composites, "composites");
+  p.sparsity = memory.output(sparsity, "sparsity"), p.smoothness = memory.output(smoothness, "smoothness");
   launch(p);
 }
 
@@ -105,12 +112,13 @@ void composite_backward(const OptionalArray& grad_composites, const OptionalArra
   p.sampling = memory.sampling(rng, streams, temperature, antithetic);
   p.image_format = format_of(image), p.composite_format = format_of(grad_composites.value_or(image));
   p.channels_last = channels_last;
-  p.logits = memory.pointer(logits);
-  p.image = memory.strided(image), p.infill = memory.strided(infill);
-  p.grad_composites = memory.pointer(grad_composites);
-  p.grad_sparsity = memory.pointer(grad_sparsity), p.grad_smoothness = memory.pointer(grad_smoothness);
-  p.grad_logits = memory.pointer(grad_logits);
-  p.grad_image = memory.pointer(grad_image), p.grad_infill = memory.pointer(grad_infill);
+  p.logits = memory.input(logits, "logits");
+  p.image = memory.strided(image, "image"), p.infill = memory.strided(infill, "infill");
+  p.grad_composites = memory.input(grad_composites, "grad_composites");
+  p.grad_sparsity = memory.input(grad_sparsity, "grad_sparsity"),
+  p.grad_smoothness = memory.input(grad_smoothness, "grad_smoothness");
+  p.grad_logits = memory.output(grad_logits, "grad_logits");
+  p.grad_image = memory.output(grad_image, "grad_image"), p.grad_infill = memory.output(grad_infill, "grad_infill");
   launch(p, blocks);
 }
 
@@ -122,8 +130,8 @@ void blend_forward(const py::array& masks, const py::array& image, const py::arr
   p.image_format = format_of(image), p.composite_format = format_of(composites);
   p.channels_last = channels_last;
   p.masks = memory.strided_masks(masks);
-  p.image = memory.strided(image), p.infill = memory.strided(infill);
-  p.composites = memory.pointer(composites);
+  p.image = memory.strided(image, "image"), p.infill = memory.strided(infill, "infill");
+  p.composites = memory.output(composites, "composites");
   launch(p);
 }
 
@@ -136,10 +144,10 @@ void blend_backward(const py::array& grad_composites, const py::array& masks, co
   p.image_format = format_of(image), p.composite_format = format_of(grad_composites);
   p.channels_last = channels_last;
   p.masks = memory.strided_masks(masks);
-  p.image = memory.strided(image), p.infill = memory.strided(infill);
-  p.grad_composites = memory.pointer(grad_composites);
-  p.grad_masks = memory.pointer(grad_masks);
-  p.grad_image = memory.pointer(grad_image), p.grad_infill = memory.pointer(grad_infill);
+  p.image = memory.strided(image, "image"), p.infill = memory.strided(infill, "infill");
+  p.grad_composites = memory.input(grad_composites, "grad_composites");
+  p.grad_masks = memory.output(grad_masks, "grad_masks");
+  p.grad_image = memory.output(grad_image, "grad_image"), p.grad_infill = memory.output(grad_infill, "grad_infill");
   launch(p, blocks);
 }
 
@@ -147,7 +155,7 @@ void masks_forward(const py::array& logits, Array<int64_t> rng, std::optional<Ar
                    double temperature, bool antithetic, py::array masks, unsigned blocks) {
   Memory memory;
   MasksForward p{shape_of(logits, masks.shape(2)), memory.sampling(rng, streams, temperature, antithetic),
-                 logits.itemsize() == 8, memory.pointer(logits), memory.pointer(masks)};
+                 logits.itemsize() == 8, memory.input(logits, "logits"), memory.output(masks, "masks")};
   launch(p, blocks);
 }
 
@@ -158,18 +166,21 @@ void masks_backward(const py::array& grad_masks, const py::array& logits, Array<
   MasksBackward p{shape_of(logits, grad_masks.shape(2)),
                   memory.sampling(rng, streams, temperature, antithetic),
                   logits.itemsize() == 8,
-                  memory.pointer(logits),
-                  memory.pointer(grad_masks),
-                  memory.pointer(grad_logits)};
+                  memory.input(logits, "logits"),
+                  memory.input(grad_masks, "grad_masks"),
+                  memory.output(grad_logits, "grad_logits")};
   launch(p, blocks);
 }
 
 void concrete_forward(const py::array& logits, const py::array& uniforms, double temperature, py::array masks,
                       unsigned blocks) {
   Memory memory;
-  ConcreteForward p{
-      logits.size(),        temperature, logits.itemsize() == 8, memory.pointer(logits), memory.pointer(uniforms),
-      memory.pointer(masks)};
+  ConcreteForward p{logits.size(),
+                    temperature,
+                    logits.itemsize() == 8,
+                    memory.input(logits, "logits"),
+                    memory.input(uniforms, "uniforms"),
+                    memory.output(masks, "masks")};
   launch(p, blocks);
 }
 
@@ -179,9 +190,9 @@ void concrete_backward(const py::array& grad_masks, const py::array& masks, doub
   ConcreteBackward p{masks.size(),
                      temperature,
                      masks.itemsize() == 8,
-                     memory.pointer(masks),
-                     memory.pointer(grad_masks),
-                     memory.pointer(grad_logits)};
+                     memory.input(masks, "masks"),
+                     memory.input(grad_masks, "grad_masks"),
+                     memory.output(grad_logits, "grad_logits")};
   launch(p, blocks);
 }
 

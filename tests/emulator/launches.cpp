@@ -13,9 +13,9 @@ namespace {
 int64_t enough_blocks = kEnoughBlocks;
 
 // Watched from here on, like the operands.
-std::vector<std::byte> workspace(int64_t bytes, std::byte value) {
-  std::vector<std::byte> memory(static_cast<size_t>(bytes), value);
-  simt::watch(memory.data(), memory.size());
+std::vector<std::byte> workspace(int64_t bytes, const char* name) {
+  std::vector<std::byte> memory(static_cast<size_t>(bytes), std::byte{0xFF});
+  simt::watch(memory.data(), memory.size(), name, simt::Contents::nothing);
   return memory;
 }
 
@@ -27,10 +27,11 @@ auto run_on(const Plan& plan) {
 // Calls visit with the tickets' memory, which must be zero again when it returns.
 template <typename Visit>
 void with_tickets(int64_t images, Visit visit) {
-  auto tickets = workspace(images * 4, std::byte{0});
-  visit(reinterpret_cast<uint32_t*>(tickets.data()));
-  for (const std::byte byte : tickets) {
-    if (byte != std::byte{0}) throw simt::Error("a ticket is not back at zero");
+  std::vector<uint32_t> tickets(static_cast<size_t>(images));
+  simt::watch(tickets.data(), 4 * tickets.size(), "tickets");
+  visit(tickets.data());
+  for (const uint32_t ticket : tickets) {
+    if (ticket != 0) throw simt::Error("a ticket is not back at zero");
   }
 }
 
@@ -38,7 +39,7 @@ template <typename Problem>
 void run_backward(const Problem& p, unsigned blocks) {
   CompositesPlan<Problem> plan(p, enough_blocks);
   if (plan.blocks() == 0) return;
-  auto gradients = workspace(plan.gradients_bytes(), std::byte{0xFF});
+  auto gradients = workspace(plan.gradients_bytes(), "partial gradients");
   plan.partial_gradients = gradients.data();
   visit_backward(plan, run_on(plan));
   if (!plan.needs_combining()) return;
@@ -58,7 +59,7 @@ void visit_type(bool float64, Visit visit) {
 void launch(const CompositesForward& p) {
   CompositesPlan<CompositesForward> plan(p, enough_blocks);
   if (plan.blocks() == 0) return;
-  auto sums = workspace(plan.sums_bytes(), std::byte{0xFF});
+  auto sums = workspace(plan.sums_bytes(), "partial sums");
   plan.partial_sums = reinterpret_cast<double*>(sums.data());
   with_tickets(p.shape.images, [&](uint32_t* tickets) { plan.tickets = tickets, visit_forward(plan, run_on(plan)); });
 }

@@ -1,7 +1,6 @@
 """Plants faults in copies of the CUDA kernels, one at a time; the emulated tests must find every one.
 
-Prints how each was found, and fails if one was not. A fault that no emulator can show, such as a missing fence, is
-not among them.
+Prints how each was found, and fails if one was not. Barriers, fences and the like are in order_mutants.py.
 """
 
 from __future__ import annotations
@@ -10,12 +9,15 @@ import functools
 import multiprocessing
 import os
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
@@ -29,8 +31,7 @@ from tests.cuda.emulated_cases import BlendCase, EmulatedCase, Mismatch, check, 
 EMULATOR = Path(__file__).parent
 ROOT = EMULATOR.parents[1]
 FORK = multiprocessing.get_context("fork")
-BARRIER = "__syncthreads();"
-TIME_LIMIT = 60  # seconds; a mutant that runs for longer is found, too
+TIME_LIMIT = 60  # seconds of the processor; a mutant that runs for longer is found, too
 KERNELS = [*sorted((ROOT / "csrc/cuda").glob("*.cuh")), *sorted((ROOT / "csrc/math").glob("*.h"))]
 
 
@@ -42,16 +43,12 @@ class Mutant:
     marker: str  # in a comment at the end of the line, or on the line above it: "mutant: marker"
     old: str  # occurs once in the line
     new: str
-    file: str = ""  # under csrc; with the line's number: a line without a marker
-    line: int = -1
 
     @property
     def is_right(self) -> bool:
         return self.old == self.new
 
     def find(self) -> tuple[str, int]:
-        if self.file:
-            return self.file, self.line
         places = [
             (str(path.relative_to(ROOT / "csrc")), number)
             for path in KERNELS
@@ -71,16 +68,6 @@ class Mutant:
             raise SystemExit(f"{self.why}: {self.old!r} must be once in {file}:{number + 1}: {lines[number]}")
         lines[number] = lines[number].replace(self.old, self.new)
         return file, "".join(lines)
-
-
-def dropped_barriers() -> list[Mutant]:
-    """Every barrier of the kernels: one without which all tests pass is not needed, unless marked "mutant: none"."""
-    return [
-        Mutant(f"no barrier in line {number + 1}", "", BARRIER, ";", str(path.relative_to(ROOT / "csrc")), number)
-        for path in KERNELS
-        for number, line in enumerate(path.read_text().splitlines())
-        if BARRIER in line and "mutant: none" not in line
-    ]
 
 
 MUTANTS = [
@@ -202,9 +189,6 @@ CASES = [
 ]
 ORDERS = [0, 1, 2, 3]
 
-# What the cases do not need is not built.
-UNUSED = ["float, Float16", "double, double"]
-
 
 def compile_to(output: Path, csrc: Path, *arguments: Any) -> None:
     includes = subprocess.check_output([sys.executable, "-m", "pybind11", "--includes"], text=True).split()
@@ -213,19 +197,28 @@ def compile_to(output: Path, csrc: Path, *arguments: Any) -> None:
     subprocess.run([os.environ.get("CXX", "c++"), *flags, *includes, *arguments, "-o", output], check=True)
 
 
-def build(mutant: Mutant, bindings: Path, folder: Path) -> Path:
+def copy_sources(folder: Path, unused: list[str]) -> None:
+    """Kinds of kernels that the cases do not need are not built."""
     shutil.copytree(ROOT / "csrc", folder / "csrc", ignore=shutil.ignore_patterns("cpu"))
-    file, text = mutant.planted()
-    (folder / "csrc" / file).write_text(text)
     select = folder / "csrc/cuda/select.h"
     text = select.read_text()
-    for types in UNUSED:
+    for types in unused:
         call = f"return visit(Kind<{types}>{{}});"
         if call not in text:
             raise SystemExit(f"not found in {select.name}: {call}")
         text = text.replace(call, "return;")
     select.write_text(text)
-    module = folder / ("emulated_kernels" + sysconfig.get_config_var("EXT_SUFFIX"))
+
+
+def module_in(folder: Path) -> Path:
+    return folder / ("emulated_kernels" + sysconfig.get_config_var("EXT_SUFFIX"))
+
+
+def build(mutant: Mutant, bindings: Path, folder: Path) -> Path:
+    copy_sources(folder, ["float, Float16", "double, double"])
+    file, text = mutant.planted()
+    (folder / "csrc" / file).write_text(text)
+    module = module_in(folder)
     compile_to(module, folder / "csrc", "-shared", bindings, EMULATOR / "launches.cpp")
     return module
 
@@ -235,12 +228,17 @@ def expected() -> list[dict[str, torch.Tensor]]:
     return [case.native() for case in CASES]
 
 
-def find_fault(module: Path) -> str:
+def load(module: Path) -> Any:
     spec = spec_from_file_location("emulated_kernels", module)
     assert spec is not None
     assert spec.loader is not None
     kernels = module_from_spec(spec)
     spec.loader.exec_module(kernels)
+    return kernels
+
+
+def find_fault(module: Path) -> str:
+    kernels = load(module)
     for order in ORDERS:
         kernels.set_order(order)
         kernels.set_enough_blocks(kernels.ENOUGH_BLOCKS if order % 2 else 0)
@@ -250,26 +248,35 @@ def find_fault(module: Path) -> str:
             for antithetic in (False, True):
                 check_masks(kernels, torch.float32, 5, [4, 1], temperature=0.1, antithetic=antithetic)
         except (Mismatch, kernels.Error) as error:
-            return f"order {order}, {'value' if isinstance(error, Mismatch) else 'emulator'}: {error}"
+            return f"order {order}, {describe(error)}"
     return ""
+
+
+def describe(error: Exception) -> str:
+    return f"{'value' if isinstance(error, Mismatch) else 'emulator'}: {error}"
+
+
+def in_child(find: Callable[[], str]) -> str:
+    """What `find` returns in a process of its own, as it may crash or never end, or how that ended."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+
+    def run() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (TIME_LIMIT, TIME_LIMIT + 1))
+        sender.send(find())
+
+    process = FORK.Process(target=run)
+    process.start()
+    process.join()
+    if process.exitcode == -signal.SIGXCPU:
+        return f"no end in {TIME_LIMIT} s"
+    return f"exit code {process.exitcode}" if process.exitcode else receiver.recv()
 
 
 def examine(bindings: Path, mutant: Mutant) -> str:
     """How the fault was found; empty if it was not."""
     with tempfile.TemporaryDirectory() as folder:
         module = build(mutant, bindings, Path(folder))
-        receiver, sender = multiprocessing.Pipe(duplex=False)
-        # In a process of its own, as it may crash or never end.
-        process = FORK.Process(target=lambda: sender.send(find_fault(module)))
-        process.start()
-        process.join(TIME_LIMIT)
-        if process.is_alive():
-            process.kill()
-            process.join()
-            return f"no end in {TIME_LIMIT} s"
-        if process.exitcode:
-            return f"exit code {process.exitcode}"
-        return receiver.recv()
+        return in_child(lambda: find_fault(module))
 
 
 def main() -> int:
@@ -280,12 +287,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(2, FORK) as pool:
         bindings = Path(folder) / "kernels.o"  # they are the same for all
         compile_to(bindings, ROOT / "csrc", "-c", EMULATOR / "kernels.cpp")
-        mutants = MUTANTS + dropped_barriers()
-        for mutant, how in zip(mutants, pool.map(functools.partial(examine, bindings), mutants), strict=True):
+        for mutant, how in zip(MUTANTS, pool.map(functools.partial(examine, bindings), MUTANTS), strict=True):
             wrong += bool(how) == mutant.is_right
             verdict = how or ("passes" if mutant.is_right else "SURVIVES")
             print(f"{mutant.find()[0].split('/')[1]:31} {mutant.why:69} {verdict}", flush=True)
-    print(f"{len(mutants) - 1} mutants, {wrong} wrong verdicts, {time.monotonic() - begin:.0f} s")
+    print(f"{len(MUTANTS) - 1} mutants, {wrong} wrong verdicts, {time.monotonic() - begin:.0f} s")
     return int(wrong > 0)
 
 

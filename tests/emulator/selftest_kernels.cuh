@@ -55,6 +55,7 @@ __global__ void last_block_sum(Sum sum) {
     __stcg(sum.partials + blockIdx.x, value);
     __threadfence();
     is_last = atomicInc(sum.finished, gridDim.x - 1) == gridDim.x - 1;
+    __threadfence();
   }
   __syncthreads();
   if (!is_last) return;

@@ -41,8 +41,12 @@ inline int __syncthreads_and(int value, SIMT_WHERE) {
   return simt::meet_block("__syncthreads_and", value == 0, where) == 0;
 }
 
-// Threads run one at a time and see each other's writes in order.
-inline void __threadfence() {}
+// Threads run one at a time and see each other's writes in order: fences matter to the checks alone. One within a block
+// orders nothing between blocks.
+inline void __threadfence() {
+  if (simt::checks.on) simt::history.fence(simt::machine.current->rank);
+}
+inline void __threadfence_system() { __threadfence(); }
 inline void __threadfence_block() {}
 
 // --- Warps
@@ -114,19 +118,19 @@ unsigned __activemask() {
 
 // --- Global memory
 
-#define SIMT_LOAD(name)                       \
-  template <typename T>                       \
-  T name(const T* pointer, SIMT_WHERE) {      \
-    return simt::load(pointer, #name, where); \
+#define SIMT_LOAD(name, kind)                                   \
+  template <typename T>                                         \
+  T name(const T* pointer, SIMT_WHERE) {                        \
+    return simt::load(pointer, simt::Kind::kind, #name, where); \
   }
 #define SIMT_STORE(name)                                             \
   template <typename T>                                              \
   void name(T* pointer, std::type_identity_t<T> value, SIMT_WHERE) { \
     simt::store(pointer, value, #name, where);                       \
   }
-SIMT_LOAD(__ldg)
-SIMT_LOAD(__ldcg)
-SIMT_LOAD(__ldcs)
+SIMT_LOAD(__ldg, read_only)
+SIMT_LOAD(__ldcg, plain)
+SIMT_LOAD(__ldcs, plain)
 SIMT_STORE(__stcg)
 SIMT_STORE(__stcs)
 SIMT_STORE(__stwb)
@@ -136,23 +140,27 @@ SIMT_STORE(__stwb)
 template <typename T>
   requires(std::is_same_v<T, int> || std::is_same_v<T, unsigned> || std::is_same_v<T, float>)
 T atomicAdd(T* pointer, std::type_identity_t<T> value, SIMT_WHERE) {
-  return simt::update(pointer, [value](T old) { return old + value; }, "atomicAdd", where);
+  return simt::update(pointer, simt::Kind::atomic, [value](T old) { return old + value; }, "atomicAdd", where);
 }
 template <typename T>
   requires(std::is_same_v<T, int> || std::is_same_v<T, unsigned>)
 T atomicMax(T* pointer, std::type_identity_t<T> value, SIMT_WHERE) {
-  return simt::update(pointer, [value](T old) { return max(old, value); }, "atomicMax", where);
+  return simt::update(pointer, simt::Kind::atomic, [value](T old) { return max(old, value); }, "atomicMax", where);
 }
 template <typename T>
   requires(std::is_same_v<T, int> || std::is_same_v<T, unsigned>)
 T atomicCAS(T* pointer, std::type_identity_t<T> expected, std::type_identity_t<T> value, SIMT_WHERE) {
   const auto swap = [=](T old) { return old == expected ? value : old; };
-  return simt::update(pointer, swap, "atomicCAS", where);
+  return simt::update(pointer, simt::Kind::atomic, swap, "atomicCAS", where);
 }
-// Counts up to `last`, then starts at 0 again.
+// Count up to `last`, then start at 0 again; the second is atomic among the threads of a block alone.
 inline unsigned atomicInc(unsigned* pointer, unsigned last, SIMT_WHERE) {
   const auto increment = [last](unsigned old) { return old >= last ? 0 : old + 1; };
-  return simt::update(pointer, increment, "atomicInc", where);
+  return simt::update(pointer, simt::Kind::atomic, increment, "atomicInc", where);
+}
+inline unsigned atomicInc_block(unsigned* pointer, unsigned last, SIMT_WHERE) {
+  const auto increment = [last](unsigned old) { return old >= last ? 0 : old + 1; };
+  return simt::update(pointer, simt::Kind::block_atomic, increment, "atomicInc_block", where);
 }
 
 // --- Arithmetic

@@ -50,6 +50,7 @@ inline void run_grid(dim3 grid, dim3 block) {
   machine.counters = {};
   machine.order = requested_order();
   machine.random.seed(machine.order);
+  if (checks.on) history.begin_launch();
   find_shared_memory();
   const unsigned size = block.x * block.y * block.z;
   machine.threads = std::vector<Thread>(size);  // after an error this drops the threads that still waited
@@ -63,6 +64,7 @@ inline void run_grid(dim3 grid, dim3 block) {
     const uint64_t row = i / grid.x;
     blockIdx = {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(row % grid.y),
                 static_cast<unsigned>(row / grid.y)};
+    if (checks.on) history.begin_block(i, size);
     run_block();
     ++machine.counters.blocks;
   }
@@ -71,6 +73,7 @@ inline void run_grid(dim3 grid, dim3 block) {
 // Evaluates arguments once, as a launch on a GPU does.
 template <typename... Parameters, typename... Arguments>
 auto with_arguments(void (*kernel)(Parameters...), Arguments... arguments) {
+  machine.kernel_address = reinterpret_cast<const void*>(kernel);
   static_assert((0 + ... + sizeof(Parameters)) <= 4096, "more than 4 KB of kernel parameters");
   return [=] { kernel(arguments...); };
 }
@@ -89,6 +92,7 @@ void launch(dim3 grid, dim3 block, const Kernel& kernel, Where where = Where::cu
     }
   });
   worker.join();
+  machine.current = nullptr;
   if (error) std::rethrow_exception(error);
 }
 

@@ -64,6 +64,7 @@ struct Counters {
 struct Machine {
   Counters counters;
   std::function<void()> kernel;
+  const void* kernel_address = nullptr;
   std::vector<Thread> threads;
   std::vector<unsigned> warps, lanes;  // in the order of their turns
   Thread* current = nullptr;

@@ -4,16 +4,12 @@
 #include <concepts>
 #include <cstring>
 
-#include "machine.h"
+#include "checks.h"
+
+// Not for the hooks of an instrumented build: accesses that are seen here already.
+#define SIMT_UNSEEN [[gnu::no_sanitize("thread")]]
 
 namespace simt {
-
-struct Buffer {
-  uintptr_t begin;
-  size_t bytes;
-};
-
-inline std::vector<Buffer> buffers;
 
 // Of the last launch.
 inline const Counters& counters() { return machine.counters; }
@@ -29,8 +25,9 @@ inline void add_counters(const Counters& earlier) {
 }
 
 // As soon as one buffer is watched, every access must lie in a watched one.
-inline void watch(const void* pointer, size_t bytes) {
-  buffers.push_back({reinterpret_cast<uintptr_t>(pointer), bytes});
+inline void watch(const void* pointer, size_t bytes, const char* name = "a buffer",
+                  Contents contents = Contents::values) {
+  buffers.push_back({reinterpret_cast<uintptr_t>(pointer), bytes, name, contents});
 }
 inline void unwatch_all() { buffers.clear(); }
 
@@ -58,8 +55,9 @@ inline void count(Traffic& traffic, size_t bytes) {
 }
 
 template <Word T>
-T load(const T* pointer, const char* function, const Where& where) {
+SIMT_UNSEEN T load(const T* pointer, Kind kind, const char* function, const Where& where) {
   check_address(pointer, function, where);
+  if (checks.on) see(pointer, false, sizeof(T), kind, function, {nullptr, where});
   count(machine.counters.loads, sizeof(T));
   T value;
   std::memcpy(&value, pointer, sizeof value);  // what is read as a vector may have been written as numbers
@@ -67,18 +65,18 @@ T load(const T* pointer, const char* function, const Where& where) {
 }
 
 template <Word T>
-void store(T* pointer, const T& value, const char* function, const Where& where) {
+SIMT_UNSEEN void store(T* pointer, const T& value, const char* function, const Where& where) {
   check_address(pointer, function, where);
+  if (checks.on) see(pointer, true, sizeof(T), Kind::plain, function, {nullptr, where});
   count(machine.counters.stores, sizeof(T));
   std::memcpy(pointer, &value, sizeof value);
 }
 
 // Threads take turns, so that nothing comes between. Not counted, and allowed in shared memory too.
 template <typename T, typename Update>
-T update(T* pointer, Update next, const char* function, const Where& where) {
-  const auto* byte = reinterpret_cast<const std::byte*>(pointer);
-  const bool is_shared = byte >= machine.shared && byte < machine.shared + machine.shared_size;
-  if (!is_shared) check_address(pointer, function, where);
+SIMT_UNSEEN T update(T* pointer, Kind kind, Update next, const char* function, const Where& where) {
+  if (!is_shared(reinterpret_cast<uintptr_t>(pointer))) check_address(pointer, function, where);
+  if (checks.on) see(pointer, true, sizeof(T), kind, function, {nullptr, where});
   const T old = *pointer;
   *pointer = next(old);
   return old;

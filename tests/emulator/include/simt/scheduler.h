@@ -6,7 +6,7 @@
 #include <cstring>
 #include <utility>
 
-#include "machine.h"
+#include "checks.h"
 
 namespace simt {
 
@@ -103,6 +103,7 @@ inline bool release_lanes(Thread* warp, unsigned size) {
       lane.result = lane.source >= 0 ? warp[lane.source].value : ballot;
       lane.state = State::ready;
     }
+    if (checks.on && std::strcmp(warp[i].function, "__syncwarp") == 0) history.meet_warp(warp->rank, warp[i].mask);
     released = true;
   }
   return released;
@@ -138,6 +139,7 @@ inline bool release_block() {
   for (const Thread& other : threads) {
     if (!wait_together(*first, other)) fail_apart(*first, other);
   }
+  if (checks.on) history.meet_block(first->where);
   const auto is_true = [](const Thread& thread) { return thread.value != 0; };
   const auto count = std::count_if(threads.begin(), threads.end(), is_true);
   for (Thread& thread : threads) {
