@@ -180,6 +180,8 @@ class Tally:
             def tell(event: events.Event) -> None:
                 if isinstance(event, events.Started):
                     bar.begin(event.names)
+                elif isinstance(event, events.Lessened):
+                    complain(f"Note: {event.message}")
                 elif isinstance(event, events.Failed):
                     self.failed += 1
                     complain(f"Error: {event.message}")

@@ -63,10 +63,7 @@ class Teller:
             case events.Retried():
                 complain(f"Note: {event.photos} photos together failed, and are tried in halves: {event.message}")
             case events.Lessened():
-                complain(
-                    f"Note: the memory is short; the model is given at most {event.at_once} images at once from now on "
-                    f"(--max-batch {event.at_once}), the maps stay the same"
-                )
+                complain(f"Note: {event.message}")
             case events.Vanished():
                 complain(
                     f"Error: the results of {event.photos} photos are gone from {printable(event.out)}: something has "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -14,11 +14,12 @@ from torch import Tensor
 
 from .. import evaluate, infills, models
 from ..evaluate import Curve
+from ..execution import halving
 from ..explanation import Explanation, MapInfo
 from ..files import printable
 from . import items, layout
 from .annotations import Annotations
-from .events import Failed, Measured, OnEvent, Started, reason
+from .events import Failed, Lessened, Measured, OnEvent, Started, reason
 from .question import Question
 from .store import Store
 
@@ -232,13 +233,19 @@ def measure(
         RuntimeError, ValueError: the classifier does not give finite answers, or is not the same any more.
     """
     measured = Measurements(out)
+
+    def lessened(at_once: int) -> None:
+        nonlocal max_batch
+        max_batch = at_once
+        report(Lessened(at_once))
+
     chunk: list[Result] = []
     for position, result in enumerate(results):
         chunk.append(result)
         following = results[position + 1 : position + 2]
         if len(chunk) == _CHUNK or [other.kind for other in following] != [result.kind]:
             report(Started(tuple(each.photo for each in chunk)))
-            _measure_chunk(measured, chunk, classifiers, originals, annotations, max_batch, report)
+            _measure_chunk(measured, chunk, classifiers, originals, annotations, max_batch, report, lessened)
             chunk = []
     return measured
 
@@ -251,6 +258,7 @@ def _measure_chunk(
     annotations: Annotations | None,
     max_batch: int,
     report: OnEvent,
+    lessened: Callable[[int], object],
 ) -> None:
     classifier, device = classifiers.get(chunk[0]), classifiers.device
     opened = []
@@ -268,21 +276,24 @@ def _measure_chunk(
         return
     kept, images, explanations, truths = zip(*opened, strict=True)
     about = kept[0].summary
-    probe = evaluate.Probe(
-        Question.read(about).score(classifier),
-        torch.stack(images).to(device),
-        torch.cat([each.targets for each in explanations]).to(device),
-        infill=infills.from_spec(about["infill"], classifier.normalization, seed=about.get("seed", 0)),
-        streams=[result.stream for result in kept],
-        max_batch=max_batch,
-    )
     known = None
     if any(truth is not None for truth in truths):
         known = [truth if truth is None else truth.to(device) for truth in truths]
+
+    def by_map(at_once: int) -> dict[str, evaluate.Measures]:
+        probe = evaluate.Probe(
+            Question.read(about).score(classifier),
+            torch.stack(images).to(device),
+            torch.cat([each.targets for each in explanations]).to(device),
+            infill=infills.from_spec(about["infill"], classifier.normalization, seed=about.get("seed", 0)),
+            streams=[result.stream for result in kept],
+            max_batch=at_once,
+        )
+        maps = {name: torch.cat([each[name] for each in explanations]).to(device) for name in explanations[0].maps}
+        return {name: evaluate.measure(each, probe, known) for name, each in maps.items()}
+
     numbers: list[Numbers] = [{} for _ in kept]
-    for name in explanations[0].maps:
-        maps = torch.cat([each[name] for each in explanations]).to(device)
-        found = evaluate.measure(maps, probe, known)
+    for name, found in halving(by_map, max_batch, lessened).items():
         for measure, column in found.numbers.items():
             for each, value in zip(numbers, column.tolist(), strict=True):
                 each.setdefault(measure, {})[name] = value
