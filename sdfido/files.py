@@ -147,9 +147,8 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
     cannot be told (another machine's), after a day by the clock of the file system.
     """
     folder = Path(folder)
-    for left in [*folder.glob(".*.part"), *folder.glob(".*.old")]:
-        made = _LEFT.fullmatch(left.name)
-        if made is None:
+    for left in folder.glob(".*"):
+        if (made := _LEFT.fullmatch(left.name)) is None:
             continue
         with contextlib.suppress(OSError):  # another process may have removed it
             if not (_is_gone(int(made[3]), made[4]) if made[2] == _host() else _is_old(left)):
