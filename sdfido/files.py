@@ -28,7 +28,7 @@ _REMEDIES = {
     **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ESTALE), "something has removed its folder; run it again"),
     errno.EFBIG: "it is larger than files may be there; write to another place",
 }
-_LEFT = re.compile(r"\.(.+)\.([0-9a-f]{8})-(\d+)(?:-(\d+)-\d+)?\.(part|old)")  # the third pair: since version 0.2
+_LEFT = re.compile(r"\.(.+)\.([0-9a-f]{8})-(\d+)(?:-(\d+)-\d+)?\.(part|old)")  # version 0.1 did not say when
 _count = itertools.count()
 
 
