@@ -6,7 +6,7 @@ import ctypes
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from .checks import check_answer, check_flag, check_kind, check_number
 from .scores import Score, module_of
 
 __all__ = ["Execution"]
+
+Made = TypeVar("Made")
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _ON_CPUS = 4  # composites at once there, at most: what they leave in the caches is still there for the backward pass
@@ -125,6 +127,24 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error).casefold() for text in _SHORT)
+
+
+def halving(function: Callable[[int], Made], at_once: int, lessened: Callable[[int], object]) -> Made:
+    """What a function returns, given how many images it may give a model at once: half as many where memory is short.
+
+    Args:
+        function: called once, and again each time that memory was short.
+        at_once: images at first.
+        lessened: told of each smaller number.
+    """
+    while True:
+        try:
+            return function(at_once)
+        except Exception as error:
+            if at_once == 1 or not is_out_of_memory(error):
+                raise
+        at_once //= 2  # out here, where the error no longer holds on to memory
+        lessened(at_once)
 
 
 def chunks(count: int, size: int) -> Iterator[slice]:

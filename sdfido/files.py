@@ -28,7 +28,7 @@ _REMEDIES = {
     **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ESTALE), "something has removed its folder; run it again"),
     errno.EFBIG: "it is larger than files may be there; write to another place",
 }
-_LEFT = re.compile(r"\.(.+)\.([0-9a-f]{8})-(\d+)(?:-(\d+)-\d+)?\.(part|old)")  # the third pair: since version 0.2
+_LEFT = re.compile(r"\.(.+)\.([0-9a-f]{8})-(\d+)(?:-(\d+)-\d+)?\.(part|old)")  # version 0.1 did not say when
 _count = itertools.count()
 
 
@@ -147,9 +147,8 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
     cannot be told (another machine's), after a day by the clock of the file system.
     """
     folder = Path(folder)
-    for left in [*folder.glob(".*.part"), *folder.glob(".*.old")]:
-        made = _LEFT.fullmatch(left.name)
-        if made is None:
+    for left in folder.glob(".*"):
+        if (made := _LEFT.fullmatch(left.name)) is None:
             continue
         with contextlib.suppress(OSError):  # another process may have removed it
             if not (_is_gone(int(made[3]), made[4]) if made[2] == _host() else _is_old(left)):

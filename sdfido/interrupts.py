@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
-__all__ = ["Ending", "Terminated", "held"]
+__all__ = ["Ending", "Terminated", "check", "held"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SHOW_CURSOR = b"\x1b[?25h\n"
@@ -119,8 +119,8 @@ class Ending:
     A signal that is ignored stays ignored, as SIGINT is for what a shell starts in the background.
     """
 
-    asked = False
-    """Whether the command has been interrupted, and is on its way out."""
+    asked = 0
+    """The signal that has interrupted the command, which is on its way out; 0: none."""
 
     def __init__(self) -> None:
         self._before: dict[int, Any] = {}
@@ -140,23 +140,28 @@ class Ending:
             signal.signal(number, handler)
         if threading.current_thread() is threading.main_thread():
             sys.unraisablehook = self._unraisable
-        Ending.asked = False
+        Ending.asked = 0
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if Ending.asked:
             if sys.stderr is not None and sys.stderr.isatty():
                 os.write(2, _SHOW_CURSOR)  # a progress bar has hidden it
             os._exit(128 + number)
-        Ending.asked = True
-        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        Ending.asked = number
+        check()
 
     def _swallowed(self, about: Any) -> None:
         """Interrupt again where the interpreter was in a finaliser, from which nothing can be raised."""
         if not issubclass(about.exc_type, KeyboardInterrupt):
             self._unraisable(about)
             return
-        Ending.asked = False
-        number = signal.SIGTERM if issubclass(about.exc_type, Terminated) else signal.SIGINT
+        number, Ending.asked = Ending.asked or signal.SIGINT, 0
         again = threading.Timer(_AGAIN, os.kill, (os.getpid(), number))
         again.daemon = True
         again.start()
+
+
+def check() -> None:
+    """Raise the interrupt that has come: for who has caught an error that it may have become in a library."""
+    if Ending.asked and threading.current_thread() is threading.main_thread():
+        raise Terminated if Ending.asked == signal.SIGTERM else KeyboardInterrupt

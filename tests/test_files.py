@@ -6,6 +6,7 @@ import errno
 import os
 import pickle
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -130,8 +131,14 @@ def test_errors_of_writing_name_the_file_and_the_remedy(tmp_path: Path) -> None:
         write(OSError(errno.ENOENT, "No such file or directory", "/nowhere/photo"))
 
 
+@pytest.mark.parametrize("jump", [-400, 0, 400])
 @pytest.mark.parametrize(("hours", "stays"), [(23, True), (25, False)])
-def test_what_another_machine_is_writing_stays_for_a_day(tmp_path: Path, hours: int, stays: bool) -> None:
+def test_what_another_machine_is_writing_stays_for_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: int, stays: bool, jump: int
+) -> None:
+    """Whatever the clock of this machine says: that of the file system, which may be another's, counts."""
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + jump * 3600)
     other = f"{int(files._host(), 16) ^ 1:08x}"
     part = tmp_path / f".numbers.{other}-1.part"
     part.touch()

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from .. import interrupts
 from ..files import visible
 from ..interrupts import Ending, Terminated
 from ..runs import events
@@ -61,6 +62,7 @@ def complain(message: str) -> None:
 
 def fail(error: Exception) -> NoReturn:
     """End the command with exit code 2: an argument is wrong, or something that it needs is missing."""
+    interrupts.check()
     complain(f"Error: {one_line(reason(error))}")
     raise typer.Exit(2) from error
 
@@ -183,6 +185,8 @@ class Tally:
             def tell(event: events.Event) -> None:
                 if isinstance(event, events.Started):
                     bar.begin(event.names)
+                elif isinstance(event, events.Lessened):
+                    complain(f"Note: {event.message}")
                 elif isinstance(event, events.Failed):
                     self.failed += 1
                     complain(f"Error: {one_line(event.message)}")

@@ -65,10 +65,7 @@ class Teller:
                     f"Note: {event.photos} photos together failed, and are tried in halves: {visible(event.message)}"
                 )
             case events.Lessened():
-                complain(
-                    f"Note: the memory is short; the model is given at most {event.at_once} images at once from now on "
-                    f"(--max-batch {event.at_once}), the maps stay the same"
-                )
+                complain(f"Note: {event.message}")
             case events.Vanished():
                 complain(
                     f"Error: the results of {event.photos} photos are gone from {printable(event.out)}: something has "

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..checks import check_choice, check_flag, check_list, check_path
 from ..files import making_folder, printable, remove_leftovers
+from ..locks import Lock
 from ..models import Window
 from ..ops import build_info
 from ..runs import Result, layout
@@ -69,11 +70,12 @@ class Export:
         self._format.check()
         self._damaged: list[Failed] = []
         self._results = read(results, self._damaged)
+        self._again = again
         known = dict.fromkeys(name for result in self._results for name in result.summary.get("maps", ()))
         if unknown := [name for name in self._maps if name not in known]:
             raise ValueError(f"maps must be some of {', '.join(known)}, got {', '.join(unknown)}")
         remove_leftovers(self.out.parent)
-        self._check_place(again)
+        self._check_place()
         self._originals, self._classifiers = Originals(photos), Classifiers()
 
     def __len__(self) -> int:
@@ -91,10 +93,18 @@ class Export:
 
         Raises:
             OSError: a file cannot be written; then nothing is.
+            ValueError: another process writes the same folder.
         """
         report = on_event or (lambda event: None)
         for event in self._damaged:
             report(event)
+        with Lock(self.out.with_name(f".{self.out.name}.lock")).holding() as is_free:
+            if not is_free:
+                raise ValueError(f"out must not be written by another export now, got {printable(self.out)!r}")
+            self._check_place()  # another one may have been quicker
+            return self._write(report)
+
+    def _write(self, report: OnEvent) -> int:
         done: list[str] = []
         try:
             with making_folder(self.out) as folder:
@@ -134,7 +144,7 @@ class Export:
         names = tuple(name for name in explanation.maps if not self._maps or name in self._maps)
         return Exportable(key, result, explanation, window, path, names)
 
-    def _check_place(self, again: bool) -> None:
+    def _check_place(self) -> None:
         shown = repr(printable(self.out))
         if not os.path.lexists(self.out):
             return
@@ -144,7 +154,7 @@ class Export:
             return
         if not (self.out / MANIFEST).is_file():
             raise ValueError(f"out must be a new or empty folder, or an earlier export, got {shown}, which has files")
-        if not again:
+        if not self._again:
             raise ValueError(f"out must be a new folder, got {shown}, which has an export; --again replaces it")
         if (self.out / layout.SUMMARY).exists():
             raise ValueError(f"out must not be a folder with results, got {shown}")

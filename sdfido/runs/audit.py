@@ -18,13 +18,13 @@ import numpy as np
 from ..evaluate import audit
 from ..evaluate.audit import MEASURES, Estimate, Flag, Group, Limits, Photos
 from ..evaluate.background import PLACES
-from ..files import printable, remove_leftovers, replacing
+from ..files import naming, printable, remove_leftovers, replacing
 from ..locks import Lock
 from ..ops import build_info
-from . import items, layout, summary
+from . import items, layout, summary, table
 from .audit_rows import Row, kept, measured, rounded
 from .detections import CONFIDENCE
-from .events import Failed, Measured, OnEvent, Started
+from .events import Failed, Lessened, Measured, OnEvent, Started
 from .results import Classifiers, Originals, Result, read
 from .table import as_cell
 from .truth import Truth, sites
@@ -106,6 +106,7 @@ class Audit:
         Raises:
             ValueError: another process audits the same folder.
             RuntimeError: the classifier does not give finite answers.
+            OSError: what is measured cannot be kept.
         """
         report: Callable[[Any], object] = on_event or (lambda event: None)
         with Lock(self.out / ".audit.lock").holding() as is_free:
@@ -206,6 +207,7 @@ class Audit:
         record = self.record()
         text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         with (
+            table.lock(self.out).holding(wait=True),
             replacing(self.out / layout.AUDIT) as whole,
             replacing(self.out / layout.AUDIT_PHOTOS) as photos,
             replacing(self.out / layout.AUDIT_GROUPS) as grouped,
@@ -230,6 +232,11 @@ class Audit:
 
         for event in self._damaged:
             tell(event)
+
+        def lessened(at_once: int) -> None:
+            self._max_batch = at_once
+            report(Lessened(at_once))
+
         known = kept(self.out / layout.AUDIT_ROWS)
         keys = {each.folder: self._key(each) for each in self._results if self._truth.knows(each)}
         for each in (each for each in self._results if each.folder in keys):
@@ -239,7 +246,8 @@ class Audit:
         for _ in self._rows:
             report(Measured(""))
         left = [each for each in self._results if each.folder in keys and each.folder not in self._rows]
-        with (self.out / layout.AUDIT_ROWS).open("a", encoding="utf-8") as file:
+        path = self.out / layout.AUDIT_ROWS
+        with naming(path), path.open("a", encoding="utf-8") as file:
             file.write("\n" if left else "")  # behind a line that a killed process may have left
             for begin in range(0, len(left), _CHUNK):
                 chunk = left[begin : begin + _CHUNK]
@@ -252,6 +260,7 @@ class Audit:
                     tell,
                     device=self._device,
                     max_batch=self._max_batch,
+                    lessened=lessened,
                 )
                 for result, row in rows:
                     self._rows[result.folder] = row

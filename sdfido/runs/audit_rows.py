@@ -12,6 +12,7 @@ import torch
 from .. import evaluate, json_file
 from ..evaluate.audit import MEASURES
 from ..evaluate.background import PLACES
+from ..execution import halving
 from ..files import printable
 from ..models import Classifier
 from . import measure, summary
@@ -38,8 +39,11 @@ def measured(
     *,
     device: str,
     max_batch: int,
+    lessened: Callable[[int], object],
 ) -> list[tuple[Result, Row]]:
     """The rows of some results, measured together; one that cannot be measured is reported and left out.
+
+    ``lessened`` is told how many images the classifier is given at once where memory is short.
 
     Raises:
         ImportError: a package that reads photos is not installed.
@@ -63,7 +67,12 @@ def measured(
     _, explanations, masks, images = zip(*opened, strict=True)
     animals = torch.stack(masks).to(device)
     targets = torch.cat([each.targets for each in explanations]).to(device)
-    said = evaluate.background(classifier.model, torch.stack(images).to(device), animals, targets, max_batch=max_batch)
+    seen = torch.stack(images).to(device)
+    said = halving(
+        lambda at_once: evaluate.background(classifier.model, seen, animals, targets, max_batch=at_once),
+        max_batch,
+        lessened,
+    )
     for n, (result, explanation, _, _) in enumerate(opened):
         target, classes = int(targets[n]), said.classes[n]
         evidence = explanation[measure.best_map(explanation.legend, "keep")].clamp(min=0).to(device)

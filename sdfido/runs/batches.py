@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from .. import interrupts
 from ..execution import is_out_of_memory
 from ..explanation import Explanation
 from ..interrupts import held
@@ -77,6 +78,7 @@ class _Work:
         except ImportError:
             raise
         except Exception as error:
+            interrupts.check()
             self._failed(item, error)
             return None
         if about is None:
@@ -94,6 +96,7 @@ class _Work:
             try:
                 results = self.explainer.results(opened, explanation)
             except Exception as error:
+                interrupts.check()
                 self._failed(opened.item, error)
             else:
                 self.writer.write(results, lambda error: self._written(opened.item, results, error))
@@ -108,6 +111,7 @@ class _Work:
             for index in list(left):  # of a method that does not hand out each image
                 ready(index, whole[index])
         except Exception as error:
+            interrupts.check()
             message, is_short = reason(error), is_out_of_memory(error)  # the error itself would hold on to memory
         rest = list(left.values())
         if rest and is_short:

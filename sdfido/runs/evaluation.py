@@ -18,7 +18,7 @@ from ..evaluate import Curve
 from ..explanation import MapInfo
 from ..files import printable, replacing
 from ..ops import build_info
-from . import layout
+from . import layout, table
 from .detections import CONFIDENCE
 from .events import Failed, OnEvent
 from .measure import Measurements, Numbers, Role, agreement, best_map, measure
@@ -167,6 +167,7 @@ class Evaluation:
         text = json.dumps(self.record(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         first = self.outs[0]
         with (
+            table.lock(first).holding(wait=True),
             replacing(first / layout.EVALUATION) as record_part,
             replacing(first / layout.CURVES) as picture_part,
         ):

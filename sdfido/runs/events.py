@@ -107,10 +107,16 @@ class Retried:
 
 @dataclass(frozen=True)
 class Lessened:
-    """The classifier ran out of memory; from now on it is given fewer images at once, and the maps stay the same."""
+    """The classifier ran out of memory, and is given fewer images at once from now on: only rounding may change."""
 
     at_once: int  #: images at most
     worker: int = 0  #: which process has little memory, from 0
+
+    @property
+    def message(self) -> str:
+        """What is done about it, a sentence."""
+        most = f"{self.at_once} image{'s' if self.at_once > 1 else ''}"
+        return f"the memory is short: the model is given {most} at most from now on (--max-batch {self.at_once})"
 
 
 @dataclass(frozen=True)

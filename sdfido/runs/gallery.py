@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..evaluate import parts
 from ..files import printable, replacing
-from . import layout, page_files
+from . import layout, page_files, table
 from .events import Failed, Measured, OnEvent, Started, reason
 from .results import Classifiers, Originals, Result, read
 
@@ -142,7 +142,11 @@ class Gallery:
             "a group is its medoid."
         )
         self.out.mkdir(parents=True, exist_ok=True)
-        with replacing(self.out / PAGE) as page, replacing(self.out / SHEET) as sheet:
+        with (
+            table.lock(self.out).holding(wait=True),
+            replacing(self.out / PAGE) as page,
+            replacing(self.out / SHEET) as sheet,
+        ):
             page.write_text(gallery_page(self.classes, about), encoding="utf-8")
             gallery_sheet(self.classes).save(sheet, format="WEBP", quality=80)
 

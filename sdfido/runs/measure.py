@@ -13,8 +13,9 @@ from torch import Tensor
 
 from .. import evaluate, infills, models
 from ..evaluate import Curve
+from ..execution import halving
 from ..explanation import Explanation, MapInfo
-from .events import Failed, Measured, OnEvent, Started, reason
+from .events import Failed, Lessened, Measured, OnEvent, Started, reason
 from .question import Question
 from .results import Classifiers, Originals, Result
 
@@ -81,13 +82,19 @@ def measure(
         RuntimeError, ValueError: the classifier does not give finite answers, or is not the same any more.
     """
     measured = Measurements(out)
+
+    def lessened(at_once: int) -> None:
+        nonlocal max_batch
+        max_batch = at_once
+        report(Lessened(at_once))
+
     chunk: list[Result] = []
     for position, result in enumerate(results):
         chunk.append(result)
         following = results[position + 1 : position + 2]
         if len(chunk) == _CHUNK or [other.kind for other in following] != [result.kind]:
             report(Started(tuple(each.photo for each in chunk)))
-            _measure_chunk(measured, chunk, classifiers, originals, truth, max_batch, report)
+            _measure_chunk(measured, chunk, classifiers, originals, truth, max_batch, report, lessened)
             chunk = []
     return measured
 
@@ -100,6 +107,7 @@ def _measure_chunk(
     truth: Find | None,
     max_batch: int,
     report: OnEvent,
+    lessened: Callable[[int], object],
 ) -> None:
     classifier, device = classifiers.get(chunk[0]), classifiers.device
     about = chunk[0].summary
@@ -117,7 +125,7 @@ def _measure_chunk(
         except (OSError, ValueError) as error:
             report(Failed(result.photo, reason(error)))
     for group in groups.values():
-        _measure_group(measured, group, classifier, device, truth is not None, max_batch, report)
+        _measure_group(measured, group, classifier, device, truth is not None, max_batch, report, lessened)
 
 
 _Opened = tuple[Result, Tensor, Explanation, Tensor | None]
@@ -131,25 +139,29 @@ def _measure_group(
     with_truth: bool,
     max_batch: int,
     report: OnEvent,
+    lessened: Callable[[int], object],
 ) -> None:
     """Measure opened results that have maps of the same names."""
     kept, images, explanations, given = zip(*group, strict=True)
     about = kept[0].summary
-    probe = evaluate.Probe(
-        Question.read(about).score(classifier),
-        torch.stack(images).to(device),
-        torch.cat([each.targets for each in explanations]).to(device),
-        infill=infills.from_spec(about["infill"], classifier.normalization, seed=about.get("seed", 0)),
-        streams=[result.stream for result in kept],
-        max_batch=max_batch,
-    )
     truths = None
     if any(known is not None for known in given):
         truths = [known if known is None else known.to(device) for known in given]
+
+    def by_map(at_once: int) -> dict[str, evaluate.Measures]:
+        probe = evaluate.Probe(
+            Question.read(about).score(classifier),
+            torch.stack(images).to(device),
+            torch.cat([each.targets for each in explanations]).to(device),
+            infill=infills.from_spec(about["infill"], classifier.normalization, seed=about.get("seed", 0)),
+            streams=[result.stream for result in kept],
+            max_batch=at_once,
+        )
+        maps = {name: torch.cat([each[name] for each in explanations]).to(device) for name in explanations[0].maps}
+        return {name: evaluate.measure(each, probe, truths) for name, each in maps.items()}
+
     numbers: list[Numbers] = [{} for _ in kept]
-    for name in explanations[0].maps:
-        maps = torch.cat([each[name] for each in explanations]).to(device)
-        found = evaluate.measure(maps, probe, truths)
+    for name, found in halving(by_map, max_batch, lessened).items():
         for measure, column in found.numbers.items():
             for each, value in zip(numbers, column.tolist(), strict=True):
                 each.setdefault(measure, {})[name] = value

@@ -100,8 +100,9 @@ class Report:
             return place / layout.PAGE
         found = self.store.told()
         place.mkdir(parents=True, exist_ok=True)
-        table.write(place, found)
-        return page_files.write(self.store.out, found, self._beside, place)
+        with table.lock(place).holding(wait=True):
+            table.write(place, found)
+            return page_files.write(self.store.out, found, self._beside, place)
 
 
 def _draw(result: Result, originals: Originals, classifiers: Classifiers) -> None:

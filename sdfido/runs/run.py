@@ -94,7 +94,7 @@ class Run:
             left = self._left(report)
             begin = time.monotonic()
             self._explain(left, executor or Serial(), report)
-            if gone := sum(not (folder / layout.SUMMARY).is_file() for folder in report.written):
+            if gone := sum(not _is_there(folder) for folder in report.written):
                 report.explained -= gone
                 report(Vanished(self.store.out, gone))
         except _Stopped:
@@ -151,6 +151,11 @@ class Run:
         return True
 
 
+def _is_there(folder: Path) -> bool:
+    """Whether a folder has results."""
+    return (folder / layout.SUMMARY).is_file()
+
+
 def _is_free(item: Item) -> bool:
     """Whether no process is explaining a photo."""
     with claim(item).holding() as is_free:
@@ -167,7 +172,7 @@ class _Report:
     def __init__(self, on_event: OnEvent | None, on_explained: Callable[[], object] | None = None) -> None:
         self.explained = self.elsewhere = 0
         self.taken: set[Path] = set()  #: folders of photos that other processes have
-        self.written: list[Path] = []  #: folders of photos that are explained
+        self.written: list[Path] = []  #: folders of explained photos whose results were seen
         self.error: Exception | None = None  #: what the callback has raised
         self._on_event, self._on_explained = on_event, on_explained
         self._lock, self._thread = threading.RLock(), threading.get_ident()
@@ -176,7 +181,8 @@ class _Report:
         with self._lock:
             if isinstance(event, Explained):
                 self.explained += 1
-                self.written.append(event.folder)
+                if _is_there(event.folder):  # another machine's may be seen later
+                    self.written.append(event.folder)
             if isinstance(event, Taken):
                 self.elsewhere += event.summary is not None
                 if event.summary is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -88,7 +89,8 @@ def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     draw(tmp_path / "red.png", (250, 20, 20))
     draw(tmp_path / "blue.png", (20, 20, 250))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(Path(cli.__file__).parents[2]))  # processes of their own test this sdfido, too
+    # Processes of their own test this sdfido, too, and not the one that is found from this folder.
+    monkeypatch.setenv("PYTHONPATH", str(Path(cli.__file__).parents[2]), prepend=os.pathsep)
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield tmp_path
     sys.modules.pop("colour_models", None)
