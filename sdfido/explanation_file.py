@@ -10,7 +10,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+import textwrap
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,7 +31,12 @@ _OLDER = ("sdfido explanation 1", "sdfido explanation 2")  # by FIDO, its tensor
 
 
 def write(path: str | os.PathLike[str], about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write an explanation; the file appears whole or not at all."""
+    """Write an explanation; the file appears whole or not at all.
+
+    Raises:
+        ValueError: a tensor has a name that no file could have.
+    """
+    _check_names(tensors)
     arrays: dict[str, Any] = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
     with replacing(path) as part, part.open("wb") as file:
         np.savez_compressed(file, about=np.array(json.dumps({"format": _FORMAT, **about})), **arrays)
@@ -75,7 +81,8 @@ def reading(
     except Exception as error:
         if isinstance(error, OSError) and not npz_file.is_damage(error):
             raise
-        raise ValueError(f"{shown} is not a saved explanation: {error}") from error
+        why = textwrap.shorten(str(error), 300, placeholder=" …")  # zipfile quotes whole files
+        raise ValueError(f"{shown} is not a saved explanation: {why}") from error
 
 
 _LONGEST = 1 << 22  # characters of the table
@@ -140,13 +147,18 @@ def _check_about(about: Mapping[str, Any]) -> None:
 
 
 _LEGEND = {"title": str, "note": str, "role": str, "of": list, "mean": str, "main": bool, "signed": bool}
-_NAME = re.compile(r"[\w+-][\w+. -]{0,99}")  # of a map, score or part: files may be called by it
+_NAME = re.compile(r"[^/\\.][^/\\]{0,99}")  # of a map, score or part: files may be called by it
+
+
+def _check_names(tensors: Iterable[str]) -> None:
+    for name in (name.partition("/")[2] or name for name in tensors):
+        if not _NAME.fullmatch(name) or not name.isprintable():
+            raise ValueError(f"its tensors must have names that files can have, got {name[:100]!r}")
 
 
 def _check_legend(legend: Mapping[str, Any]) -> None:
+    _check_names(f"maps/{name}" for name in legend)
     for name, info in legend.items():
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"its legend must have names of letters and digits, got {name[:100]!r}")
         if not isinstance(info, dict) or any(not isinstance(info[key], _LEGEND.get(key, object)) for key in info):
             raise ValueError(f"its legend must say {', '.join(_LEGEND)} of {name!r}, each of its type, got {info!r}")
 
@@ -166,8 +178,7 @@ def _check_sizes(tensors: Mapping[str, Tensor]) -> None:
 
 def _check_tensors(tensors: Mapping[str, Tensor], size: tuple[int, int] | None = None) -> None:
     """Raise ValueError unless the tensors fit together as those of one explanation."""
-    if bad := [name for name in tensors if not _NAME.fullmatch(name.partition("/")[2] or name)]:
-        raise ValueError(f"its tensors must have names of letters and digits, got {bad[0][:100]!r}")
+    _check_names(tensors)
     maps = [name for name in tensors if name.startswith("maps/")]
     if not maps:
         raise ValueError("it has no maps")

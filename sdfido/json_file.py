@@ -32,8 +32,11 @@ def read(path: str | os.PathLike[str], most: int | None = MOST_BYTES) -> Any:
         OSError: the file cannot be read.
         ValueError: it is no such file; the message says why, and leaves it to the caller to name the file.
     """
-    with Path(path).open("rb") as file:
-        content = file.read(-1 if most is None else most + 1)
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(-1 if most is None else most + 1)
+    except MemoryError as error:
+        raise ValueError("there is too little memory for it") from error
     if most is not None and len(content) > most:
         raise ValueError(f"it has more than the {most >> 20} MiB that such a file may have")
     return parse(content.removeprefix(b"\xef\xbb\xbf").decode("utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from typing import TYPE_CHECKING
@@ -30,7 +31,9 @@ def main() -> None:
             f'sdfido: the command line needs {error.name}; install it with: pip install "sdfido[cli]"', file=sys.stderr
         )
         sys.exit(2)
-    warnings.filterwarnings("ignore", module="PIL")  # of photos, without their names; what matters is told as an error
+    # What Pillow says of photos is without their names; what matters is told as an error.
+    warnings.filterwarnings("ignore", module="PIL")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     app()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -270,7 +271,8 @@ class Concepts:
         except Exception as error:
             if isinstance(error, OSError) and not npz_file.is_damage(error):
                 raise
-            raise ValueError(f"{os.fspath(path)} holds no concepts: {error}") from error
+            why = textwrap.shorten(str(error), 300, placeholder=" …")  # zipfile quotes whole files
+            raise ValueError(f"{os.fspath(path)} holds no concepts: {why}") from error
         if layer is None and named is None:
             raise ValueError("layer must be given: the saved concepts are those of a callable")
         found = cls(model, named if layer is None else layer, classes=labels, pooling=pooling, **settings)

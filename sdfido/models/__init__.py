@@ -9,7 +9,7 @@ from ..normalization import Normalization
 from .adapters import ChannelsLast, Selected
 from .classifier import IMAGENET, Classifier
 from .efficientnet_lite import DEMO
-from .hub import code_of, load
+from .hub import load
 from .photo import demo_photo, read_photo
 from .window import Window
 
@@ -21,7 +21,6 @@ __all__ = [
     "Normalization",
     "Selected",
     "Window",
-    "code_of",
     "demo_photo",
     "load",
     "read_photo",

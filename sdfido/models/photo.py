@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import check_choice, check_path
 from . import packages
+from .limits import MAX_PIXELS, most_pixels
 from .window import Window
 
 if TYPE_CHECKING:
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
 INTERPOLATIONS = ("bicubic", "bilinear", "lanczos", "box", "hamming", "nearest")
 CROP_MODES = ("center", "squash", "border")
-MAX_PIXELS = "SDFIDO_MAX_PIXELS"
-"""The environment variable that says how many pixels a photo may have."""
-
-_MOST = 178_956_970  # pixels: beyond, Pillow takes a picture for a decompression bomb
 _ORIENTATION = 0x0112  # the Exif tag
 _TURNS = {  # how a stored photo becomes upright, by the Exif orientation
     2: "FLIP_LEFT_RIGHT",
@@ -45,9 +42,11 @@ def read_photo(path: str | os.PathLike[str]) -> Image.Image:
         ValueError: the file is missing, Pillow cannot read it, or it has too many pixels; the message names the file.
         ImportError: Pillow is not installed.
     """
-    pil = packages.require("PIL.Image", "reading photos", packages.FOR_PHOTOS)
+    pil: Any = packages.require("PIL.Image", "reading photos", packages.FOR_PHOTOS)
     path = check_path("photo", path)
-    shown, most = f"photo {os.fspath(path)!r}", _most_pixels(pil)
+    shown, most = f"photo {os.fspath(path)!r}", most_pixels()
+    if pil.MAX_IMAGE_PIXELS is not None and os.environ.get(MAX_PIXELS) and most > pil.MAX_IMAGE_PIXELS:
+        pil.MAX_IMAGE_PIXELS = most  # beyond, Pillow warns, and beyond twice that it refuses
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for, a device has no end
             raise ValueError("it is not a file")
@@ -70,19 +69,6 @@ def read_photo(path: str | os.PathLike[str]) -> Image.Image:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ValueError(f"{shown} cannot be read: {str(reason) or type(error).__name__}") from error
     return photo
-
-
-def _most_pixels(pil: object) -> int:
-    """How many pixels a photo may have; Pillow is told where that is more than it reads."""
-    given = os.environ.get(MAX_PIXELS, "")
-    if not given:
-        return _MOST
-    if not given.isdecimal() or int(given) < 1:
-        raise ValueError(f"{MAX_PIXELS} must be a number of pixels, got {given!r}")
-    own = getattr(pil, "MAX_IMAGE_PIXELS", None)
-    if own is not None and int(given) > own:  # beyond, Pillow warns, and beyond twice that it refuses
-        setattr(pil, "MAX_IMAGE_PIXELS", int(given))  # noqa: B010 - the module is only known as an object
-    return int(given)
 
 
 _DEMO = {"coffee": "coffee", "cat": "chelsea"}  # photos by what scikit-image calls them

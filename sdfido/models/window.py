@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..checks import check_choice, check_kind, check_number, check_size
 from . import packages
+from .limits import most_pixels
 
 __all__ = ["Window"]
 
@@ -71,7 +72,7 @@ class Window:
         whole = all(isinstance(value, int) for value in (*self.photo, *self.size, *self.inside))
         seen = 0 <= y0 < y1 <= rows and 0 <= x0 < x1 <= columns and top < bottom and left < right
         inside = min(top, left) > -1 and bottom < height + 1 and right < width + 1
-        return whole and seen and inside and height * width <= _MOST and rows * columns <= _MOST
+        return whole and seen and inside and max(height * width, rows * columns) <= most_pixels()
 
     def onto_photo(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """Values of the classifier's input [H, W] at the photo's pixels [h, w]: bilinear, 0 where nothing is seen.
@@ -93,9 +94,6 @@ class Window:
         back = (across, 0, -left * across, 0, down, -top * down)
         full = shown.transform(self.photo[::-1], pil.Transform.AFFINE, back, resample=pil.Resampling.BILINEAR)
         return np.asarray(full, dtype=np.float32)
-
-
-_MOST = 1 << 32  # pixels
 
 
 def _are_places(values: tuple[Any, ...]) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from ..files import visible
 from .html import BEGINS
 
 __all__ = ["Part", "gallery_page", "gallery_sheet"]
@@ -46,10 +47,10 @@ def gallery_page(classes: Sequence[tuple[str, str, Sequence[Part]]], about: str)
     for label, remark, parts in classes:
         total = sum(part.count for part in parts)
         figures = "".join(_figure(part, total) for part in parts)
-        sections.append(f"<h2>{escape(label)}</h2>\n<p>{escape(remark)}</p>\n<section>{figures}</section>")
+        sections.append(f"<h2>{_text(label)}</h2>\n<p>{_text(remark)}</p>\n<section>{figures}</section>")
     title = "Parts that suffice"
     return (
-        f"{BEGINS}<title>{title}</title>\n<style>\n{_STYLE}\n</style>\n<h1>{title}</h1>\n<p>{escape(about)}</p>\n"
+        f"{BEGINS}<title>{title}</title>\n<style>\n{_STYLE}\n</style>\n<h1>{title}</h1>\n<p>{_text(about)}</p>\n"
         + "\n".join(sections)
         + "\n</html>\n"
     )
@@ -63,12 +64,17 @@ def gallery_sheet(classes: Sequence[tuple[str, str, Sequence[Part]]]) -> Image.I
     draw = ImageDraw.Draw(sheet)
     for row, (label, _, parts) in enumerate(classes):
         top = row * (step + 20)
-        draw.text((8, top + 4), label.encode("latin-1", "replace").decode("latin-1"), fill="#1b1b1f")
+        draw.text((8, top + 4), visible(label).encode("latin-1", "replace").decode("latin-1"), fill="#1b1b1f")
         for column, part in enumerate(parts):
             left = 8 + column * (_SIDE + 8)
             sheet.paste(_resized(part.crops[0]), (left, top + 20))
             draw.text((left, top + 22 + _SIDE), f"{part.count}", fill="#55555f")
     return sheet
+
+
+def _text(text: str) -> str:
+    """A text as it is, for HTML."""
+    return escape(visible(text), quote=True)
 
 
 def _figure(part: Part, total: int) -> str:
@@ -80,7 +86,7 @@ def _picture(crop: NDArray[np.uint8], name: str) -> str:
     buffer = io.BytesIO()
     _resized(crop).save(buffer, format="WEBP", quality=80)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    title = escape(name, quote=True)
+    title = _text(name)
     return f'<img src="data:image/webp;base64,{data}" alt="region of {title}" title="{title}">'
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 
+from ..files import visible
 from . import style
 
 __all__ = ["BEGINS", "page"]
@@ -51,15 +52,24 @@ def page(title: str, data: Mapping[str, Any]) -> str:
         "base-uri": "'none'",
         "form-action": "'none'",
     }
-    text = json.dumps({**data, "scale": _scale()}, separators=(",", ":"), allow_nan=False)
+    text = json.dumps({**_shown(data), "scale": _scale()}, separators=(",", ":"), allow_nan=False)
     filled = {
         "POLICY": "; ".join(f"{name} {value}" for name, value in rules.items()),
-        "TITLE": escape(title),
+        "TITLE": escape(visible(title)),
         "STYLE": sheet,
         "SCRIPT": script,
         "DATA": text.replace("<", "\\u003c"),  # no tag, and no comment, can begin or end in it
     }
     return re.sub("@([A-Z]+)@", lambda found: filled[found[1]], _part("page.html"))
+
+
+def _shown(value: Any) -> Any:
+    """Plain values whose texts show control characters and right-to-left marks, which would turn the text around."""
+    if isinstance(value, str):
+        return value if value.isprintable() else visible(value)
+    if isinstance(value, Mapping):
+        return {_shown(key): _shown(each) for key, each in value.items()}
+    return list(map(_shown, value)) if isinstance(value, list | tuple) else value
 
 
 @cache

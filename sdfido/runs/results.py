@@ -13,6 +13,7 @@ import torch
 from .. import models
 from ..explanation import Explanation
 from ..files import printable
+from ..models.hub import code_of
 from . import items, layout
 from .events import Failed
 from .question import Question
@@ -139,8 +140,8 @@ class Classifiers:
         """
         spec = result.summary["model_spec"]
         if spec not in self._loaded:
-            _check_code(result)
             try:
+                _check_code(result)
                 classifier = models.load(spec, self.device)
             except ValueError as error:
                 raise ValueError(f"{error} (the model of {printable(result.folder)!r})") from error
@@ -157,7 +158,7 @@ class Classifiers:
 def _check_code(result: Result) -> None:
     """Raise ValueError where the model of a result is code that lies among the results, which may be anybody's."""
     spec = result.summary["model_spec"]
-    code, folder = models.code_of(spec), result.folder.resolve()
+    code, folder = code_of(spec), result.folder.resolve()
     out = [folder, *folder.parents][len(result.place.parts)]
     if code is not None and code.resolve().is_relative_to(out):
         raise ValueError(

@@ -50,6 +50,10 @@ def check(summary: Mapping[str, Any]) -> None:
             raise ValueError(f"its {name} must be text that UTF-8 has, got {_short(value)}")
         if name.startswith(("prob_", "area_", "kept_", "removed_")) and not (value is None or _is_number(value)):
             raise ValueError(f"its {name} must be a number or null, got {_short(value)}")
+    settings = summary.get("settings", {})
+    for name in ("kept_share", "left_share"):
+        if name in settings and not (_is_number(settings[name]) and 0 <= settings[name] <= 1):
+            raise ValueError(f"its settings must have a {name} in 0..1, got {_short(settings[name])}")
     if "geometry" in summary and Window.read(summary["geometry"]) is None:
         raise ValueError(f"its geometry must be that of a photo, got {_short(summary['geometry'])}")
     scale(summary)

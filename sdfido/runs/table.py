@@ -126,8 +126,10 @@ def _write_parquet(path: Path, found: Found, columns: Sequence[str]) -> None:
         values = [row[name] for row in rows]
         if name in _TEXT or not all(value is None or _is_number(value) for value in values):
             kind, values = pyarrow.string(), [None if value is None else str(_cell(value)) for value in values]
+        elif name in _WHOLE and all(isinstance(value, int | None) for value in values):
+            kind = pyarrow.int64()
         else:
-            kind = pyarrow.int64() if name in _WHOLE else pyarrow.float64()
+            kind, values = pyarrow.float64(), [None if value is None else float(value) for value in values]
         arrays[name] = pyarrow.array(values, kind)
     table = pyarrow.table(arrays).replace_schema_metadata({"sdfido": "results"})
     with replacing(path) as part:

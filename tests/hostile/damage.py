@@ -60,6 +60,7 @@ def summaries(good: bytes, seed: int = 2) -> list[Damaged]:
     for name, entry in more.items():
         found.append(Damaged(name, f"{start}, {entry}}}".encode()))
     found += [
+        Damaged("share-of-settings", json.dumps(table | {"settings": {"kept_share": {"a": 1}}}).encode()),
         Damaged("not-utf8", good.replace(b'"photo"', b'"ph\xffto"')),
         Damaged("utf16", text.encode("utf-16")),
         Damaged("list", b"[]"),

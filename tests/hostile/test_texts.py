@@ -16,6 +16,7 @@ from matplotlib.text import Text
 
 import sdfido
 from sdfido import json_file, reports, runs
+from sdfido.files import visible
 from sdfido.reports import view
 from sdfido.reports.gallery import Part, gallery_page, gallery_sheet
 from sdfido.runs import layout
@@ -83,7 +84,8 @@ def test_everywhere(folder: Path) -> None:
         text = page.read_text(encoding="utf-8")
         assert "<script>alert" not in text
         assert text.count("<script") == 2 * (page.name == layout.PAGE)
-    assert {row["label"] for row in page_of(out)["rows"]} == {HOSTILE}
+        assert not any(mark in text for mark in ("\x1b", "\u202e", "\u2028"))
+    assert {row["label"] for row in page_of(out)["rows"]} == {visible(HOSTILE)}
     for table in out.glob("*.csv"):
         if table.name != "labels.csv":
             with table.open(encoding="utf-8-sig", newline="") as file:
@@ -108,6 +110,7 @@ def test_the_gallery_shows_names_as_they_are() -> None:
     classes = [(HOSTILE, HOSTILE, [Part(1, [crop], [HOSTILE])])]
     page = gallery_page(classes, HOSTILE)
     assert "<script" not in page
+    assert "\u202e" not in page
     assert page.count("&lt;/script&gt;") == 10  # label, remark, about, name and its title, twice each
     assert gallery_sheet(classes).size[0] >= 320
 
