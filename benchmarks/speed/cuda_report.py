@@ -119,6 +119,12 @@ def instruction_table(results: Results) -> str:
         row += [f"{parts[part]['all']:.0f}" for part in ("sample", "mask", "image")]
         row.append(f"{per_pixel(results, name, gpu.arch)['all'] / (MASKS * SAMPLES):.0f}")
         rows.append([*row, f"{affordable(gpu, 4 if stored == 'float32' else 2):.0f}"])
+        last = parts.get("sample, channels last")
+        if last:
+            more = last["all"] - parts["sample"]["all"]
+            in_all = per_pixel(results, name, gpu.arch)["all"] / (MASKS * SAMPLES) + more
+            label = f"{way}, {stored}, channels-last, sm_{gpu.arch}"
+            rows.append([label, f"{last['all']:.0f}", *row[2:4], f"{in_all:.0f}", rows[-1][-1]])
     header = [
         "instructions a pixel",
         "for each sample",
@@ -177,6 +183,22 @@ def limit_table(results: Results) -> str:
     return table(["blocks of a multiprocessor, float32", *(f"sm_{arch}" for arch in archs)], rows)
 
 
+def access_table(results: Results) -> str:
+    labels = {
+        "forward": "forward, float32",
+        "forward-last": "forward, float32, channels-last",
+        "forward-last-bfloat16": "forward, bfloat16, channels-last",
+        "backward": "backward, float32",
+        "backward-image": "backward, image too, float32",
+    }
+    rows = []
+    for case in results["accesses"]:
+        label = f"{labels[case['kernel']]}, {case['cells']} × {case['cells']} cells"
+        sectors = "–" if case["kernel"] == "backward" else f"{case['sectors']:.2f}"
+        rows.append([label, f"{case['wavefronts']:.2f}", sectors])
+    return table(["accesses of a warp, over the least", "the worst load's wavefronts", "stores' sectors"], rows)
+
+
 def facts_table(results: Results) -> str:
     """What else the file says of the kernels."""
     kernels = results["kernels"]
@@ -209,6 +231,7 @@ def blocks(results: Results) -> markers.Blocks:
         "facts": facts_table(results),
         "kernels": kernel_table(results),
         "bytes": byte_table(results),
+        "accesses": access_table(results),
         "limits": limit_table(results),
         "instructions": instruction_table(results),
         "times": time_table(results),

@@ -7,46 +7,9 @@
 // blocks' sums in order.
 #pragma once
 #include "mask_source.cuh"
+#include "pieces.cuh"
 
 namespace sdfido::cuda {
-
-// Writes the pieces that values_of(piece, values) gives, kChannels of each thread. Each store of a warp fills sectors of
-// memory, 32 bytes: as many threads side by side as have a piece of a sector exchange theirs first.
-template <typename Stored, typename ValuesOf>
-__device__ __forceinline__ void write_pieces(Stored* out, const Shape& s, const Pixels& pixels, ValuesOf values_of) {
-  constexpr int kTogether = 32 / (4 * sizeof(Stored));
-  if constexpr (kTogether == 1) {  // float64
-#pragma unroll
-    for (int piece = 0; piece < kChannels; ++piece) {
-      double values[4];
-      values_of(piece, values);
-      if (pixels.valid > 0) store_vector(out + int64_t{pixels.offset} * kChannels + piece * 4, values);
-    }
-  } else {
-    Words<Stored> pieces[kChannels];
-#pragma unroll
-    for (int piece = 0; piece < kChannels; ++piece) {
-      float values[4];
-      values_of(piece, values);
-      pieces[piece] = words_of(values, Stored{});
-    }
-#pragma unroll
-    for (int bit = 1; bit < kTogether; bit *= 2) interleave(pieces, bit);
-    const int number = thread_index() % kTogether, column = pixels.column - number * kVector;
-    // Where the pieces of threads that lie together end: the width is a multiple of kVector.
-    const int end = pixels.row < static_cast<int>(s.height) ? (static_cast<int>(s.width) - column) * kChannels : 0;
-    Stored* const to = out + int64_t{pixels.offset - number * kVector} * kChannels + number * 4;
-    const bool all = end >= kTogether * kChannels * 4;
-    if (all) {
-#pragma unroll
-      for (int i = 0; i < kChannels; ++i) store_words(to + i * kTogether * 4, pieces[i]);
-    } else {
-#pragma unroll
-      for (int i = 0; i < kChannels; ++i)
-        if ((i * kTogether + number) * 4 < end) store_words(to + i * kTogether * 4, pieces[i]);
-    }
-  }
-}
 
 // Writes one sample's composite of the thread's pixels in channels [first, first + count).
 template <typename Stored, typename Problem, typename T>

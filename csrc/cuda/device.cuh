@@ -85,43 +85,6 @@ __device__ __forceinline__ void store_vector(Stored* p, const float (&v)[4]) {
   __stcg(reinterpret_cast<uint2*>(p), round_four<Stored>(v));
 }
 
-// The same as words of 32 bits.
-template <typename Stored>
-struct alignas(sizeof(Stored) * 4) Words {
-  static constexpr int kCount = sizeof(Stored);
-  unsigned words[kCount];
-};
-__device__ __forceinline__ Words<float> words_of(const float (&v)[4], float) {
-  return {__float_as_uint(v[0]), __float_as_uint(v[1]), __float_as_uint(v[2]), __float_as_uint(v[3])};
-}
-template <typename Stored>
-__device__ __forceinline__ Words<Stored> words_of(const float (&v)[4], Stored) {
-  const uint2 rounded = round_four<Stored>(v);
-  return {rounded.x, rounded.y};
-}
-__device__ __forceinline__ void store_words(float* p, const Words<float>& v) {
-  __stcg(reinterpret_cast<uint4*>(p), make_uint4(v.words[0], v.words[1], v.words[2], v.words[3]));
-}
-template <typename Stored>
-__device__ __forceinline__ void store_words(Stored* p, const Words<Stored>& v) {
-  __stcg(reinterpret_cast<uint2*>(p), make_uint2(v.words[0], v.words[1]));
-}
-
-// Two lanes whose numbers differ in `bit` have three pieces each, six in a row. Afterwards the lower one has the first,
-// third and fifth of these, the other one those between. All lanes of a warp.
-template <typename Stored>
-__device__ __forceinline__ void interleave(Words<Stored> (&pieces)[3], int bit) {
-  const bool upper = threadIdx.x & bit;
-#pragma unroll
-  for (int i = 0; i < Words<Stored>::kCount; ++i) {
-    const unsigned other = __shfl_xor_sync(0xFFFFFFFFu, pieces[1].words[i], bit);
-    const unsigned first = pieces[0].words[i], last = pieces[2].words[i];
-    pieces[0].words[i] = upper ? other : first;
-    pieces[1].words[i] = upper ? first : last;
-    pieces[2].words[i] = upper ? last : other;
-  }
-}
-
 // From shared memory, aligned.
 __device__ __forceinline__ void load_shared(const float* p, float (&out)[4]) {
   const float4 v = *reinterpret_cast<const float4*>(p);

@@ -29,6 +29,7 @@ struct MaskWindow {
                                                   Visit visit) {
     const bool pairs = plan.problem.sampling.antithetic;
     const int samples = place.end_sample;
+    // A block of two samples may begin between those that are drawn at once.
 #pragma unroll 1
     for (int first = place.first_sample / kDraws * kDraws; first < samples; first += kDraws) {
 #pragma unroll 1
@@ -43,7 +44,6 @@ struct MaskWindow {
         for (int q = 0; q < kDraws; ++q) masks[q][i] = drawn[q];
       }
       if constexpr (kShared) __syncthreads();  // before others read the masks
-                                               // A block of two samples may begin between those that are drawn at once.
 #pragma unroll 1
       for (int q = max(place.first_sample - first, 0); q < kDraws; ++q)
         if (first + q < samples) visit(first + q, static_cast<const T*>(masks[q]));

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import torch
 
 from sdfido.files import replacing
+from tests.cuda import accesses
 from tests.cuda.build import LIMITS, kernels, occupancy, run
 from tests.cuda.emulated import ORDERS, build_module
 from tests.cuda.emulated_cases import EmulatedCase
@@ -183,11 +184,13 @@ def compiled(folder: Path) -> tuple[dict[str, Results], dict[str, Results]]:
                 continue
             listing = disassemble(binary, k.arch, k.symbol)
             found = instructions(listing, parts[1] == "backward", parts[2] == "low", parts[3])
-            if k.name == "forward_full_kernel<float, float>":
-                assert math.isclose(found["sample"].all, instructions_per_sample(listing))
             counts.setdefault(k.name, {})[k.arch] = {
                 what: {pipe: round(value, 2) for pipe, value in each._asdict().items()} for what, each in found.items()
             }
+            if k.name == "forward_full_kernel<float, float>":
+                assert math.isclose(found["sample"].all, instructions_per_sample(listing))
+                last = instructions_per_sample(listing, channels_last=True)
+                counts[k.name][k.arch]["sample, channels last"] = {"all": round(last, 2)}
     return reports, counts
 
 
@@ -234,6 +237,19 @@ def traffic() -> list[Results]:
     return found
 
 
+def by_address(folder: Path) -> list[Results]:
+    """Of each kernel whose accesses are looked at: the worst of its loads from shared memory, and its wide stores."""
+    places = [place for place in accesses.measure(folder) if place.kernel != "known"]
+    found = []
+    for kernel, cells in dict.fromkeys((place.kernel, place.cells) for place in places):
+        of = [place for place in places if (place.kernel, place.cells) == (kernel, cells)]
+        wavefronts = max(place.ratio for place in of if place.kind == "load")
+        stores = max((place for place in of if place.kind == "store"), key=lambda place: place.least)
+        numbers = {"wavefronts": round(wavefronts, 2), "sectors": round(stores.ratio, 2)}
+        found.append({"kernel": kernel, "cells": cells, **numbers})
+    return found
+
+
 def limits(reports: dict[str, Results]) -> Results:
     """Blocks that a multiprocessor holds: as shared memory allows, and with no more registers than on sm_80."""
     found: Results = {}
@@ -250,6 +266,7 @@ def measure() -> Results:
         sys.exit("there is no nvcc on the PATH")
     with tempfile.TemporaryDirectory() as folder:
         reports, counts = compiled(Path(folder))
+        addresses = by_address(Path(folder))
     return {
         "toolkit": re.search(r"V([\d.]+)", run("nvcc", "--version"))[1],
         "date": date.today().isoformat(),
@@ -262,6 +279,7 @@ def measure() -> Results:
         "blocks": limits(reports),
         "instructions": counts,
         "bytes": traffic(),
+        "accesses": addresses,
     }
 
 

@@ -6,8 +6,16 @@ left out, and say so.
 
 TOOLKIT = "13.0"
 
-# Of a multiprocessor's warps, those that find a place at once (float32 and 16-bit kernels, sm_80 and sm_90).
+# Of a multiprocessor's warps, those that find a place at once (float32 and 16-bit kernels, sm_80 and sm_90); of some
+# kernels more than of the others.
 MIN_OCCUPANCY = 0.5
+OCCUPANCY = {
+    "backward_full_kernel<float, float, false>": 0.5625,
+    "backward_full_kernel<float, BFloat16, false>": 0.5625,
+    "backward_full_kernel<float, Float16, false>": 0.5625,
+    "masks_forward_kernel<float>": 1.0,
+    "masks_backward_kernel<float>": 1.0,
+}
 
 # Kernel, and how many 128-bit global loads and stores its code has at least.
 WIDE_ACCESSES = [
@@ -23,7 +31,7 @@ WIDE_ACCESSES = [
 ]
 
 # An H100 (SXM): 132 multiprocessors of 128 lanes at 1.755 GHz, 3.35 TB/s. A sample writes 12 bytes a pixel: so many
-# instructions a sample and thread fit into the time that memory takes. The loop over samples leaves a quarter of it to what
-# is done once for a mask or an image.
+# instructions a sample and thread fit into the time that memory takes. The loop over samples leaves a quarter of that
+# to what is done once for a mask or an image.
 SAMPLE_INSTRUCTIONS = 80
 AFFORDABLE_INSTRUCTIONS = 12 / 3.35e12 * 132 * 128 * 1.755e9
