@@ -64,7 +64,9 @@ def test_one_logit_is_explained():
 
 
 @pytest.mark.parametrize(
-    "output", ["species", "more.species", "more.1", 1, lambda returned: returned["species"]], ids=str
+    "output",
+    ["species", "more.species", "more.1", 1, lambda returned: returned["species"]],
+    ids=lambda output: "function" if callable(output) else str(output),
 )
 def test_an_output_is_chosen(output):
     returned = {"species": LOGITS, "genus": FEATURES, "more": OrderedDict(species=LOGITS)}

@@ -1,5 +1,6 @@
 """Modules of emulated CUDA kernels: how they are built, plainly and with sanitizers, and the orders they run in."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -32,15 +33,16 @@ def build_module(name, checked=False):
     # The sanitizers' preloads are for what is built, not for the compiler.
     environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"} | {"PATH": path}
     source, defined = ROOT / "tests/emulator", [f"-D{k}={v}" for k, v in definitions.items()]
-    for command in (
-        ["cmake", "-G", "Ninja", "-S", source, "-B", folder, *defined],
-        ["cmake", "--build", folder, "--target", "checked_kernels" if checked else name],
-    ):
-        result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        assert result.returncode == 0, result.stdout
-    spec = spec_from_file_location(
-        name, folder / ("checked" if checked else "") / (name + sysconfig.get_config_var("EXT_SUFFIX"))
-    )
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:  # tests may run in several processes
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for command in (
+            ["cmake", "-G", "Ninja", "-S", source, "-B", folder, *defined],
+            ["cmake", "--build", folder, "--target", "checked_kernels" if checked else name],
+        ):
+            made = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            assert made.returncode == 0, made.stdout
+    spec = spec_from_file_location(name, folder / (name + sysconfig.get_config_var("EXT_SUFFIX")))
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -165,7 +165,7 @@ def test_no_more_composites_at_once_than_allowed(max_batch, most):
 INFILLS = ["blur", "mean", "local-mean:3", "zeros", "uniform", "normal", "shuffle:4", torch.zeros(3, 1, 1), torch.tanh]
 
 
-@pytest.mark.parametrize("infill", INFILLS, ids=str)
+@pytest.mark.parametrize("infill", INFILLS, ids=lambda infill: getattr(infill, "__name__", str(infill)))
 def test_curves_run_from_image_to_infill(infill):
     images, maps, model = _images(), _random(3, 12, 12), TinyNet().eval()
     curve = evaluate.deletion(model, images, maps, 1, infill=infill, normalization=IDENTITY, num_fractions=2)

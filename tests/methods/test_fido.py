@@ -369,7 +369,7 @@ WRONG_SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize(("change", "error", "message"), WRONG_SETTINGS, ids=[str(c) for c, *_ in WRONG_SETTINGS])
+@pytest.mark.parametrize(("change", "error", "message"), WRONG_SETTINGS, ids=[m for *_, m in WRONG_SETTINGS])
 def test_wrong_settings(change, error, message):
     with pytest.raises(error, match=message):
         sdfido.FIDO(TinyNet(), **change)
