@@ -42,9 +42,8 @@ def build_module(name, checked=False):
         ):
             made = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             assert made.returncode == 0, made.stdout
-    spec = spec_from_file_location(
-        name, folder / ("checked" if checked else "") / (name + sysconfig.get_config_var("EXT_SUFFIX"))
-    )
+    file = name + sysconfig.get_config_var("EXT_SUFFIX")
+    spec = spec_from_file_location(name, folder / ("checked" if checked else "") / file)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
