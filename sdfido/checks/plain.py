@@ -88,6 +88,9 @@ MOST = 1_000_000
 """The highest count of anything: steps, samples, regions. What more of it takes, no machine has."""
 
 
+_SIDE = 2**16  # of an image, a mask or a grid, at most
+
+
 def check_count(name: str, value: Any, least: int = 1) -> int:
     """Check an integer that says how many there are of something, or how long it goes on: least..MOST."""
     count: int = check_number(name, value, int, least)
@@ -122,7 +125,14 @@ def check_size(name: str, value: Any, axes: str = "(height, width)") -> tuple[in
     pair = value if isinstance(value, tuple | list) else (value, value)
     if len(pair) != 2:
         raise ValueError(f"{name} must be an integer or a pair {axes}, got {describe(value)}")
-    return check_number(name, pair[0], int, 1), check_number(name, pair[1], int, 1)
+    return _side(name, pair[0]), _side(name, pair[1])
+
+
+def _side(name: str, value: Any) -> int:
+    side: int = check_number(name, value, int, 1)
+    if side > _SIDE:
+        raise ValueError(f"{name} must be at most {_SIDE}, got {describe(value)}")
+    return side
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:

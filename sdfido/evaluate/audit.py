@@ -82,8 +82,9 @@ class Photos:
     without: Array  #: of the explained class for the background without each of ``PLACES`` [N, places]
 
     def __post_init__(self) -> None:
-        for name, what in (("classes", "a class for each photo"), ("sites", "a site, or None, for each photo")):
-            object.__setattr__(self, name, check_list(name, getattr(self, name), (str, type(None)), what))
+        object.__setattr__(self, "classes", check_list("classes", self.classes, str, "classes, one for each photo"))
+        sites = check_list("sites", self.sites, (str, type(None)), "sites, or None, one for each photo")
+        object.__setattr__(self, "sites", sites)
         n = len(self.classes)
         if len(self.sites) != n:
             raise ValueError(f"sites must be one for each of {n} photos, got {len(self.sites)}")
@@ -92,10 +93,16 @@ class Photos:
             for key, array in arrays.items():
                 _check_array(f"{name}[{key!r}]", array, (n,))
         _check_array("without", self.without, (n, len(PLACES)))
+        _check_names("backgrounds", self.backgrounds, self.classes)
 
     def of(self, name: str, value: str) -> Chosen:
         """Which photos have this class or site: [N]."""
         return np.array([each == value for each in (self.classes if name == "class" else self.sites)], dtype=bool)
+
+
+def _check_names(name: str, arrays: Mapping[str, Array], needed: Sequence[str]) -> None:
+    if missing := [each for each in needed if each not in arrays]:
+        raise ValueError(f"{name} must have {missing[0]!r}, got {', '.join(map(str, arrays)) or 'none'}")
 
 
 def _check_array(name: str, array: Array, shape: tuple[int, ...]) -> None:
@@ -164,6 +171,7 @@ def flags(photos: Photos, limits: Limits | None = None) -> list[Flag]:
     what the others are compared with. Without others to compare with, nothing is flagged.
     """
     limits = _limits(photos, limits)
+    _check_names("numbers", photos.numbers, ("outside", "outside_by_chance"))
     backgrounds = _of_backgrounds(photos, limits)
     backgrounds += _of_sites(photos, [flag.name for flag in backgrounds if flag.place == SPREAD], limits)
     names = sorted(set(photos.classes))
@@ -176,6 +184,7 @@ def flags(photos: Photos, limits: Limits | None = None) -> list[Flag]:
 
 def suspicion(photos: Photos) -> Array:
     """How much more the background alone says than the animal alone, [N], -1..1; NaN where not known."""
+    _check_names("numbers", photos.numbers, ("background_alone", "animal_alone"))
     return photos.numbers["background_alone"] - photos.numbers["animal_alone"]
 
 

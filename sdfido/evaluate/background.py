@@ -52,7 +52,7 @@ def from_around(images: Tensor, hidden: Tensor) -> Tensor:
 
     Source: the pull-push of Gortler et al., "The lumigraph", SIGGRAPH 1996, section 3.4.
     """
-    check_tensor("images", images, "[N, C, H, W]", 4, floating=True, filled=1)
+    check_tensor("images", images, "[N, C, H, W]", 4, floating=True, finite=True, filled=1)
     n, _, height, width = images.shape
     if check_tensor("hidden", hidden, "bool [N, H, W]").dtype != torch.bool or hidden.shape != (n, height, width):
         raise ValueError(f"hidden must be bool [{n}, {height}, {width}] like the images, got {describe(hidden)}")

@@ -87,8 +87,12 @@ def model_randomisation(
     check_seed("seed", seed)
     images = check_images(images)
     other = randomised(module, seed) if other is None else other
-    known = check_maps("maps", explain(module, images, targets) if maps is None else maps)
-    return rank_correlation(known, explain(other, images, targets))
+    known = _known(maps, lambda: explain(module, images, targets))
+    return rank_correlation(known, check_maps("what explain returns", explain(other, images, targets)))
+
+
+def _known(maps: Tensor | None, explain: Callable[[], Tensor]) -> Tensor:
+    return check_maps("maps", maps) if maps is not None else check_maps("what explain returns", explain())
 
 
 def label_randomisation(
@@ -133,5 +137,6 @@ def label_randomisation(
     check_count("classes", classes, 2)
     generator = torch.Generator().manual_seed(check_seed("seed", seed))
     away = torch.randint(1, classes, (len(targets),), generator=generator, device="cpu").to(targets.device)
-    known = check_maps("maps", explain(module, images, targets) if maps is None else maps)
-    return rank_correlation(known, explain(module, images, (targets + away) % classes))
+    known = _known(maps, lambda: explain(module, images, targets))
+    found = check_maps("what explain returns", explain(module, images, (targets + away) % classes))
+    return rank_correlation(known, found)

@@ -82,12 +82,12 @@ def overview(
     for name, text in (("label", label), ("title", title)):
         if text is not None:
             check_kind(name, text, str, "a text")
-    check_values("pixels", check_tensor("pixels", pixels, "[N, C, H, W]", 4, floating=True))
+    check_values("pixels", check_tensor("pixels", pixels, "[N, C, H, W]", floating=True))
     check_values("infill", check_tensor("infill", infill, "that broadcasts against pixels", floating=True))
     count, shape = len(explanation), tuple(next(iter(explanation.maps.values())).shape)
     if not 0 <= index < count:
         raise ValueError(f"index must be one of the explanation's {count} images, 0..{count - 1}, got {index}")
-    if pixels.shape[1] not in (1, 3) or pixels.shape[0] != count or pixels.shape[-2:] != shape[1:]:
+    if pixels.dim() != 4 or pixels.shape[1] not in (1, 3) or pixels.shape[0] != count or pixels.shape[-2:] != shape[1:]:
         raise ValueError(
             f"pixels must be [N, C, H, W] like the explanation's maps {shape}, got shape {tuple(pixels.shape)}"
         )

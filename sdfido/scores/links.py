@@ -9,11 +9,13 @@ from torch import Tensor
 
 from ..checks import check_tensor
 
-# In the loop over the steps: the shapes alone are checked, and what a CPU's values are.
+Link = Callable[[Tensor, Tensor], Tensor]
 
 
-def _columns(logits: Tensor, targets: Tensor) -> Tensor:
-    """The targets [B, 1], where both arguments fit each other."""
+# In the loop over the steps: nothing here reads from the device.
+
+
+def _check(logits: Tensor, targets: Tensor) -> None:
     check_tensor("logits", logits, "[B, classes]", 2, floating=True)
     check_tensor("targets", targets, "[B]", 1)
     if targets.dtype != torch.int64 or len(targets) != len(logits) or targets.device != logits.device:
@@ -21,13 +23,14 @@ def _columns(logits: Tensor, targets: Tensor) -> Tensor:
             f"targets must be int64 [{len(logits)}] on the device of logits, {logits.device}, got {targets.dtype} "
             f"{list(targets.shape)} on {targets.device}"
         )
-    classes = logits.shape[1]
-    if targets.device.type == "cpu" and len(targets) and not ((targets >= 0) & (targets < classes)).all():
-        raise ValueError(f"targets must be classes in 0..{classes - 1}, got {targets.tolist()}")
-    return targets[:, None]
 
 
-Link = Callable[[Tensor, Tensor], Tensor]
+def _of(targets: Tensor, values: Tensor) -> Tensor:
+    """The targets' own of values [B, classes]: [B]."""
+    try:
+        return values.gather(1, targets[:, None])[:, 0]
+    except RuntimeError as error:  # which a CPU raises
+        raise ValueError(f"targets must be classes in 0..{values.shape[1] - 1}, got {targets.tolist()}") from error
 
 
 def log_odds(logits: Tensor, targets: Tensor) -> Tensor:
@@ -39,9 +42,10 @@ def log_odds(logits: Tensor, targets: Tensor) -> Tensor:
 
     Source: Chang et al., "Explaining image classifiers by counterfactual generation", ICLR 2019, section 3.
     """
-    chosen = _columns(logits, targets)
-    others = logits.scatter(1, chosen, float("-inf"))
-    return logits.gather(1, chosen)[:, 0] - others.logsumexp(1)
+    _check(logits, targets)
+    chosen = _of(targets, logits)
+    others = logits.scatter(1, targets[:, None], float("-inf"))
+    return chosen - others.logsumexp(1)
 
 
 def log_probability(logits: Tensor, targets: Tensor) -> Tensor:
@@ -51,8 +55,8 @@ def log_probability(logits: Tensor, targets: Tensor) -> Tensor:
         logits: class logits [B, classes].
         targets: class indices [B], int64.
     """
-    chosen = _columns(logits, targets)
-    return logits.log_softmax(1).gather(1, chosen)[:, 0]
+    _check(logits, targets)
+    return _of(targets, logits.log_softmax(1))
 
 
 def probability(logits: Tensor, targets: Tensor) -> Tensor:
@@ -74,6 +78,7 @@ def margin(logits: Tensor, targets: Tensor) -> Tensor:
         logits: class logits [B, classes].
         targets: class indices [B], int64.
     """
-    chosen = _columns(logits, targets)
-    others = logits.scatter(1, chosen, float("-inf"))
-    return logits.gather(1, chosen)[:, 0] - others.amax(1)
+    _check(logits, targets)
+    chosen = _of(targets, logits)
+    others = logits.scatter(1, targets[:, None], float("-inf"))
+    return chosen - others.amax(1)

@@ -179,7 +179,7 @@ def test_an_export_is_replaced_only_if_that_is_said_and_other_folders_never() ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"format": "tiff"}, "format must be one of coco"),
+        ({"format": "tiff"}, "format must be one of 'coco'"),
         ({"maps": ["sdr", "heat"]}, "maps must be some of ssr"),
         ({"results": "birds"}, "folder with results"),
     ],

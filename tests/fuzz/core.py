@@ -175,7 +175,7 @@ CORE: dict[str, Function] = {
             "seed": 0,
         },
         anything,
-        "loader|model|network",
+        "loader|model|network|features",
     ),
     "methods.load": Function(sdfido.methods.load, lambda rng: {"spec": "fido"}, anything, "method"),
     "Normalization": Function(sdfido.Normalization, lambda rng: dict(NORMALIZATION), anything),

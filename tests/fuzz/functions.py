@@ -16,6 +16,6 @@ COUNTS = {
 
 CALLED = {
     *("infill", "link", "output", "explain", "attribution", "encode_text", "guide", "on_step", "on_image", "spec"),
-    *("targets", "infill_strategy", "objective"),
+    *("targets", "infill_strategy", "objective", "model", "module"),
 }
 """Arguments that may be functions: what a function of the user raises is the user's."""
