@@ -49,27 +49,26 @@ def test_models_that_share_parts():
     """A thread that leaves one model does not put parts of another one back into train mode."""
     shared = net()
     first, second = nn.Sequential(shared), nn.Sequential(shared, nn.Identity())
-    inside, left = threading.Barrier(2, timeout=LONG), threading.Barrier(2, timeout=LONG)
+    begun, entered, left = threading.Event(), threading.Event(), threading.Event()
     seen = []
 
-    def wait(progress):
-        if progress.step == 1:
-            inside.wait()
-            left.wait()
-            seen.append(any(part.training for part in shared.modules()))
+    def until_entered(progress):
+        begun.set()
+        entered.wait(LONG)
 
-    def long():
-        sdfido.FIDO(first, **QUICK).explain(images(), on_step=wait)
-
-    def short():
-        sdfido.FIDO(second, **QUICK).explain(images(), on_step=lambda p: inside.wait() if p.step == 1 else None)
+    def until_left(progress):
+        entered.set()
+        left.wait(LONG)
+        seen.append(any(part.training for part in shared.modules()))
 
     with ThreadPoolExecutor(2) as pool:
-        works = pool.submit(long), pool.submit(short)
-        works[1].result(timeout=LONG)
-        left.wait()
-        works[0].result(timeout=LONG)
-    assert seen == [False]
+        earlier = pool.submit(sdfido.FIDO(first, **QUICK).explain, images(), on_step=until_entered)
+        assert begun.wait(LONG)
+        later = pool.submit(sdfido.FIDO(second, **QUICK).explain, images(), on_step=until_left)
+        earlier.result(timeout=LONG)
+        left.set()
+        later.result(timeout=LONG)
+    assert seen == [False, False]
     assert all(part.training for part in shared.modules())
 
 
