@@ -33,9 +33,9 @@ Examples:
 
     sdfido export results --format webdataset --photos /new/place/birds --out shards
 
-Exit code: 0 if every photo is exported; 1 if one could not be read (the others are exported); 2 if an argument is
-wrong, a package is missing or there are no results (nothing is written); 130 if interrupted, 143 if ended by SIGTERM
-(nothing is written).
+Exit code: 0 if every photo is exported; 1 if one could not be read (the others are exported), or the export not be
+written (nothing is written); 2 if an argument is wrong, a package is missing or there are no results (nothing is
+written); 130 if interrupted, 143 if ended by SIGTERM (nothing is written).
 """
 
 

@@ -9,6 +9,7 @@ import typer
 
 from .. import runs
 from ..files import printable
+from ..runs.events import reason
 from ..runs.gallery import PAGE, SHEET
 from .console import Tally, complain, fail, find_own_modules, interruptible, one_line, say
 from .explain import Device
@@ -30,9 +31,9 @@ Examples:
 
     sdfido gallery results --out parts --photos /new/place/birds
 
-Exit code: 0 if every photo was read; 1 if one could not be (the others are shown); 2 if an argument is wrong, a package
-is missing, there is nothing to show, or files of these names are not a gallery's (nothing is written); 130 if
-interrupted, 143 if ended by SIGTERM (nothing is written).
+Exit code: 0 if every photo was read; 1 if one could not be (the others are shown), or the files not be written; 2 if an
+argument is wrong, a package is missing, there is nothing to show, or files of these names are not a gallery's (nothing
+is written); 130 if interrupted, 143 if ended by SIGTERM (nothing is written).
 """
 
 
@@ -56,6 +57,9 @@ def gallery(
         tally.follow(len(made), made.make)
         try:
             made.write()
+        except OSError as error:
+            complain(f"Error: the gallery could not be written: {reason(error)}")
+            raise typer.Exit(1) from error
         except Exception as error:
             fail(error)
     for label, remark, parts in made.classes:

@@ -112,7 +112,7 @@ def _made() -> type[Any]:
             check_tensor("inputs", images, "[N, C, H, W]", 4, floating=True)
             settings = dict(self.settings)
             if isinstance(baseline, numbers.Real):
-                baseline = torch.tensor(check_number("baselines", baseline))
+                baseline = torch.tensor(check_number("baselines", baseline), device=images.device)
             if baseline is not None:
                 check_values("baselines", check_tensor("baselines", baseline, "that broadcasts against inputs"))
                 check_broadcast("baselines", baseline, "inputs", images)

@@ -201,12 +201,15 @@ class _Group:
             worker.process.kill()
         for worker in self._workers.values():
             worker.process.join()
-            with contextlib.suppress(EOFError, OSError):  # what it has said before
-                while not isinstance(message := worker.connection.recv(), _Ready | _Broken):
-                    self._sharing.tell(worker.connection, worker.number, message)
-            worker.connection.close()
             for folder in self._sharing.folders(worker.connection):
                 tidy(folder)
+        for worker in self._workers.values():  # what they have said before they ended
+            with contextlib.suppress(EOFError, OSError):
+                while worker.connection.poll():
+                    message = worker.connection.recv()
+                    if not isinstance(message, _Ready | _Broken):
+                        self._sharing.tell(worker.connection, worker.number, message)
+            worker.connection.close()
 
 
 @contextlib.contextmanager

@@ -221,7 +221,7 @@ def test_a_command_interrupted_at_any_moment_says_what_is_done(folder: Path) -> 
 
 
 def test_a_command_interrupted_twice_ends_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(store: runs.Store) -> None:
+    def slow(store: runs.Store, **options: object) -> None:
         Path("slow").touch()
         time.sleep(60)
 
