@@ -7,9 +7,11 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
-from ..interrupts import Ending, Terminated
+from ..interrupts import Ending
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from typer import Typer
 
 _HELP = """Explain what an image classifier looks at.
@@ -19,13 +21,24 @@ SDR, the smallest destroying region, is the part without which the class is lost
 """
 
 
-def main() -> None:
-    """The `sdfido` command; where its packages are missing, it says how to install them and exits with code 2."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The `sdfido` command; where its packages are missing, it says how to install them and exits with code 2.
+
+    Args:
+        arguments: those of the command line by default.
+    """
+    with Ending():
+        try:
+            _run(arguments)
+        except (KeyboardInterrupt, SystemExit):  # click makes an exit of an interrupt, with another code
+            if Ending.asked:
+                sys.exit(128 + Ending.asked)
+            raise
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     try:
-        with Ending():  # there is much to import
-            app = make_app()
-    except KeyboardInterrupt as error:
-        sys.exit(143 if isinstance(error, Terminated) else 130)
+        app = make_app()
     except ModuleNotFoundError as error:
         print(
             f'sdfido: the command line needs {error.name}; install it with: pip install "sdfido[cli]"', file=sys.stderr
@@ -34,7 +47,7 @@ def main() -> None:
     # What Pillow says of photos is without their names; what matters is told as an error.
     warnings.filterwarnings("ignore", module="PIL")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
-    app()
+    app(arguments)
 
 
 def make_app() -> Typer:
