@@ -191,10 +191,14 @@ def _is_old(path: Path) -> bool:
 
 
 def _began(process: int) -> int | None:
-    """When a process began, in ticks since the machine started, which no clock changes; None where it is not told."""
+    """When a process began, in ticks since the machine started, which no clock changes; None where it is not told.
+
+    -1 for one that has ended, but whose parent has not taken notice.
+    """
     try:
         about = Path(f"/proc/{process}/stat").read_bytes()
-        return int(about.rpartition(b")")[2].split()[19])
+        fields = about.rpartition(b")")[2].split()
+        return -1 if fields[0] == b"Z" else int(fields[19])
     except (OSError, ValueError, IndexError):
         return None
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from .. import interrupts
 from ..execution import is_out_of_memory
 from ..explanation import Explanation
+from ..files import remove_leftovers
 from ..interrupts import held
 from ..locks import Lock
 from ..methods import Progress
@@ -74,6 +75,7 @@ class _Work:
             if not is_free:
                 self.report(Taken(item.name, item.folder, None))
                 return None
+            remove_leftovers(item.folder)  # of a process that was killed since this run began
             about = None if item.again else finished(self.explainer, item)
         except ImportError:
             raise

@@ -38,6 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         draw(tmp_path / "birds" / f"{name}.png", colour)
     before = {kind: signal.getsignal(kind) for kind in KINDS}
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray, for one, takes it for the whole process
     monkeypatch.syspath_prepend(tmp_path)
     yield from prepare(tmp_path, monkeypatch)
     for kind, handler in before.items():
