@@ -18,6 +18,8 @@ MOST_BYTES = 64 << 20
 
 _DEEPEST = 64  # objects and lists inside one another
 _DIGITS = 20  # of a whole number: 64 bits have 19
+_OTHERS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one deeper, one less, as signed bytes
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 
 
@@ -26,7 +28,7 @@ def read(path: str | os.PathLike[str], most: int | None = MOST_BYTES) -> Any:
 
     Args:
         path: of the file.
-        most: bytes that are read at most; None: all that there are.
+        most: bytes that the file may have; None: any number.
 
     Raises:
         OSError: the file cannot be read.
@@ -34,11 +36,11 @@ def read(path: str | os.PathLike[str], most: int | None = MOST_BYTES) -> Any:
     """
     try:
         with Path(path).open("rb") as file:
-            content = file.read(-1 if most is None else most + 1)
+            if most is not None and os.fstat(file.fileno()).st_size > most:
+                raise ValueError(f"it has more than the {most >> 20} MiB that such a file may have")
+            content = file.read()
     except MemoryError as error:
         raise ValueError("there is too little memory for it") from error
-    if most is not None and len(content) > most:
-        raise ValueError(f"it has more than the {most >> 20} MiB that such a file may have")
     return parse(content.removeprefix(b"\xef\xbb\xbf").decode("utf-8"))
 
 
@@ -63,11 +65,8 @@ def parse(text: str, *, finite: bool = True) -> Any:
 
 def _depth(text: str) -> int:
     """How many objects and lists are inside one another, at most; without recursion."""
-    left = _STRING.sub(b"", text.encode("utf-8", "replace"))
-    values = np.frombuffer(left, dtype=np.uint8)
-    opens, closes = (np.isin(values, list(marks)) for marks in (b"[{", b"]}"))
-    steps = opens[opens | closes].astype(np.int64) * 2 - 1
-    return int(steps.cumsum().max(initial=0))
+    brackets = _STRING.sub(b"", text.encode("utf-8", "replace")).translate(_STEPS, _OTHERS)
+    return int(np.frombuffer(brackets, dtype=np.int8).cumsum(dtype=np.int64).max(initial=0))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -265,7 +265,7 @@ class Concepts:
                 tensors = {name: torch.from_numpy(file.read(name)) for name in file.headers if name != "about"}
             if about["format"] != _FORMAT:
                 raise ValueError(f"its format is {about['format']!r}, not {_FORMAT!r}")
-            settings, rounds = about["settings"], about["rounds"]
+            settings, rounds = asdict(ConceptSettings(**about["settings"])), about["rounds"]
             made = [Round(**each | {"contributions": tuple(each["contributions"])}) for each in rounds]
             labels, pooling, named = tensors["classes"].tolist(), about["pooling"], about["layer"]
         except Exception as error:

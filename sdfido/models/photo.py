@@ -48,7 +48,8 @@ def read_photo(path: str | os.PathLike[str]) -> Image.Image:
     if pil.MAX_IMAGE_PIXELS is not None and os.environ.get(MAX_PIXELS) and most > pil.MAX_IMAGE_PIXELS:
         pil.MAX_IMAGE_PIXELS = most  # beyond, Pillow warns, and beyond twice that it refuses
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for, a device has no end
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+        if kind not in (stat.S_IFREG, stat.S_IFDIR):  # a pipe would be waited for, a device has no end
             raise ValueError("it is not a file")
         with pil.open(path) as opened:
             if opened.width * opened.height > most:

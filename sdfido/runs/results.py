@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,10 +85,11 @@ class Result:
         explanation = Explanation.load(path, size=size)
         if any(each.shape != (1, *size) or not each.isfinite().all() for each in explanation.maps.values()):
             raise ValueError(f"{printable(path)} does not have the maps of one photo, {size}, finite everywhere")
-        if explanation.targets[0].tolist() != self.summary["target"]:
+        explained, said = json.dumps(explanation.targets[0].tolist()), json.dumps(self.summary["target"])
+        if explained != said:  # as texts, since 1 is not 1.0 here
             raise ValueError(
-                f"{printable(path)} explains the target {explanation.targets[0].tolist()}, and its {layout.SUMMARY} "
-                f"{self.summary['target']}; explain the photo again"
+                f"{printable(path)} explains the target {explained[:60]}, and its {layout.SUMMARY} {said[:60]}; "
+                "explain the photo again"
             )
         return explanation
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -46,8 +47,6 @@ def check(summary: Mapping[str, Any]) -> None:
         kind, is_one = _KINDS.get(name, ("", _is_anything))
         if not is_one(value):
             raise ValueError(f"its {name} must be {kind}, got {_short(value)}")
-        if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
-            raise ValueError(f"its {name} must be text that UTF-8 has, got {_short(value)}")
         if name.startswith(("prob_", "area_", "kept_", "removed_")) and not (value is None or _is_number(value)):
             raise ValueError(f"its {name} must be a number or null, got {_short(value)}")
     settings = summary.get("settings", {})
@@ -57,6 +56,10 @@ def check(summary: Mapping[str, Any]) -> None:
     if "geometry" in summary and Window.read(summary["geometry"]) is None:
         raise ValueError(f"its geometry must be that of a photo, got {_short(summary['geometry'])}")
     scale(summary)
+    try:
+        json.dumps(summary, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:  # half of a character that takes two
+        raise ValueError(f"it must have text that UTF-8 has, got {_short(error.object[error.start])}") from error
 
 
 class Region(NamedTuple):

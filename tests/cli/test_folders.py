@@ -479,9 +479,7 @@ def test_a_summary_that_cannot_be_told_as_text_is_reported(folder: Path) -> None
     result = explain("red.png", "blue.png")
     assert result.exit_code == 0
     (line,) = result.stderr.splitlines()
-    assert line.startswith(
-        r"Note: results 'out/older/summary.json' cannot be read: its label must be text that UTF-8 has"
-    )
+    assert line.startswith(r"Note: results 'out/older/summary.json' cannot be read: it must have text that UTF-8 has")
     assert [row["results"] for row in table(folder / "out")] == ["blue", "red"]
 
 

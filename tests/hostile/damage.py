@@ -55,7 +55,7 @@ def summaries(good: bytes, seed: int = 2) -> list[Damaged]:
         "infinite": '"more": -Infinity',
         "large": '"more": 1e999',
     }
-    more |= {"digits": f'"more": {"9" * 5000}', "half": '"method": "\\ud800"'}
+    more |= {"digits": f'"more": {"9" * 5000}', "half": '"more": ["\\ud800"]'}
     more |= {"deep": f'"more": {"[" * 50_000}{"]" * 50_000}'}
     for name, entry in more.items():
         found.append(Damaged(name, f"{start}, {entry}}}".encode()))

@@ -52,6 +52,7 @@ def explanations(good: bytes, seed: int = 1) -> list[Damaged]:
     changed("text", maps__ssr=np.array(["a"]))
     changed("negative-target", targets=np.array([-1]))
     changed("huge-target", targets=np.array([1 << 60]))
+    changed("target-as-fraction", targets=np.load(io.BytesIO(members["targets.npy"])).astype(np.float32))
     changed("target-of-fractions", targets=np.array([0.5]))
     changed("probability", scores__prob_image=np.array([7.0], np.float32))
     changed("many-masks", parts__mask_logits=np.zeros((1, 1 << 20, 1, 1), np.float32))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import pickle
+import random
 import resource
 import shutil
 import sys
@@ -13,10 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageOps
 
 from sdfido import Explanation, exports, models, runs
 from sdfido.models.photo import orientation, turned, upright_size
+from sdfido.models.weights import load_weights
 from sdfido.runs import events, layout
 from sdfido.runs.detections import read as read_boxes
 from sdfido.runs.results import read as read_results
@@ -139,7 +144,12 @@ def test_explanations(results: Path, folder: Path) -> None:
 
 def test_explanations_alone(results: Path, tmp_path: Path) -> None:
     good = (results / GOOD[0] / layout.MAPS).read_bytes()
-    others = ("all-other-size", "huge-target", "target-of-fractions")  # that another model may have
+    others = (
+        "all-other-size",
+        "huge-target",
+        "target-of-fractions",
+        "target-as-fraction",
+    )  # that another model may have
     for each in explanations.explanations(good):
         path = tmp_path / f"{each.name}.npz"
         path.write_bytes(each.content)
@@ -261,6 +271,32 @@ def test_a_photo_is_turned_as_pillow_turns_it(tmp_path: Path) -> None:
         upright = turned(photo, orientation(photo))
         assert np.array_equal(np.asarray(upright), np.asarray(ImageOps.exif_transpose(photo)))
         assert upright_size(photo) == (upright.height, upright.width)
+
+
+def test_weights(folder: Path) -> None:
+    network = torch.nn.Linear(3, 2)
+    torch.save(network.state_dict(), folder / "good.pth")
+    good = (folder / "good.pth").read_bytes()
+    contents = {each.name: each.content for each in damage.damaged(good, "weights", 4, 4, random.Random(5))}
+    contents |= {"pickle": pickle.dumps(explanations.Trap()), "text": b"weights", "list": _saved([1, 2])}
+    contents |= {"trap": _saved({"weight": explanations.Trap()})}
+    for name, content in contents.items():
+        (folder / f"{name}.pth").write_bytes(content)
+        message = ""
+        try:
+            load_weights(network, str(folder / f"{name}.pth"))
+        except ValueError as error:
+            message = str(error)
+        assert_one_line(message or name)
+        assert f"{name}.pth" in message or "flip" in name
+    load_weights(network, str(folder / "good.pth"))
+    assert not list(folder.rglob("pwned"))
+
+
+def _saved(value: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
 
 
 def test_the_command_line(results: Path, folder: Path) -> None:

@@ -130,6 +130,16 @@ def test_a_view_is_data_and_no_other_script(folder: Path, monkeypatch: pytest.Mo
         assert view.read(out / "b" / layout.VIEW) is None
 
 
+def test_numbers_of_others_fit_into_the_tables(folder: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow")
+    out = results(folder)
+    about = json.loads((out / "a" / layout.SUMMARY).read_text())
+    (out / "a" / layout.SUMMARY).write_text(json.dumps(about | {"more": 2**63 - 1, "target": 1e300}))
+    runs.Report(out).write()
+    table = parquet.read_table(out / layout.PARQUET)
+    assert (table["more"][0].as_py(), table["target"][0].as_py()) == (2.0**63, 1e300)
+
+
 def test_folders_whose_names_are_markup(folder: Path) -> None:
     out = results(folder, "[bold]x[-red]")
     shutil.copytree(out, folder / "y")
