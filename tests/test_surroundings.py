@@ -12,6 +12,7 @@ from torch import nn
 
 import sdfido
 from sdfido import evaluate
+from sdfido.methods.latent import LatentClassifier
 from tests.explainers import METHODS, QUICK, assert_same, explainer, images, net, setting
 
 CONTEXTS = {
@@ -55,6 +56,23 @@ def test_what_a_caller_has_set_does_not_matter(method):
             pytest.fail(f"{name}: {error}")
 
 
+def test_what_is_trained_does_not_depend_on_what_a_caller_has_set():
+    def run():
+        concepts = sdfido.Concepts(model, "4", count=2, hidden=(4,), epochs=2, rounds=1).fit(x)
+        calm = sdfido.CALM(latent).explain(x[:2])
+        return [*concepts._tensors.values(), concepts.explain(x[:1], **QUICK)["ssr"], *calm.maps.values()]
+
+    model, x = net(), images(12)
+    latent = LatentClassifier(nn.Conv2d(3, 4, 3), 4, 3, seed=2)
+    expected = [*run(), *LatentClassifier(latent.features, 4, 3, seed=2).state_dict().values()]
+    for name, context in CONTEXTS.items():
+        forget()
+        with context():
+            found = [*run(), *LatentClassifier(latent.features, 4, 3, seed=2).state_dict().values()]
+        for place, (actual, tensor) in enumerate(zip(found, expected, strict=True)):
+            torch.testing.assert_close(actual, tensor, rtol=0, atol=0, msg=f"{name}: {place}")
+
+
 @pytest.mark.parametrize("backend", ["native", "reference"])
 def test_operators_do_not_depend_on_what_a_caller_has_set(backend):
     def run():
@@ -95,7 +113,7 @@ def test_measures_do_not_depend_on_what_a_caller_has_set():
         background = evaluate.background(model, x, mask, torch.zeros_like(box[:2]))
         return [*found, background.animal, background.classes, evaluate.over_seeds(fido, x)["joint"]]
 
-    fido = sdfido.FIDO(model, **QUICK)
+    fido = sdfido.FIDO(model, pruning=False, **QUICK)
     expected = run()
     for name, context in CONTEXTS.items():
         forget()

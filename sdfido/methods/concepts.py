@@ -19,6 +19,7 @@ from ..execution import chunks
 from ..explanation import Explanation
 from ..files import replacing
 from ..scores import Model, eval_mode, module_of
+from ..surroundings import plain
 from . import concept_network as network
 from .base import Explainer
 from .concept_score import ConceptScore
@@ -145,7 +146,7 @@ class Concepts:
         labels = list(range(logits.shape[1])) if self._asked is None else self._asked
         if max(labels) >= logits.shape[1]:
             raise ValueError(f"classes must be in 0..{logits.shape[1] - 1}, got {max(labels)}")
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), plain():
             chosen = logits[:, labels].T.clone()
             units = network.units(activations, chosen, self.settings.normalized)
             goals = (chosen - units["logit_mean"][:, None]) / units["logit_scale"][:, None]

@@ -46,8 +46,12 @@ class LatentClassifier(nn.Module):
         self.features = features
         channels, classes = check_count("channels", channels), check_count("classes", classes, 2)
         with seeded(check_seed("seed", seed)):
-            self.class_head = nn.Conv2d(channels, classes, 1)
-            self.location_head = nn.Conv2d(channels, 1, 1)
+            self.class_head, self.location_head = (
+                nn.Conv2d(channels, outputs, 1, dtype=torch.float32, device="cpu") for outputs in (classes, 1)
+            )
+        if (like := next(filter(Tensor.is_floating_point, features.parameters()), None)) is not None:
+            self.class_head.to(like)
+            self.location_head.to(like)
 
     @property
     def classes(self) -> int:
