@@ -85,7 +85,7 @@ def model_randomisation(
     check_function("explain", explain, "a method, from a module, images and targets to maps")
     check_function("module", module, "a torch.nn.Module")
     check_seed("seed", seed)
-    check_tensor("images", images, "[N, C, H, W]", 4, floating=True, finite=True)
+    check_tensor("images", images, "[N, C, H, W]", 4, floating=True, finite=True, filled=1)
     other = randomised(module, seed) if other is None else other
     known = _known(maps, lambda: explain(module, images, targets))
     return rank_correlation(known, check_maps("what explain returns", explain(other, images, targets)))
@@ -127,7 +127,7 @@ def label_randomisation(
     """
     check_function("explain", explain, "a method, from a module, images and targets to maps")
     check_function("module", module, "a torch.nn.Module")
-    check_tensor("images", images, "[N, C, H, W]", 4, floating=True, finite=True)
+    check_tensor("images", images, "[N, C, H, W]", 4, floating=True, finite=True, filled=1)
     targets = check_integers("targets", targets, f"a class for each of {len(images)} images")
     if targets.shape != (len(images),):
         raise ValueError(f"targets must be a class for each of {len(images)} images, got {list(targets.shape)}")
