@@ -21,7 +21,6 @@ from .checks import (
     check_number,
     check_streams,
     check_tensor,
-    check_values,
     describe,
 )
 from .execution import Execution
@@ -244,8 +243,7 @@ def _check_importance(importance: Explanation | Tensor, mask: str, images: Tenso
     maps = importance
     if isinstance(importance, Explanation):
         maps = importance[check_choice("mask", mask, list(importance.maps))]
-    maps = check_tensor("importance", maps, "[N, H, W], or an Explanation", floating=True)
-    check_values("importance", maps)
+    maps = check_tensor("importance", maps, "[N, H, W], or an Explanation", floating=True, values=True)
     if maps.dim() == 2:
         maps = maps[None]
     n, _, height, width = images.shape
@@ -269,7 +267,7 @@ def _check_originals(originals: Tensor | Sequence[Tensor] | None, images: Tensor
     if len(sources) != len(images):
         raise ValueError(f"originals must be one for each of {len(images)} images, got {len(sources)}")
     for source in sources:
-        check_values("originals", check_tensor("originals", source, "normalised like the images", floating=True))
+        check_tensor("originals", source, "normalised like the images", floating=True, values=True)
         if source.dim() != 3 or len(source) != images.shape[1] or 0 in source.shape:
             raise ValueError(f"originals must have [{images.shape[1]}, H2, W2] each, got {list(source.shape)}")
         if not source.isfinite().all():

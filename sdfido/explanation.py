@@ -21,7 +21,6 @@ from .checks import (
     check_kind,
     check_list,
     check_tensor,
-    check_values,
 )
 from .explanation_file import GROUPS
 from .ops import functional
@@ -305,14 +304,12 @@ class Explanation:
             TypeError, ValueError: an argument is no such tensor; the message says which.
         """
         size = [len(self), *self._size()]
-        check_tensor("images", images, "[N, C, H, W]", 4, floating=True)
+        check_tensor("images", images, "[N, C, H, W]", 4, floating=True, values=True)
         if [images.shape[0], *images.shape[2:]] != size:
             raise ValueError(
                 f"images must be those explained, [{size[0]}, C, {size[1]}, {size[2]}], got {list(images.shape)}"
             )
-        check_tensor("infill", infill, "that broadcasts against images", floating=True)
-        for name, tensor in (("images", images), ("infill", infill)):
-            check_values(name, tensor)
+        check_tensor("infill", infill, "that broadcasts against images", floating=True, values=True)
         check_broadcast("infill", infill, "images", images)
         masks = self.binary_masks.to(images).transpose(0, 1)
         return tuple(functional.blend(mask, images, infill.expand_as(images)) for mask in masks)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from . import json_file
-from .checks import check_kind, check_list, check_number, check_size, check_tensor, check_values, set_number
+from .checks import check_kind, check_list, check_number, check_size, check_tensor, set_number
 from .files import replacing
 
 if TYPE_CHECKING:
@@ -75,14 +75,12 @@ class PatchGraph:
             shares: of the nodes [M], NaN where there is none.
             kept_share: that of a sufficient set.
         """
-        check_tensor("nodes", nodes, "bool [M, rows, columns]", 3, filled=1)
-        check_tensor("shares", shares, "[M]", 1, floating=True)
+        check_tensor("nodes", nodes, "bool [M, rows, columns]", 3, values=True, filled=1)
+        check_tensor("shares", shares, "[M]", 1, floating=True, values=True)
         if nodes.dtype != torch.bool:
             raise TypeError(f"nodes must be bool [M, rows, columns], got {nodes.dtype}")
         if len(nodes) != len(shares):
             raise ValueError(f"shares must be one for each of {len(nodes)} nodes, got {list(shares.shape)}")
-        for name, tensor in (("nodes", nodes), ("shares", shares)):
-            check_values(name, tensor)
         there = ~shares.isnan()
         sets = [tuple(node.flatten().nonzero()[:, 0].tolist()) for node in nodes[there].cpu()]
         return cls((nodes.shape[1], nodes.shape[2]), tuple(sets), tuple(shares[there].tolist()), kept_share)

@@ -23,7 +23,6 @@ from .checks import (
     check_seed,
     check_streams,
     check_tensor,
-    check_values,
     describe,
     set_number,
     set_seed,
@@ -226,7 +225,7 @@ class Fixed(Infill):
     tensor: Tensor
 
     def __post_init__(self) -> None:
-        check_values("infill", check_tensor("infill", self.tensor, floating=True))
+        check_tensor("infill", self.tensor, floating=True, values=True)
 
     def __call__(self, images: Tensor, streams: Streams | None = None) -> Tensor:
         return self.tensor.to(images)
@@ -247,7 +246,7 @@ def apply(infill: Callable[..., Tensor], images: Tensor, streams: Streams | None
         TypeError, ValueError: the infill is no finite floating-point tensor on the images' device that broadcasts to
             them.
     """
-    check_values("images", check_tensor("images", images, "[N, C, H, W]", 4, floating=True, filled=1))
+    check_tensor("images", images, "[N, C, H, W]", 4, floating=True, filled=1, values=True)
     check_function("infill", infill, "a function of images")
     result = infill(images, streams) if isinstance(infill, Infill) else infill(images)
     if not isinstance(result, Tensor) or result.is_nested or not result.is_floating_point():

@@ -108,6 +108,8 @@ def ask(model: Callable[[Tensor], Any], images: Tensor) -> Any:
     except torch.OutOfMemoryError:
         raise
     except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+        if str(error).startswith("model cannot take images"):  # said by a part of it
+            raise
         advice = _advice_for(model) or _advice(str(error)) or (_SIZE if isinstance(error, AssertionError) else None)
         if advice is None:
             raise

@@ -138,6 +138,12 @@ def test_every_score_says_what_the_model_cannot_take(kind, network):
         kind(network)(IMAGES[:, :1], CLASSES)
 
 
+def test_training_says_what_the_model_cannot_take(network):
+    calm = sdfido.CALM(network, example=IMAGES[:1])
+    with pytest.raises(ValueError, match=r"^model cannot take images \[2, 1, 8, 8\](?!.*model cannot)"):
+        calm.fit([(IMAGES[:, :1], CLASSES)], epochs=1)
+
+
 def test_a_scale_of_logits_that_overflows(network):
     with pytest.raises(ValueError, match="logit_scale must be"):
         scores.TextScore(network, ["a", "b"], lambda texts: torch.ones(2, 5), logit_scale=1e308)

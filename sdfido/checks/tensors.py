@@ -31,6 +31,7 @@ def check_tensor(
     dims: int | Sequence[int] | None = None,
     *,
     floating: bool = False,
+    values: bool = False,
     finite: bool = False,
     filled: int | None = None,
 ) -> Tensor:
@@ -42,6 +43,7 @@ def check_tensor(
         form: the tensor's shape in words, such as ``[N, C, H, W]``.
         dims: how many axes it must have; None: any number.
         floating: whether it must be floating point.
+        values: whether it must hold any, other than a tensor of the device meta.
         finite: whether it must hold values, and among them no NaN and no infinity.
         filled: the axis from which on sizes of 0 are refused; None: they are allowed everywhere.
 
@@ -58,7 +60,7 @@ def check_tensor(
     allowed = (dims,) if isinstance(dims, int) else dims
     if (allowed is not None and value.dim() not in allowed) or (filled is not None and 0 in value.shape[filled:]):
         raise ValueError(f"{name} must be {form}, got {list(value.shape)}")
-    if finite:
+    if values or finite:
         check_values(name, value)
     if finite and not value.isfinite().all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..checks import check_broadcast, check_count, check_number, check_tensor, check_values, describe
+from ..checks import check_broadcast, check_count, check_number, check_tensor, describe
 from .forward import ForwardScore, as_sequence, mapped, only
 
 __all__ = ["MaskAttribution"]
@@ -114,7 +114,7 @@ def _made() -> type[Any]:
             if isinstance(baseline, numbers.Real):
                 baseline = torch.tensor(check_number("baselines", baseline), device=images.device)
             if baseline is not None:
-                check_values("baselines", check_tensor("baselines", baseline, "that broadcasts against inputs"))
+                check_tensor("baselines", baseline, "that broadcasts against inputs", values=True)
                 check_broadcast("baselines", baseline, "inputs", images)
                 settings["infill"] = baseline.to(images)
             if perturbations_per_eval is not None:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..checks import check_integers, check_tensor, check_values, from_array
+from ..checks import check_integers, check_tensor, from_array
 from ..methods import load
 from .forward import mapped
 
@@ -49,8 +49,7 @@ def explain(
     """
     if device is None:
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    images = check_tensor("inputs", from_array("inputs", inputs), "[N, C, H, W]", 4, floating=True)
-    check_values("inputs", images)
+    images = check_tensor("inputs", from_array("inputs", inputs), "[N, C, H, W]", 4, floating=True, values=True)
     images = images.to(device, torch.float32)
     chosen = check_integers("targets", from_array("targets", targets), "class indices (integers)", device).flatten()
     explanation = load(method)(model, **settings).explain(images, chosen, streams=[0] * len(images))

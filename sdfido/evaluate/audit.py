@@ -47,8 +47,9 @@ class Limits:
     resamples: int = 2000  #: of the bootstrap
 
     def __post_init__(self) -> None:
-        for name in ("background", "site", "outside", "place"):
+        for name in ("background", "site", "place"):
             set_number(self, name, float, 0, most=1)
+        set_number(self, "outside", float, 0)
         set_number(self, "level", float, above=0, below=1)
         set_count(self, "photos")
         set_count(self, "resamples")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import check_number, check_tensor, check_values
+from ..checks import check_number, check_tensor
 from .order import Maps, check_maps
 
 
@@ -44,7 +44,7 @@ def components(regions: Tensor, *, connectivity: int = 8, min_pixels: int = 1) -
 
     Source: Rosenfeld & Pfaltz, "Sequential operations in digital picture processing", Journal of the ACM 1966.
     """
-    check_values("regions", check_tensor("regions", regions, "[N, H, W]"))
+    check_tensor("regions", regions, "[N, H, W]", values=True)
     if regions.dtype != torch.bool:
         raise TypeError(f"regions must be a bool tensor [N, H, W], got {regions.dtype}; threshold the maps first")
     if regions.dim() != 3 or 0 in regions.shape[1:]:

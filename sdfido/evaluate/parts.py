@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .. import outputs
-from ..checks import check_count, check_kind, check_number, check_tensor, check_values
+from ..checks import check_count, check_kind, check_number, check_tensor
 from ..models import packages
 from ..scores import eval_mode
 
@@ -48,8 +48,8 @@ def region_features(model: nn.Module, images: Tensor, masks: Tensor) -> Tensor:
         ValueError: no module of the model has such an output, or the masks have another shape.
     """
     check_kind("model", model, nn.Module, "a torch.nn.Module")
-    check_values("images", check_tensor("images", images, "[N, C, H, W]", 4, floating=True, filled=1))
-    check_values("masks", check_tensor("masks", masks, "[N, H, W]"))
+    check_tensor("images", images, "[N, C, H, W]", 4, floating=True, filled=1, values=True)
+    check_tensor("masks", masks, "[N, H, W]", values=True)
     if masks.dtype != torch.bool and not masks.is_floating_point():
         raise TypeError(f"masks must be bool or floating-point, got {masks.dtype}")
     if masks.shape != (len(images), *images.shape[2:]):

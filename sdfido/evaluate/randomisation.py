@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_count, check_function, check_images, check_integers, check_kind, check_seed
+from ..checks import check_count, check_function, check_integers, check_kind, check_seed, check_tensor
 from ..surroundings import seeded
 from .agreement import rank_correlation
 from .order import check_maps
@@ -85,7 +85,7 @@ def model_randomisation(
     check_function("explain", explain, "a method, from a module, images and targets to maps")
     check_function("module", module, "a torch.nn.Module")
     check_seed("seed", seed)
-    images = check_images(images)
+    check_tensor("images", images, "[N, C, H, W]", 4, floating=True, finite=True, filled=1)
     other = randomised(module, seed) if other is None else other
     known = _known(maps, lambda: explain(module, images, targets))
     return rank_correlation(known, check_maps("what explain returns", explain(other, images, targets)))
@@ -127,7 +127,7 @@ def label_randomisation(
     """
     check_function("explain", explain, "a method, from a module, images and targets to maps")
     check_function("module", module, "a torch.nn.Module")
-    images = check_images(images)
+    check_tensor("images", images, "[N, C, H, W]", 4, floating=True, finite=True, filled=1)
     targets = check_integers("targets", targets, f"a class for each of {len(images)} images", images.device)
     if targets.shape != (len(images),):
         raise ValueError(f"targets must be a class for each of {len(images)} images, got {list(targets.shape)}")

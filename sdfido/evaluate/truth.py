@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import check_integers, check_number, check_tensor, check_values, describe, from_array
+from ..checks import check_integers, check_number, check_tensor, describe, from_array
 from .order import Maps, check_maps, ranks
 
 Truth = Tensor | NDArray[Any] | Sequence[int] | Sequence[Sequence[int]]
@@ -125,7 +125,7 @@ def check_truth(importance: Maps, truth: Truth) -> tuple[Tensor, Tensor]:
     importance = check_maps("importance", importance)
     truth = from_array("truth", truth)
     if isinstance(truth, Tensor):
-        check_values("truth", check_tensor("truth", truth))
+        check_tensor("truth", truth, values=True)
     if isinstance(truth, Tensor) and truth.dtype == torch.bool:
         if truth.shape != importance.shape:
             raise ValueError(f"truth must be a mask like the maps, {list(importance.shape)}, got {list(truth.shape)}")

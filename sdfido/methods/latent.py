@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..checks import check_count, check_seed
+from ..outputs import ask
 from ..surroundings import seeded
 
 __all__ = ["LatentClassifier", "em_loss", "ml_loss", "posterior"]
@@ -64,7 +65,7 @@ class LatentClassifier(nn.Module):
 
     def log_joint(self, images: Tensor) -> Tensor:
         """``log p(y, z | x)`` [B, classes, h, w] of images [B, C, H, W]."""
-        features = self.features(images)
+        features = ask(self.features, images)
         if not isinstance(features, Tensor) or features.dim() != 4 or features.shape[1] != self.class_head.in_channels:
             got = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ValueError(f"features must return [B, {self.class_head.in_channels}, h, w], got {got}")

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..checks import check_broadcast, check_kind, check_number, check_tensor, check_values
+from ..checks import check_broadcast, check_kind, check_number, check_tensor
 from ..explanation import Explanation
 from ..scores import PROBABILITY, Scale
 from . import style
@@ -82,8 +82,8 @@ def overview(
     for name, text in (("label", label), ("title", title)):
         if text is not None:
             check_kind(name, text, str, "a text")
-    check_values("pixels", check_tensor("pixels", pixels, "[N, C, H, W]", floating=True))
-    check_values("infill", check_tensor("infill", infill, "that broadcasts against pixels", floating=True))
+    check_tensor("pixels", pixels, "[N, C, H, W]", floating=True, values=True)
+    check_tensor("infill", infill, "that broadcasts against pixels", floating=True, values=True)
     count, shape = len(explanation), tuple(next(iter(explanation.maps.values())).shape)
     if not 0 <= index < count:
         raise ValueError(f"index must be one of the explanation's {count} images, 0..{count - 1}, got {index}")

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..checks import check_flag, check_tensor, check_values, from_array
+from ..checks import check_flag, check_tensor, from_array
 from ..files import replacing, visible
 
 INK, MUTED, PALE = "#1b1b1f", "#6b6b76", "#f0f0f3"
@@ -109,8 +109,7 @@ def percent(part: float) -> str:
 
 def as_array(name: str, values: Tensor | NDArray[Any]) -> NDArray[np.float64]:
     """A tensor or array of numbers as float64 on the CPU; ``name`` is the argument's, for errors."""
-    tensor = check_tensor(name, from_array(name, values))
-    check_values(name, tensor)
+    tensor = check_tensor(name, from_array(name, values), values=True)
     if tensor.is_complex():
         raise TypeError(f"{name} must be of real numbers, got {tensor.dtype}")
     array: NDArray[np.float64] = tensor.detach().cpu().double().numpy()

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_tensor, check_values
+from ..checks import check_tensor
 from .base import Model
 from .classes import OfClasses
 from .scale import Scale
@@ -117,7 +117,7 @@ class ContrastScore(OfClasses):
 def _tensor(targets: Any, device: torch.device) -> Tensor | None:
     """What a user gave as a tensor; None where it is none, which is told elsewhere."""
     if isinstance(targets, Tensor):
-        check_values("targets", check_tensor("targets", targets))
+        check_tensor("targets", targets, values=True)
     try:
         return torch.as_tensor(targets, device=device)
     except (TypeError, ValueError, RuntimeError):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import check_tensor, check_values
+from ..checks import check_tensor
 from .base import ModelScore
 from .scale import Scale
 
@@ -60,7 +60,7 @@ class EmbeddingScore(ModelScore):
         """
         if targets is None:
             return self.embeddings(images).detach()
-        check_values("targets", check_tensor("targets", targets, "[D] or [B, D] of embeddings", (1, 2), floating=True))
+        check_tensor("targets", targets, "[D] or [B, D] of embeddings", (1, 2), floating=True, values=True)
         size = self.embeddings(images[:1]).shape[1] if len(images) else targets.shape[-1]
         fits = targets.shape in ((size,), (1, size), (len(images), size))
         if not fits:
