@@ -28,12 +28,14 @@ def kernels(emulated, request):
     yield emulated
     emulated.set_checks(False)
     emulated.set_order(None)
-    emulated.unwatch_all()
 
 
 def run(kernels, name, blocks, threads, written=False, is_input=False):
     memory, tickets = np.zeros(1024, np.float32), np.zeros(3, np.uint32)
-    kernels.run_checked(name, blocks, threads, memory, tickets, written, is_input)
+    try:
+        kernels.run_checked(name, blocks, threads, memory, tickets, written, is_input)
+    finally:
+        kernels.unwatch_all()
     return memory
 
 
@@ -118,7 +120,6 @@ def test_fault_is_found_in_every_order(kernels, name, blocks, threads, written, 
 
 
 def test_checks_are_off_unless_asked_for(emulated):
-    emulated.set_order(0)
     assert run(emulated, "no_acquire", 5, 64)[10] == 45
 
 

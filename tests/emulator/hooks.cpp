@@ -1,5 +1,6 @@
 // What a compiler's -fsanitize=thread calls at each plain load and store, here in place of its run-time library. Kernels
-// built so show the emulator's checks every access, to shared memory too.
+// built so show the emulator's checks every access, to shared memory too. Unreported: a structure that a function, not
+// inlined, returns into memory or is given from there; memcpy and memset where they are calls.
 #include <cuda_runtime.h>
 
 namespace {
