@@ -10,7 +10,7 @@ from tests.cuda.emulated_cases import BlendCase, EmulatedCase, check, check_mask
 
 CASES = [
     EmulatedCase(1, 2, 5, 4, (16, 64)),
-    EmulatedCase(1, 2, 5, 3, (16, 64), wanted=()),
+    EmulatedCase(1, 2, 5, 3, (16, 64), wanted=(), channels_last=True),
     EmulatedCase(1, 2, 5, 4, (17, 36), (5, 9)),
     EmulatedCase(1, 2, 5, 3, (17, 36), (5, 9), wanted=()),
     EmulatedCase(1, 1, 5, 4, (17, 36), (5, 9), wanted=()),

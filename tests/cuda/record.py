@@ -30,7 +30,7 @@ from tests.cuda.build import LIMITS, kernels, occupancy, run
 from tests.cuda.emulated import ORDERS, build_module
 from tests.cuda.emulated_cases import EmulatedCase
 from tests.cuda.machine_code import TENTH_POWERS, cheapest_pass, disassemble, innermost_loop, instructions_per_sample
-from tests.emulator import mutants
+from tests.emulator import mutants, order_mutants
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "benchmarks/results/cuda_kernels.json"
@@ -273,7 +273,7 @@ def measure() -> Results:
         "tile": dict(zip(("height", "width"), tile_size(), strict=True)),
         "tiles": tiles(),
         "window_cells": window_cells(),
-        "mutants": len(mutants.MUTANTS) - 1 + len(mutants.dropped_barriers()),
+        "mutants": len(mutants.MUTANTS) - 1 + len(order_mutants.plant()[1]),
         "orders": len(ORDERS),
         "kernels": reports,
         "blocks": limits(reports),

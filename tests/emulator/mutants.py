@@ -262,6 +262,7 @@ def in_child(find: Callable[[], str]) -> str:
 
     def run() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (TIME_LIMIT, TIME_LIMIT + 1))
+        signal.alarm(20 * TIME_LIMIT)  # should it wait for ever
         sender.send(find())
 
     process = FORK.Process(target=run)

@@ -61,45 +61,43 @@ class Mutant:
     new: str
 
 
-def plant(folder: Path) -> list[Mutant]:
-    """Puts all into the sources in a folder."""
+def plant() -> tuple[dict[Path, str], list[Mutant]]:
+    """The sources with all of them."""
+    texts: dict[Path, str] = {}
     mutants: list[Mutant] = []
     call = re.compile(rf"\b({'|'.join(WEAKER)})\(")
+
+    def choice(match: re.Match[str], file: str, line: int) -> str:
+        old = match[1]
+        if (file, old) == OF_EARLIER_LAUNCHES:
+            return match[0]
+        text = ""
+        for new in WEAKER[old]:
+            mutants.append(Mutant(len(mutants) + 1, file, line, old, new))
+            text += f"planted == {len(mutants)} ? {new}(args...) : "
+        return f"[&](auto... args) {{ return {text}{old}(args...); }}("
+
     for path in KERNELS:
-        lines = path.read_text().splitlines()
-        for at, line in enumerate(lines):
-
-            def choice(match: re.Match[str], file: str = path.name, at: int = at) -> str:
-                old = match[1]
-                if (file, old) == OF_EARLIER_LAUNCHES:
-                    return match[0]
-                text = ""
-                for new in WEAKER[old]:
-                    mutants.append(Mutant(len(mutants) + 1, file, at + 1, old, new))
-                    text += f"planted == {len(mutants)} ? {new}(args...) : "
-                return f"[&](auto... args) {{ return {text}{old}(args...); }}("
-
-            code, *comment = line.split("//", 1)
-            lines[at] = "//".join([call.sub(choice, code), *comment])
-        copy = folder / path.relative_to(ROOT)
-        copy.write_text("\n".join(lines) + "\n")
-    return mutants
+        texts[path] = ""
+        for number, line in enumerate(path.read_text().splitlines(keepends=True), 1):
+            code, comment, rest = line.partition("//")
+            texts[path] += call.sub(functools.partial(choice, file=path.name, line=number), code) + comment + rest
+    return texts, mutants
 
 
 def build(folder: Path) -> list[Mutant]:
     copy_sources(folder, ["float, BFloat16", "float, Float16", "double, double"])
-    mutants = plant(folder)
+    texts, mutants = plant()
+    for path, text in texts.items():
+        (folder / path.relative_to(ROOT)).write_text(text)
     header = folder / "planted.h"
     header.write_text(HEADER)
-    csrc = folder / "csrc"
-    # The compiler reports accesses to the hooks, which come first: there are the emulator's functions that do not.
-    for name, *options in (
-        ("hooks", "-O2"),
-        ("kernels",),
-        ("launches", "-fsanitize=thread", "-g1", "-gdwarf-4", "-include", header),
-    ):
-        compile_to(folder / f"{name}.o", csrc, "-c", *options, EMULATOR / f"{name}.cpp")
-    compile_to(module_in(folder), csrc, "-shared", *(folder / f"{name}.o" for name in ("hooks", "kernels", "launches")))
+    checked = ["-fsanitize=thread", "-g1", "-gdwarf-4", "-include", header]
+    for name, *options in (("hooks", "-O2"), ("kernels",), ("launches", *checked)):
+        compile_to(folder / f"{name}.o", folder / "csrc", "-c", *options, EMULATOR / f"{name}.cpp")
+    # The hooks first: of functions in several objects those are taken, which report nothing.
+    objects = (folder / f"{name}.o" for name in ("hooks", "kernels", "launches"))
+    compile_to(module_in(folder), folder / "csrc", "-shared", *objects)
     return mutants
 
 

@@ -50,11 +50,10 @@ PYBIND11_MODULE(emulator_selftest, module) {
   module.def("indices", [](std::array<unsigned, 3> grid, std::array<unsigned, 3> block, Array<unsigned> out) {
     SIMT_LAUNCH(indices, dim3(grid[0], grid[1], grid[2]), dim3(block[0], block[1], block[2]), out.pointer());
   });
-  // With memory as `contents` says; the ticket is an input where it is not to be written.
+  // Whether memory has values before the launch, and whether the ticket is an input.
   module.def("run_checked", [](const std::string& kernel, unsigned blocks, unsigned threads, Array<float> memory,
                                Array<unsigned> ticket, bool is_written, bool is_input) {
     using simt::Contents;
-    simt::unwatch_all();
     simt::watch(memory.data(), memory.nbytes(), "memory", is_written ? Contents::values : Contents::nothing);
     simt::watch(ticket.data(), ticket.nbytes(), "the ticket", is_input ? Contents::input : Contents::values);
     run_checked(kernel, blocks, threads, memory.pointer(), ticket.pointer());

@@ -106,9 +106,9 @@ class Fiber {
     reach_stack(fake_stack_, &outside_stack_, &outside_size_);
   }
 
+ private:
   static constexpr size_t kStackSize = 128 << 10;
 
- private:
   static void run() {
     Fiber* self = running_;
     reach_stack(nullptr, &self->outside_stack_, &self->outside_size_);

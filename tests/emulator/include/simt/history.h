@@ -6,8 +6,10 @@
 // passes on what it found as well. Fences order what a barrier or __syncwarp ordered before them, too. Shuffles, votes,
 // and loads and stores order nothing. A compare-and-swap counts as a write even where it fails.
 #pragma once
+#include <bit>
 #include <map>
 #include <unordered_map>
+#include <utility>
 
 #include "site.h"
 
