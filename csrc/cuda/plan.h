@@ -22,8 +22,9 @@ inline constexpr int kImageBlocks = 6;
 #else
 inline constexpr int kImageBlocks = 8;
 #endif
-// Gradients at full resolution need fewer registers. A multiprocessor of sm_75 takes no more than 1024 threads.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+// Gradients at full resolution need fewer registers. A multiprocessor of sm_75 takes no more than 1024 threads; from
+// sm_100 on, the compiler has not enough of them with nine blocks.
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ < 800 || __CUDA_ARCH__ >= 1000)
 inline constexpr int kLeanBlocks = 8;
 #else
 inline constexpr int kLeanBlocks = 9;
