@@ -17,12 +17,13 @@ HELP = f"""Show which parts suffice for each class: the regions of `sdfido expla
 
 Writes into OUT:
 
-* {PAGE}: for each class its clusters, with their counts and some of their regions, the medoid first; one file
+* {PAGE}: for each class its clusters, with their counts and some of their pieces, the medoid first; one file
 
 * {SHEET}: the medoids with their counts, a row a class
 
-The features of a region are the model's last activations that have places, averaged inside the region. The number of
-clusters is that with the highest silhouette. The model is the one that the results were made with.
+A region in several places is taken apart, and each piece is clustered by itself. Its features are the model's
+activations at the last two resolutions, averaged inside, of the photo and of its mirror image. Clusters are as many as
+halves of the pieces agree on best. The model is the one that the results were made with.
 
 Examples:
 
@@ -41,7 +42,7 @@ def gallery(
     photos: Annotated[
         Path | None, typer.Option(help="Folder where the photos are now, if they have moved; found by content.")
     ] = None,
-    most: Annotated[int, typer.Option(min=2, help="Regions of a class that are clustered, evenly chosen.")] = 500,
+    most: Annotated[int, typer.Option(min=2, help="Photos of a class that are taken, evenly chosen.")] = 500,
     device: Device = "cpu",
 ) -> None:
     """The command `sdfido gallery`."""

@@ -33,9 +33,9 @@ body { color: #e6e6ea; background: #1b1b1f } figure { background: #2a2a30 } p, f
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A cluster of regions of one class."""
+    """A cluster of pieces of regions of one class."""
 
-    count: int  #: regions in it
+    count: int  #: pieces in it
     crops: Sequence[NDArray[np.uint8]]  #: some of them [h, w, 3]; the medoid first
     names: Sequence[str]  #: of the photos that they are of
 
@@ -73,7 +73,7 @@ def gallery_sheet(classes: Sequence[tuple[str, str, Sequence[Part]]]) -> Image.I
 
 def _figure(part: Part, total: int) -> str:
     pictures = "".join(_picture(crop, name) for crop, name in zip(part.crops, part.names, strict=True))
-    return f"<figure>{pictures}<figcaption>{part.count} of {total} regions</figcaption></figure>"
+    return f"<figure>{pictures}<figcaption>{part.count} of {total} pieces</figcaption></figure>"
 
 
 def _picture(crop: NDArray[np.uint8], name: str) -> str:
@@ -81,7 +81,7 @@ def _picture(crop: NDArray[np.uint8], name: str) -> str:
     _resized(crop).save(buffer, format="WEBP", quality=80)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     title = escape(name, quote=True)
-    return f'<img src="data:image/webp;base64,{data}" alt="region of {title}" title="{title}">'
+    return f'<img src="data:image/webp;base64,{data}" alt="piece of {title}" title="{title}">'
 
 
 def _resized(crop: NDArray[np.uint8]) -> Image.Image:
