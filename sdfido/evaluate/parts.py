@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..checks import check_flag, check_number
 from ..models import packages
 from ..scores import eval_mode
 from .coherence import label_components
@@ -22,7 +23,6 @@ __all__ = ["Clusters", "clusters", "pieces", "region_features"]
 Values = NDArray[np.float64]
 
 _PREFIXES = (0, 1, 2, 5)  # tokens before those of the places, in transformers
-_STAGES = 2  # resolutions of a model whose last activations are features
 _SAME = 1e-3  # length below which what a feature differs by from the mean is rounding
 _AXES = 32  # principal components of features, at most
 _SPLITS = 16  # of the regions into halves
@@ -57,28 +57,34 @@ def pieces(region: Tensor, *, least: float = 0.2) -> Tensor:
 
 
 @torch.no_grad()
-def region_features(model: nn.Module, images: Tensor, masks: Tensor) -> Tensor:
-    """Features of regions: the model's activations averaged inside, at the last two resolutions that it has.
+def region_features(
+    model: nn.Module, images: Tensor, masks: Tensor, *, resolutions: int = 2, mirror: bool = True
+) -> Tensor:
+    """Features of regions: the model's activations averaged inside, at the last resolutions that it has.
 
-    ``f = [f_1 / |f_1|, f_2 / |f_2|] / sqrt(2)`` with ``f_s = sum_p m_p (a_p + a'_p) / sum_p m_p``, where a are the last
-    activations of resolution s, a' those of the mirrored image, mirrored back, and m is the mask averaged over the
-    pixels of each place p. Without the mirrored image, groups of features follow which way an object faces. A model of
-    one resolution, such as a vision transformer, has f_1 alone.
+    ``f = [f_1 / |f_1|, ..., f_S / |f_S|] / sqrt(S)`` with ``f_s = sum_p m_p (a_p + a'_p) / sum_p m_p``, where a are the
+    last activations of resolution s, a' those of the mirrored image, mirrored back, and m is the mask averaged over the
+    pixels of each place p. A model of one resolution, such as a vision transformer, has f_1 alone.
 
     Activations are outputs of modules that have places: [B, D, h, w], [B, h, w, D] with h = w, or [B, tokens, D] of a
     transformer.
 
     Args:
-        model: from images to anything. It is run twice.
+        model: from images to anything.
         images: [N, C, H, W], as the model takes them.
         masks: of the R regions of each image [N, R, H, W], 0..1 or bool.
+        resolutions: how many S are taken. Places of the last alone are often larger than a region.
+        mirror: whether the mirrored image counts, for a second run of the model. Otherwise a' is 0, and groups of
+            features may follow which way an object faces.
 
     Returns:
         Features [N, R, D] of length 1, float32.
 
     Raises:
-        ValueError: no module of the model has such an output, or the masks have another shape.
+        TypeError, ValueError: an argument has a wrong type or value, or no module of the model has such an output.
     """
+    check_number("resolutions", resolutions, int, 1)
+    check_flag("mirror", mirror)
     if masks.dim() != 4 or (masks.shape[0], *masks.shape[2:]) != (len(images), *images.shape[2:]):
         raise ValueError(f"masks must be [N, R, H, W] of the images {list(images.shape)}, got {list(masks.shape)}")
     stages = _stages(model, images)
@@ -87,10 +93,12 @@ def region_features(model: nn.Module, images: Tensor, masks: Tensor) -> Tensor:
             f"model must have a module whose output has places, [B, D, h, w] or [B, tokens, D], got "
             f"{type(model).__name__} without one"
         )
-    mirrored = _stages(model, images.flip(3))
+    mirrored = _stages(model, images.flip(3)) if mirror else {}
     features = []
-    for size in list(stages)[-_STAGES:]:
-        activations = stages[size].float() + mirrored[size].float().flip(3)
+    for size in list(stages)[-resolutions:]:
+        activations = stages[size].float()
+        if mirror:
+            activations = activations + mirrored[size].float().flip(3)
         weights = F.adaptive_avg_pool2d(masks.float(), size) + 1e-12
         pooled = torch.einsum("ndhw,nrhw->nrd", activations, weights) / weights.sum((2, 3))[..., None]
         features.append(F.normalize(pooled, dim=2))

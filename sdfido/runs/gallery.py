@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..evaluate import parts
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Gallery"]
 
 PAGE, SHEET = layout.GALLERY, layout.GALLERY_SHEET
-_DIMMED = 0.45  # brightness of a crop outside its region
-_MARGIN = 0.1  # around a region, as a part of its longer side
 
 
 class Gallery:
@@ -88,7 +84,7 @@ class Gallery:
         Raises:
             ValueError: the model is not the same any more, or has no activations with places.
         """
-        from ..reports.gallery import Part
+        from ..reports.gallery import Part, crop
 
         report = on_event or (lambda event: None)
         self.classes = []
@@ -108,7 +104,7 @@ class Gallery:
                     pixels = classifier.pixels(photo)
                     image = classifier.normalization.normalize(pixels)[None].to(self._classifiers.device)
                     features.append(parts.region_features(classifier.model, image, masks[None].to(image.device))[0])
-                    crops += [_crop(pixels, mask) for mask in masks]
+                    crops += [crop(pixels, mask) for mask in masks]
                     names += [result.photo] * len(masks)
                     photos += 1
                 report(Measured(result.photo))
@@ -174,19 +170,3 @@ def _pieces(result: Result, size: tuple[int, int]) -> Tensor:
         if explanation.legend[name].role == "keep" and name not in explanation.missing[0]:
             found.append(parts.pieces(explanation.binary_masks[0, k] > 0.5))
     return torch.cat(found)
-
-
-def _crop(pixels: Tensor, mask: Tensor) -> NDArray[np.uint8]:
-    """A square around a region of pixels [3, H, W], darker outside of it: [h, w, 3]."""
-    rows, columns = (mask.any(axis).nonzero()[:, 0] for axis in (1, 0))
-    ends = [(int(each[0]), int(each[-1]) + 1) for each in (rows, columns)]
-    side = max(end - begin for begin, end in ends)
-    side = min(side + 2 * round(_MARGIN * side) + 2, *mask.shape)
-    corner = [
-        min(max((begin + end - side) // 2, 0), length - side)
-        for (begin, end), length in zip(ends, mask.shape, strict=True)
-    ]
-    part = (slice(corner[0], corner[0] + side), slice(corner[1], corner[1] + side))
-    shown = pixels[(slice(None), *part)] * torch.where(mask[part], 1.0, _DIMMED)
-    crop: NDArray[np.uint8] = (shown.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    return crop
