@@ -59,7 +59,8 @@ def gallery(
         except Exception as error:
             fail(error)
     for label, remark, parts in made.classes:
-        say(f"{label}: {remark}; clusters of {', '.join(str(part.count) for part in parts)}")
+        counts = f": {', '.join(str(part.count) for part in parts)}" if len(parts) > 1 else ""
+        say(f"{label}: {remark}{counts}")
     say(f"See {printable(made.out / PAGE)} and {printable(made.out / SHEET)}")
     if tally.failed:
         complain(f"{tally.failed} of {len(made)} photos could not be read")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..checks import check_flag, check_number
+from ..checks import check_flag, check_number, check_tensor
 from ..models import packages
 from ..scores import eval_mode
 from .coherence import label_components
@@ -21,6 +21,8 @@ from .coherence import label_components
 __all__ = ["Clusters", "clusters", "pieces", "region_features"]
 
 Values = NDArray[np.float64]
+
+FEWEST = 8  # regions that can have two groups
 
 _PREFIXES = (0, 1, 2, 5)  # tokens before those of the places, in transformers
 _SAME = 1e-3  # length below which what a feature differs by from the mean is rounding
@@ -47,8 +49,12 @@ def pieces(region: Tensor, *, least: float = 0.2) -> Tensor:
         least: part of the region that a piece must have, 0..1; smaller ones are left out.
 
     Raises:
-        TypeError, ValueError: the region is not bool or not [H, W].
+        TypeError, ValueError: an argument has a wrong type or value; the message says which.
     """
+    if not isinstance(region, Tensor) or region.dtype != torch.bool or region.dim() != 2:
+        got = f"{region.dtype} {list(region.shape)}" if isinstance(region, Tensor) else type(region).__name__
+        raise TypeError(f"region must be a bool tensor [H, W], got {got}; threshold the map first")
+    least = check_number("least", least, float, 0, 1)
     labels = label_components(region[None]).view(region.shape)
     found, sizes = torch.unique(labels[region], return_counts=True)
     order = sizes.argsort(descending=True, stable=True)
@@ -74,8 +80,8 @@ def region_features(
         images: [N, C, H, W], as the model takes them.
         masks: of the R regions of each image [N, R, H, W], 0..1 or bool.
         resolutions: how many S are taken. Places of the last alone are often larger than a region.
-        mirror: whether the mirrored image counts, for a second run of the model. Otherwise a' is 0, and groups of
-            features may follow which way an object faces.
+        mirror: whether the mirrored image counts, for a second run of the model. Otherwise a' is 0, and
+            features change with the way that an object faces.
 
     Returns:
         Features [N, R, D] of length 1, float32.
@@ -147,10 +153,10 @@ def _places(output: Tensor) -> Tensor | None:
 def clusters(features: Tensor, *, most: int = 6, least: float = 0.6) -> Clusters:
     """Clusters of features [N, D] by k-means, as many as halves of the regions agree on best.
 
-    Features lose their mean and are scaled to length 1. To try a number of clusters, the regions are halved at random,
+    Features lose their mean and are scaled to length 1. For each number of clusters, the regions are halved at random,
     and each half is clustered by itself. The adjusted Rand index compares the clusters of one half with those that the
-    nearest centroids of the other half make of it; it is averaged over splits. A cluster has four regions or more on
-    average.
+    nearest centroids of the other half make of it, and is averaged over 16 splits. There are at most as many clusters
+    as leave each four regions on average.
 
     Args:
         features: of each region.
@@ -158,13 +164,16 @@ def clusters(features: Tensor, *, most: int = 6, least: float = 0.6) -> Clusters
         least: agreement below which all regions are one cluster, 0..1.
 
     Raises:
+        TypeError, ValueError: an argument has a wrong type or value; the message says which.
         ImportError: scikit-learn is not installed.
 
     Sources: Breckenridge, "Replicating cluster analysis: method, consistency, and validity", Multivariate Behavioral
     Research 1989; Hubert & Arabie, "Comparing partitions", Journal of Classification 1985.
     """
+    check_tensor("features", features, "[N, D]", 2, floating=True, finite=True, filled=0)
+    most, least = check_number("most", most, int, 1), check_number("least", least, float, 0, 1)
     values = _centred(features)
-    tried = {count: _agreement(values, count) for count in range(2, min(most, len(values) // 4) + 1)}
+    tried = {count: _agreement(values, count) for count in range(2, min(most, len(values) // (FEWEST // 2)) + 1)}
     best = max(tried, key=lambda count: (tried[count], count), default=1)
     labels, agreement = np.zeros(len(values), dtype=np.int64), 1.0
     if best > 1 and tried[best] >= least:

@@ -128,7 +128,7 @@ class Gallery:
 
         if not self.classes:
             raise ValueError(
-                "results must have a region that suffices, got none in any photo; fido and igos++ have one"
+                "results must have a region that suffices, got none in any photo; fido, regions and igos++ have one"
             )
         about = (
             "For each class, the regions that suffice for the model, piece by piece, grouped by the model's own "
@@ -151,15 +151,13 @@ def _spread(results: list[Result], most: int) -> list[Result]:
 def _remark(found: parts.Clusters, photos: int, total: int, chosen: int) -> str:
     """How many pieces there are, of how many photos, and how sure the groups are."""
     count, groups = len(found.labels), len(found.members)
-    of = f" of {total}" if total > chosen else ""
-    start = f"{_number(count, 'piece')} from {photos}{of} photo{'s' if (total if of else photos) > 1 else ''}"
-    if groups == 1:
-        return start if count == 1 else f"{start}, one group: halves of them agree on no others"
-    return f"{start}, {groups} groups, agreement {found.agreement:.2f}"
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'s' if count != 1 else ''}"
+    whole = f"{photos} of {total} photos" if total > chosen else f"{photos} photo{'s' if photos > 1 else ''}"
+    start = f"{count} piece{'s' if count > 1 else ''} from {whole}"
+    if groups > 1:
+        return f"{start}, {groups} groups, agreement {found.agreement:.2f}"
+    return (
+        f"{start}, no groups that halves of them agree on" if count >= parts.FEWEST else f"{start}, too few for groups"
+    )
 
 
 def _pieces(result: Result, size: tuple[int, int]) -> Tensor:

@@ -14,6 +14,7 @@ from torch import nn
 
 from sdfido import reports, runs
 from sdfido.evaluate import parts
+from sdfido.runs import gallery
 from tests.cli.support import draw, explain, prepare, run
 
 _SPATIAL = """
@@ -100,6 +101,8 @@ def test_pieces_are_the_connected_parts_of_a_region_without_crumbs() -> None:
     assert found[1, 2, 2]
     assert len(parts.pieces(region, least=0)) == 3
     assert parts.pieces(torch.zeros(8, 8, dtype=torch.bool)).shape == (0, 8, 8)
+    with pytest.raises(TypeError, match=r"region must be a bool tensor \[H, W\], got torch.float32 \[8, 8\]"):
+        parts.pieces(region.float())
 
 
 @pytest.mark.parametrize(
@@ -148,7 +151,7 @@ def test_regions_of_two_colours_are_two_clusters_on_the_page(folder: Path) -> No
     assert result.exit_code == 0, result.output
     result = run("gallery", "results")
     assert result.exit_code == 0, result.output
-    assert "clusters of 4, 4" in result.output
+    assert re.search(r"8 pieces from 8 photos, 2 groups, agreement (0\.[89]\d|1\.00): 4, 4", result.output)
     page = Path("results/gallery.html").read_text()
     assert "&lt;b&gt;bright&lt;/b&gt;" in page
     assert "<b>bright" not in page
@@ -157,6 +160,18 @@ def test_regions_of_two_colours_are_two_clusters_on_the_page(folder: Path) -> No
         assert len(names) == 4
         assert len(set(names)) == 1  # pure; by chance, 1/2
     assert np.asarray(Image.open("results/gallery.webp")).std() > 10
+
+
+@pytest.mark.parametrize(
+    ("count", "photos", "total", "text"),
+    [
+        (1, 1, 1, "1 piece from 1 photo, too few for groups"),
+        (7, 4, 9, "7 pieces from 4 of 9 photos, too few for groups"),
+        (12, 6, 6, "12 pieces from 6 photos, no groups that halves of them agree on"),
+    ],
+)
+def test_a_class_without_groups_says_why(count: int, photos: int, total: int, text: str) -> None:
+    assert gallery._remark(parts.clusters(torch.ones(count, 3)), photos, total, min(total, 6)) == text
 
 
 def test_nothing_to_show_is_told(folder: Path) -> None:

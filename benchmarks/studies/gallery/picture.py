@@ -15,7 +15,7 @@ from benchmarks.common.redundant import SPECIES
 from benchmarks.studies.gallery.groups import LABELS
 
 _SHOWN = 5  # crops of a group
-_SIDE, _GAP, _BETWEEN, _HEAD, _LEFT = 0.52, 0.03, 0.2, 0.26, 0.3  # in inches
+_SIDE, _GAP, _BETWEEN, _HEAD, _LEFT = 0.7, 0.03, 0.2, 0.26, 0.36  # in inches
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ def draw(found: Sequence[Sequence[Group]], path: Path) -> None:
     for row, (name, each) in enumerate(zip(SPECIES[1:], found, strict=True)):
         bottom = height - row * line - _HEAD - _SIDE
         lines = name.replace(", ", ",\n")
-        figure.text(0.02 / width, (bottom + _SIDE / 2) / height, lines, rotation=90, va="center", size=6, color=MUTED)
+        figure.text(0.02 / width, (bottom + _SIDE / 2) / height, lines, rotation=90, va="center", size=8, color=MUTED)
         for column, group in enumerate(each):
             left = _LEFT + column * block
-            figure.text(left / width, (bottom + _SIDE + 0.06) / height, title(group.on), size=8, color=INK)
+            figure.text(left / width, (bottom + _SIDE + 0.06) / height, title(group.on), size=9, color=INK)
             for k, pixels in enumerate(group.crops[:_SHOWN]):
                 x = left + k * (_SIDE + _GAP)
                 axes = figure.add_axes((x / width, bottom / height, _SIDE / width, _SIDE / height))
