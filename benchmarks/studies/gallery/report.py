@@ -14,7 +14,7 @@ WAYS = {
     "no mirror": "without the mirror image",
     "last": "the last resolution alone",
     "whole": "whole regions",
-    "before": "all three: as the gallery was before",
+    "before": "all three",
     "pixels": "pixels of the crops",
 }
 _COLUMNS = {
