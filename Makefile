@@ -59,6 +59,7 @@ gpu-check: $(VENV)/.installed
 studies: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.studies.birds
 	$(BIN)/python -m benchmarks.studies.redundancy
+	$(BIN)/python -m benchmarks.studies.gallery
 	$(BIN)/python -m benchmarks.studies.transfer
 	$(BIN)/python -m benchmarks.studies.concepts
 	$(BIN)/python -m benchmarks.studies.calm

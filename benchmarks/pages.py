@@ -24,6 +24,7 @@ from benchmarks.studies.concepts import report as concepts
 from benchmarks.studies.conformance import report as conformance
 from benchmarks.studies.contrast import report as contrast
 from benchmarks.studies.enhance import report as enhance
+from benchmarks.studies.gallery import report as gallery
 from benchmarks.studies.paper import report as paper
 from benchmarks.studies.photos import report as photos
 from benchmarks.studies.redundancy import report as redundancy
@@ -55,6 +56,7 @@ PAGES = {
     "docs/studies/concepts.md": Page(concepts.blocks, ("concepts",)),
     "docs/studies/conformance.md": Page(conformance.blocks, ("conformance",)),
     "docs/studies/contrast.md": Page(contrast.blocks, ("contrast",)),
+    "docs/studies/gallery.md": Page(gallery.blocks, ("gallery",)),
     "docs/studies/reliability.md": Page(reliability.blocks, ("reliability",)),
     "docs/studies/texts.md": Page(texts.blocks, ("texts",)),
     "docs/studies/transfer.md": Page(transfer.blocks, ("transfer", "transfer_photos")),

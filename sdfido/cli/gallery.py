@@ -18,12 +18,13 @@ HELP = f"""Show which parts suffice for each class: the regions of `sdfido expla
 
 Writes into OUT:
 
-* {PAGE}: for each class its clusters, with their counts and some of their regions, the medoid first; one file
+* {PAGE}: for each class its clusters, with their counts and some of their pieces, the medoid first; one file
 
 * {SHEET}: the medoids with their counts, a row a class
 
-The features of a region are the model's last activations that have places, averaged inside the region. The number of
-clusters is that with the highest silhouette. The model is the one that the results were made with.
+A region in several places is taken apart, and each piece is clustered by itself. Its features are the model's
+activations at the last two resolutions, averaged inside, of the photo and of its mirror image. Clusters are as many as
+halves of the pieces agree on best. The model is the one that the results were made with.
 
 Examples:
 
@@ -43,7 +44,7 @@ def gallery(
     photos: Annotated[
         Path | None, typer.Option(help="Folder where the photos are now, if they have moved; found by content.")
     ] = None,
-    most: Annotated[int, typer.Option(min=2, help="Regions of a class that are clustered, evenly chosen.")] = 500,
+    most: Annotated[int, typer.Option(min=2, help="Photos of a class that are taken, evenly chosen.")] = 500,
     device: Device = "cpu",
 ) -> None:
     """The command `sdfido gallery`."""
@@ -63,7 +64,8 @@ def gallery(
         except Exception as error:
             fail(error)
     for label, remark, parts in made.classes:
-        say(f"{one_line(label)}: {remark}; clusters of {', '.join(str(part.count) for part in parts)}")
+        counts = f": {', '.join(str(part.count) for part in parts)}" if len(parts) > 1 else ""
+        say(f"{one_line(label)}: {remark}{counts}")
     say(one_line(f"See {printable(made.out / PAGE)} and {printable(made.out / SHEET)}"))
     if tally.failed:
         complain(f"{tally.failed} of {len(made)} photos could not be read")

@@ -53,12 +53,12 @@ def components(regions: Tensor, *, connectivity: int = 8, min_pixels: int = 1) -
         raise ValueError(f"connectivity must be 4 or 8, got {connectivity}")
     min_pixels = check_number("min_pixels", min_pixels, int, 1)
     n, height, width = regions.shape
-    labels = _label(regions, connectivity)
+    labels = label_components(regions, connectivity)
     sizes = torch.bincount(labels[labels >= 0], minlength=regions.numel()).view(n, height * width)
     return (sizes >= min_pixels).sum(1)
 
 
-def _label(regions: Tensor, connectivity: int) -> Tensor:
+def label_components(regions: Tensor, connectivity: int = 8) -> Tensor:
     """For each set pixel the highest index of a pixel of its component, counted through the batch; elsewhere -1.
 
     Every pixel points to one of its component with an index no lower. In each round all that point to a pixel pass on

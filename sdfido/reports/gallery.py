@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from ..files import visible
 from .html import BEGINS
 
-__all__ = ["Part", "gallery_page", "gallery_sheet"]
+__all__ = ["Part", "crop", "gallery_page", "gallery_sheet"]
 
 _SIDE = 112  # of a crop, in pixels
+_DIMMED = 0.45  # brightness of a crop outside its region
+_MARGIN = 0.1  # around a region, as a part of its longer side
 _STYLE = """
 body { margin: 2rem; font: 15px/1.5 system-ui, sans-serif; color: #1b1b1f; background: #f0f0f3 }
 h1 { margin: 0; font-size: 1.5rem }
@@ -34,9 +38,9 @@ body { color: #e6e6ea; background: #1b1b1f } figure { background: #2a2a30 } p, f
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A cluster of regions of one class."""
+    """A cluster of pieces of regions of one class."""
 
-    count: int  #: regions in it
+    count: int  #: pieces in it
     crops: Sequence[NDArray[np.uint8]]  #: some of them [h, w, 3]; the medoid first
     names: Sequence[str]  #: of the photos that they are of
 
@@ -77,9 +81,25 @@ def _text(text: str) -> str:
     return escape(visible(text), quote=True)
 
 
+def crop(pixels: Tensor, mask: Tensor) -> NDArray[np.uint8]:
+    """A square around a region of pixels [3, H, W], darker outside of it: [h, w, 3]."""
+    rows, columns = (mask.any(axis).nonzero()[:, 0] for axis in (1, 0))
+    ends = [(int(each[0]), int(each[-1]) + 1) for each in (rows, columns)]
+    side = max(end - begin for begin, end in ends)
+    side = min(side + 2 * round(_MARGIN * side) + 2, *mask.shape)
+    corner = [
+        min(max((begin + end - side) // 2, 0), length - side)
+        for (begin, end), length in zip(ends, mask.shape, strict=True)
+    ]
+    part = (slice(corner[0], corner[0] + side), slice(corner[1], corner[1] + side))
+    shown = pixels[(slice(None), *part)] * torch.where(mask[part], 1.0, _DIMMED)
+    found: NDArray[np.uint8] = (shown.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return found
+
+
 def _figure(part: Part, total: int) -> str:
     pictures = "".join(_picture(crop, name) for crop, name in zip(part.crops, part.names, strict=True))
-    return f"<figure>{pictures}<figcaption>{part.count} of {total} regions</figcaption></figure>"
+    return f"<figure>{pictures}<figcaption>{part.count} of {total} pieces</figcaption></figure>"
 
 
 def _picture(crop: NDArray[np.uint8], name: str) -> str:
@@ -87,7 +107,7 @@ def _picture(crop: NDArray[np.uint8], name: str) -> str:
     _resized(crop).save(buffer, format="WEBP", quality=80)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     title = _text(name)
-    return f'<img src="data:image/webp;base64,{data}" alt="region of {title}" title="{title}">'
+    return f'<img src="data:image/webp;base64,{data}" alt="piece of {title}" title="{title}">'
 
 
 def _resized(crop: NDArray[np.uint8]) -> Image.Image:

@@ -1,4 +1,4 @@
-"""The parts that suffice for each class: regions of finished results, clustered by the model's own features."""
+"""The parts that suffice for each class: pieces of regions, clustered by the model's own features."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..evaluate import parts
@@ -26,19 +24,20 @@ if TYPE_CHECKING:
 __all__ = ["Gallery"]
 
 PAGE, SHEET = layout.GALLERY, layout.GALLERY_SHEET
-_DIMMED = 0.45  # brightness of a crop outside its region
-_MARGIN = 0.1  # around a region, as a part of its longer side
 
 
 class Gallery:
     """Clusters the regions that suffice, class by class, and draws each cluster.
+
+    A region in several places is taken apart: each of its pieces is clustered and shown by itself. A result with
+    several regions that suffice, such as those of ``SufficientRegions``, gives the pieces of all of them.
 
     Args:
         results: folder with results, of methods that have a region that suffices.
         out: folder for ``gallery.html`` and ``gallery.webp``; the results' by default.
         photos: folder where the photos are now, if they have moved.
         device: where the model runs.
-        most: regions of a class that are clustered, evenly chosen; time and memory grow with the square.
+        most: photos of a class whose regions are clustered, evenly chosen; memory grows with the square.
         shown: crops of each cluster on the page.
 
     Raises:
@@ -67,7 +66,7 @@ class Gallery:
         if self.out.exists() and not (self.out.is_dir() and os.access(self.out, os.W_OK | os.X_OK)):
             raise ValueError(f"out must be a folder to write to, got {printable(self.out)!r}")
         page_files.check_gallery(self.out)
-        parts.clusters(torch.zeros(1, 1, device="cpu"))  # a missing package must not wait for the model
+        parts.require()  # a missing package must not wait for the model
         self._originals, self._classifiers = Originals(photos), Classifiers(device)
         self._most, self._shown = most, shown
         by_class: dict[str, list[Result]] = {}
@@ -87,7 +86,7 @@ class Gallery:
         Raises:
             ValueError: the model is not the same any more, or has no activations with places.
         """
-        from ..reports.gallery import Part
+        from ..reports.gallery import Part, crop
 
         report = on_event or (lambda event: None)
         self.classes = []
@@ -95,34 +94,31 @@ class Gallery:
             report(event)
         for label, results in self._chosen.items():
             features, crops, names = [], [], []
+            photos = 0
             for result in results:
                 report(Started((result.photo,)))
                 classifier = self._classifiers.get(result)
                 try:
                     photo = self._originals.open(result)
-                    mask, pixels = _region(result, classifier.size), classifier.pixels(photo)
+                    masks, pixels = _pieces(result, classifier.size), classifier.pixels(photo)
                 except (OSError, ValueError) as error:
                     report(Failed(result.photo, reason(error)))
                     continue
-                if mask is not None:
+                if len(masks):
                     image = classifier.normalization.normalize(pixels)[None].to(self._classifiers.device)
-                    features.append(parts.region_features(classifier.model, image, mask[None].to(image.device)))
-                    crops.append(_crop(pixels, mask))
-                    names.append(result.photo)
+                    features.append(parts.region_features(classifier.model, image, masks[None].to(image.device))[0])
+                    crops += [crop(pixels, mask) for mask in masks]
+                    names += [result.photo] * len(masks)
+                    photos += 1
                 report(Measured(result.photo))
             if not features:
                 continue
-            stacked = torch.cat(features)
-            found = parts.clusters(stacked)
+            found = parts.clusters(torch.cat(features))
             shown = []
-            for group, medoid in enumerate(found.medoids):
-                members = (found.labels == group).nonzero()[:, 0]
-                near = (stacked[members] - stacked[medoid]).norm(dim=1).argsort(stable=True)
-                order = members[near].tolist()[: self._shown]
-                shown.append(Part(len(members), [crops[i] for i in order], [names[i] for i in order]))
-            total = f" of {self._total[label]}" if self._total[label] > len(results) else ""
-            remark = f"{len(features)}{total} regions, silhouette {found.silhouette:.2f}"
-            self.classes.append((label, remark, shown))
+            for members in found.members:
+                nearest = members[: self._shown]
+                shown.append(Part(len(members), [crops[i] for i in nearest], [names[i] for i in nearest]))
+            self.classes.append((label, _remark(found, photos, self._total[label], len(results)), shown))
 
     def write(self) -> None:
         """Write the page and the contact sheet.
@@ -135,11 +131,12 @@ class Gallery:
 
         if not self.classes:
             raise ValueError(
-                "results must have a region that suffices, got none in any photo; fido and igos++ have one"
+                "results must have a region that suffices, got none in any photo; fido, regions and igos++ have one"
             )
         about = (
-            "For each class, the regions that suffice for the model, grouped by its own features. The first picture of "
-            "a group is its medoid."
+            "For each class, the regions that suffice for the model, piece by piece, grouped by the model's own "
+            "features. The first picture of a group is its medoid, and the others are those nearest to it. Agreement "
+            "says how far halves of the pieces have the same groups: 1 fully, 0 as by chance."
         )
         self.out.mkdir(parents=True, exist_ok=True)
         with (
@@ -158,27 +155,23 @@ def _spread(results: list[Result], most: int) -> list[Result]:
     return [results[i * len(results) // most] for i in range(most)]
 
 
-def _region(result: Result, size: tuple[int, int]) -> Tensor | None:
-    """The first region that suffices, bool [H, W]; None where there is none."""
+def _remark(found: parts.Clusters, photos: int, total: int, chosen: int) -> str:
+    """How many pieces there are, of how many photos, and how sure the groups are."""
+    count, groups = len(found.labels), len(found.members)
+    whole = f"{photos} of {total} photos" if total > chosen else f"{photos} photo{'s' if photos > 1 else ''}"
+    start = f"{count} piece{'s' if count > 1 else ''} from {whole}"
+    if groups > 1:
+        return f"{start}, {groups} groups, agreement {found.agreement:.2f}"
+    return (
+        f"{start}, no groups that halves of them agree on" if count >= parts.FEWEST else f"{start}, too few for groups"
+    )
+
+
+def _pieces(result: Result, size: tuple[int, int]) -> Tensor:
+    """The pieces of all regions that suffice, bool [P, H, W]; P is 0 where there is no region."""
     explanation = result.explanation(size)
-    for name in explanation.regions:
+    found = [torch.zeros(0, *size, dtype=torch.bool, device="cpu")]
+    for k, name in enumerate(explanation.regions):
         if explanation.legend[name].role == "keep" and name not in explanation.missing[0]:
-            mask = explanation.binary_masks[0, explanation.regions.index(name)] > 0.5
-            return mask if bool(mask.any()) else None
-    return None
-
-
-def _crop(pixels: Tensor, mask: Tensor) -> NDArray[np.uint8]:
-    """A square around a region of pixels [3, H, W], darker outside of it: [h, w, 3]."""
-    rows, columns = (mask.any(axis).nonzero()[:, 0] for axis in (1, 0))
-    ends = [(int(each[0]), int(each[-1]) + 1) for each in (rows, columns)]
-    side = max(end - begin for begin, end in ends)
-    side = min(side + 2 * round(_MARGIN * side) + 2, *mask.shape)
-    corner = [
-        min(max((begin + end - side) // 2, 0), length - side)
-        for (begin, end), length in zip(ends, mask.shape, strict=True)
-    ]
-    part = (slice(corner[0], corner[0] + side), slice(corner[1], corner[1] + side))
-    shown = pixels[(slice(None), *part)] * torch.where(mask[part], 1.0, _DIMMED)
-    crop: NDArray[np.uint8] = (shown.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    return crop
+            found.append(parts.pieces(explanation.binary_masks[0, k] > 0.5))
+    return torch.cat(found)

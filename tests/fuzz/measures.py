@@ -191,11 +191,11 @@ MEASURES: dict[str, Function] = {
     ),
     "region_features": Function(
         parts.region_features,
-        lambda rng: {"model": network(), "images": images(rng), "masks": truth(rng)},
+        lambda rng: {"model": network(), "images": images(rng), "masks": truth(rng)[:, None], "mirror": True},
         within(),
     ),
     "clusters": Function(
-        parts.clusters, lambda rng: {"features": torch.rand(7, 3), "most": 3, "least": 0.25}, anything
+        parts.clusters, lambda rng: {"features": torch.rand(9, 3), "most": 3, "least": 0.25}, anything
     ),
     "audit.flags": Function(
         lambda limits, **given: audit.flags(photos(**given), limits),
