@@ -316,7 +316,7 @@ __device__ __forceinline__ double warp_sum(double value) {
 // One thread's fences do for its block: what the barrier has ordered before, or after, a fence is ordered by it, too.
 __device__ __forceinline__ bool last_block(uint32_t* ticket, uint32_t blocks) {
   __shared__ bool last;
-  __syncthreads();  // before the block takes its ticket; mutant: none, blocks do not run at once in the emulator
+  __syncthreads();  // before the block takes its ticket
   if (threadIdx.x == 0) {
     __threadfence();                                     // before others read what this block wrote
     last = atomicInc(ticket, blocks - 1) == blocks - 1;  // mutant: ticket
