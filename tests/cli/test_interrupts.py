@@ -27,7 +27,8 @@ from tests.cli.support import draw, explain, names, prepare
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that begin where this one is")
 
 RED, GREEN, BLUE = (250, 20, 20), (20, 250, 20), (20, 20, 250)
-OPTIONS = ["--steps", "2", "--samples", "1", "--mask-size", "2", "--no-pictures"]
+# Zeros: of photos of one colour, a blur leaves all that there is to explain.
+OPTIONS = ["--steps", "2", "--samples", "1", "--mask-size", "2", "--no-pictures", "--infill", "zeros"]
 KINDS = [signal.SIGINT, signal.SIGTERM]
 
 
@@ -232,7 +233,9 @@ def test_a_command_interrupted_twice_ends_at_once(folder: Path, monkeypatch: pyt
 
     monkeypatch.setattr(runs.Store, "write_index", slow)
     process = begin("birds", "--model", "colour_models:make")
+    limit = time.monotonic() + 60
     while not Path("slow").exists():
+        assert time.monotonic() < limit
         time.sleep(0.01)
     os.kill(process, signal.SIGINT)
     time.sleep(0.1)
@@ -261,9 +264,11 @@ def test_a_command_with_workers_takes_them_along(folder: Path) -> None:
     draw(folder / "birds" / "b.png", GREEN)  # the model waits here
     (folder / "calm").mkdir()
     process = begin("birds", "--model", "colour_models:stuck", "--workers", "2")
+    limit = time.monotonic() + 120
     while not (folder / "reached").exists() or Path("said").read_text().count("SSR keeps") < 2:
         time.sleep(0.02)
         assert os.waitpid(process, os.WNOHANG) == (0, 0)
+        assert time.monotonic() < limit, Path("said").read_text()
     assert len(in_session(process)) >= 3
     os.killpg(process, signal.SIGTERM)
     assert ended(process) == 143
