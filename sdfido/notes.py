@@ -33,8 +33,8 @@ def notes(explanation: Explanation) -> list[str]:
             ]
         return [
             f"The model says nearly the same ({scale.text(image)}) of the image, of the infill and of every region: "
-            "as far as this infill can tell, the target does not depend on what is shown, and no region means anything; "
-            "another infill may tell more."
+            "as far as this infill can tell, the target does not depend on what is shown, and no region means "
+            "anything; another infill may tell more."
         ]
     if not finals:
         return []
