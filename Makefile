@@ -31,7 +31,7 @@ demo: $(VENV)/.installed
 # All tests, also the slow ones, those that need a CUDA toolkit, and those that build wheels. `pytest` alone leaves them
 # out and takes 3 minutes; PYTEST_ARGS='-m slow' and the like choose. Two files run at a time; PYTEST_ARGS='-n 0' runs one.
 test: $(VENV)/.installed $(VENV)/.browser
-	$(BIN)/python -m pytest -m "" -n 2 --dist loadfile $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "" -n 2 --dist loadfile $(PYTEST_ARGS)
 
 # The tests that skip where timm, torchvision, transformers, open_clip, Quantus or pytorch-grad-cam are missing, in an
 # environment of their own with all of these: 6 GB.

@@ -259,24 +259,25 @@ def in_session(leader: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs to see processes")
-def test_a_command_with_workers_takes_them_along(folder: Path) -> None:
-    """As a scheduler ends a job: SIGTERM to all of its processes at the same moment."""
+@pytest.mark.parametrize(("kind", "word"), [(signal.SIGINT, "Interrupted"), (signal.SIGTERM, "Terminated")])
+def test_a_command_with_workers_takes_them_along(folder: Path, kind: signal.Signals, word: str) -> None:
+    """As a terminal interrupts a command, and a scheduler ends a job: all of its processes at the same moment."""
     draw(folder / "birds" / "b.png", GREEN)  # the model waits here
     (folder / "calm").mkdir()
     process = begin("birds", "--model", "colour_models:stuck", "--workers", "2")
-    limit = time.monotonic() + 120
+    limit = time.monotonic() + 240
     while not (folder / "reached").exists() or Path("said").read_text().count("SSR keeps") < 2:
         time.sleep(0.02)
         assert os.waitpid(process, os.WNOHANG) == (0, 0)
         assert time.monotonic() < limit, Path("said").read_text()
     assert len(in_session(process)) >= 3
-    os.killpg(process, signal.SIGTERM)
-    assert ended(process) == 143
+    os.killpg(process, kind)
+    assert ended(process) == 128 + kind
     limit = time.monotonic() + 30  # the one of Python that counts resources ends when the others have
     while (left := in_session(process)) and time.monotonic() < limit:
         time.sleep(0.05)
     assert left == []
-    assert "Terminated: 2 of 3 photos are explained, and their results complete" in Path("said").read_text()
+    assert f"{word}: 2 of 3 photos are explained, and their results complete" in Path("said").read_text()
     assert [name for name in names(folder / "out") if "/." in name or name.startswith(".") or "b/" in name] == []
     (folder / "go").touch()
     result = explain("birds", *OPTIONS, model="colour_models:stuck")
