@@ -51,7 +51,7 @@ def test_it_explains_saves_and_loads(tmp_path: Path) -> None:
 
 
 def test_it_is_drawn_and_measured(tmp_path: Path) -> None:
-    explanation = Toy(model, infill="mean", normalization=Normalization((0.0,), (1.0,))).explain(images())
+    explanation = Toy(model, infill="zeros", normalization=Normalization((0.0,), (1.0,))).explain(images())
     figure = reports.overview(explanation, images(), torch.full((1, 3, 1, 1), 0.5), index=1, label="red")
     shown = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert {"Noise: drawn at random", "what chance gives", f"Noise: {explanation.area_noise[1]:.0%} kept"} <= set(shown)
