@@ -114,9 +114,10 @@ def check_device(name: str, value: Any, *, meta: bool = False) -> torch.device:
     check_kind(name, value, (str, torch.device, int), "a device or the name of one")
     try:
         device = torch.device(value)
-        one = torch.ones(1, device=device)
-        if not meta:
-            one.item()
+        if device.type != "cpu" or device.index:  # the CPU is always there
+            one = torch.ones(1, device=device)
+            if not meta:
+                one.item()
     except (AssertionError, OverflowError, RuntimeError, ValueError) as error:
         said = str(error).partition("\n")[0]
         raise ValueError(f"{name} must be one that this PyTorch can use, got {str(value)!r}: {said}") from error

@@ -22,6 +22,8 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> Classifier:
     size = (drawing.SIZE, drawing.SIZE)
     found = Classifier("untrained", redundant.network().eval(), classifiers.NORMALIZATION, size, redundant.SPECIES)
     monkeypatch.setattr(redundant, "load", lambda: found)
+    # It says nearly the same of everything, so there would be no regions.
+    monkeypatch.setattr("sdfido.notes.is_indifferent", lambda numbers: False)
     monkeypatch.setattr(redundant, "probabilities", lambda _, drawn: torch.ones(len(drawn.labels)))
     return found
 
