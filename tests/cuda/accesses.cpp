@@ -143,23 +143,7 @@ void report(const char* name, long side) {
 
 }  // namespace accesses
 
-extern "C" {
-#define HOOKS(bytes)                                                                                         \
-  void __tsan_read##bytes(void* p) { accesses::note_load(p, bytes, __builtin_return_address(0)); }           \
-  void __tsan_unaligned_read##bytes(void* p) { accesses::note_load(p, bytes, __builtin_return_address(0)); } \
-  void __tsan_write##bytes(void*) {}                                                                         \
-  void __tsan_unaligned_write##bytes(void*) {}
-HOOKS(1)
-HOOKS(2)
-HOOKS(4)
-HOOKS(8)
-HOOKS(16)
-#undef HOOKS
-void __tsan_read_range(void* p, size_t bytes) { accesses::note_load(p, bytes, __builtin_return_address(0)); }
-void __tsan_write_range(void*, size_t) {}
-void __tsan_vptr_update(void**, void*) {}
-void __tsan_vptr_read(void**) {}
-void __tsan_func_entry(void*) { accesses::enter(__builtin_return_address(0)); }
-void __tsan_func_exit() {}
-void __tsan_init() {}
-}
+#define ON_LOAD(p, bytes) accesses::note_load(p, bytes, __builtin_return_address(0))
+#define ON_STORE(p, bytes)
+#define ON_CALL() accesses::enter(__builtin_return_address(0))
+#include <simt/instrumented.inl>

@@ -29,23 +29,7 @@ void look_at(const void* pointer, bool writes, size_t bytes, const void* code) {
 
 }  // namespace
 
-extern "C" {
-#define HOOKS(bytes)                                                                                    \
-  void __tsan_read##bytes(void* p) { look_at(p, false, bytes, __builtin_return_address(0)); }           \
-  void __tsan_write##bytes(void* p) { look_at(p, true, bytes, __builtin_return_address(0)); }           \
-  void __tsan_unaligned_read##bytes(void* p) { look_at(p, false, bytes, __builtin_return_address(0)); } \
-  void __tsan_unaligned_write##bytes(void* p) { look_at(p, true, bytes, __builtin_return_address(0)); }
-HOOKS(1)
-HOOKS(2)
-HOOKS(4)
-HOOKS(8)
-HOOKS(16)
-#undef HOOKS
-void __tsan_read_range(void* p, size_t bytes) { look_at(p, false, bytes, __builtin_return_address(0)); }
-void __tsan_write_range(void* p, size_t bytes) { look_at(p, true, bytes, __builtin_return_address(0)); }
-void __tsan_vptr_update(void**, void*) {}
-void __tsan_vptr_read(void**) {}
-void __tsan_func_entry(void*) {}
-void __tsan_func_exit() {}
-void __tsan_init() {}
-}
+#define ON_LOAD(p, bytes) look_at(p, false, bytes, __builtin_return_address(0))
+#define ON_STORE(p, bytes) look_at(p, true, bytes, __builtin_return_address(0))
+#define ON_CALL()
+#include <simt/instrumented.inl>
