@@ -40,7 +40,8 @@ def _mass(taps: tuple[float, ...], length: int, dtype: torch.dtype, device: torc
     """The filter's mass inside an axis of this length, at each place [length]."""
     prefix = np.cumsum(taps)
     left = np.minimum(np.arange(length), len(taps) - 1)
-    return torch.from_numpy(prefix[left] + prefix[left[::-1]] - taps[0]).to(device, dtype)
+    with torch.inference_mode(False):  # it stays for callers who need gradients
+        return torch.from_numpy(prefix[left] + prefix[left[::-1]] - taps[0]).to(device, dtype)
 
 
 def gaussian_weights(sigma: float, reach: int) -> list[float]:

@@ -302,6 +302,14 @@ def test_torchs_defaults_do_not_count(spec: str) -> None:
     assert torch.equal(result, expected)
 
 
+def test_a_use_under_inference_mode_leaves_gradients_possible() -> None:
+    given = images(1, 3, 11, 13).requires_grad_()
+    with torch.inference_mode():
+        infills.Blur(1.7)(given)
+    (gradient,) = torch.autograd.grad(infills.Blur(1.7)(given).sum(), [given])
+    assert gradient.isfinite().all()
+
+
 def test_bad_settings() -> None:
     with pytest.raises(TypeError, match=r"sigma must be a finite number of pixels, at least 0\.1, got '5'"):
         infills.Blur("5")  # type: ignore[arg-type]  # the mistake under test
