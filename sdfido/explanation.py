@@ -271,7 +271,7 @@ class Explanation:
 
         Raises:
             TypeError: they are no explanations.
-            ValueError: there are none, or they differ in method, size or settings.
+            ValueError: there are none, or they differ in method, settings, size or the names of what they hold.
         """
         explanations = check_list("explanations", explanations, Explanation, "explanations")
         if not explanations:
@@ -283,9 +283,19 @@ class Explanation:
             raise ValueError(
                 f"explanations must have maps of the same size, got {[list(each._size()) for each in explanations]}"
             )
+        for group in GROUPS:
+            names = list(getattr(first, group))
+            if other := next((e for e in explanations if getattr(e, group).keys() != set(names)), None):
+                unlike = list(getattr(other, group))
+                raise ValueError(f"explanations must have the same {group} to be stacked, got {names} and {unlike}")
         groups: dict[str, Any] = {
             group: {name: torch.cat([getattr(e, group)[name] for e in explanations]) for name in getattr(first, group)}
             for group in GROUPS
+        }
+        # Whether a map of a function of the user's own is signed may show with some images only.
+        groups["legend"] = {
+            name: replace(info, signed=any(e.legend[name].signed for e in explanations))
+            for name, info in first.legend.items()
         }
         targets, trace = (torch.cat([getattr(e, name) for e in explanations]) for name in ("targets", "trace"))
         seconds = [e.seconds for e in explanations if e.seconds is not None]

@@ -237,6 +237,9 @@ def test_steps_are_counted_until_an_image_has_converged(explanation):
 
 
 def test_what_cannot_be_taken_or_stacked(explanation):
+    more = replace(explanation, scores={**explanation.scores, "other": explanation.prob_image})
+    with pytest.raises(ValueError, match="same scores to be stacked"):
+        sdfido.Explanation.stack([explanation, more])
     with pytest.raises(IndexError, match=r"index must be one of the explanation's 2 images, 0\.\.1, got 2"):
         explanation[2]
     with pytest.raises(TypeError, match="index must be an integer"):
