@@ -141,9 +141,14 @@ class Attribution(Explainer):
         function = _function(self._attribution, self.score)
         for part in chunks(len(scene), scene.images_at_once):
             images = scene.execution.prepare(scene.images[part]).clone()
-            with torch.enable_grad():
+            low = images.dtype == torch.bfloat16
+            with torch.enable_grad(), torch.autocast(images.device.type, torch.bfloat16, enabled=low):
                 given = function(images, scene.targets[part], **self.settings.options)
             named = given if isinstance(given, Mapping) else {self.name: given}
+            if found and named.keys() != found.keys():
+                raise ValueError(
+                    f"attribution must give the same maps for all images, got {sorted(found)}, then {sorted(named)}"
+                )
             for name, values in named.items():
                 found.setdefault(name, []).append(self._map(name, values, len(images), scene.size))
         if not found:

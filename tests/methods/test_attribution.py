@@ -85,6 +85,26 @@ def test_maps_of_a_layer_are_resized() -> None:
     assert not explanation.legend["attribution"].signed
 
 
+def test_below_float32_the_model_is_asked_under_autocast() -> None:
+    def gradient(asked: nn.Module, given: Tensor, targets: Tensor) -> Tensor:
+        leaf = given.requires_grad_()
+        return torch.autograd.grad(asked(leaf).gather(1, targets[:, None]).sum(), [leaf])[0]
+
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = gradient(model().eval(), images().bfloat16(), torch.ones(3, dtype=torch.int64)).float().sum(1)
+    explanation = sdfido.Attribution(model(), attribution=gradient, dtype=torch.bfloat16).explain(images(), 1)
+    found = explanation["attribution"] * explanation.scale_attribution[:, None, None]
+    torch.testing.assert_close(found, expected, rtol=0.1, atol=2e-3 * float(expected.abs().max()))
+
+
+def test_explanations_are_stacked_whichever_of_them_is_signed(tmp_path: Path) -> None:
+    explainer = sdfido.Attribution(model(), attribution=lambda m, x, t: x.sum(1))
+    both = Explanation.stack([explainer.explain(images(1)), explainer.explain(-images(1))])
+    assert both.legend["attribution"].signed
+    both.save(tmp_path / "both.npz")
+    assert torch.equal(Explanation.load(tmp_path / "both.npz")["attribution"], both["attribution"])
+
+
 @pytest.mark.parametrize(("colours", "expected"), [("sum", -1.0), ("size", 5.0), ("largest", 3.0)])
 def test_colours_become_one_number(colours: str, expected: float) -> None:
     values = torch.tensor([1.0, -3.0, 1.0]).view(1, 3, 1, 1).expand(3, 3, 12, 12)
@@ -104,5 +124,8 @@ def test_what_is_wrong_is_named() -> None:
         sdfido.Attribution(model(), colours="red")
     with pytest.raises(ValueError, match=r"\[1, H, W\] or \[1, C, H, W\] for map 'attribution', got \[4\]"):
         sdfido.Attribution(model(), attribution=lambda *_: torch.zeros(4)).explain(images())
+    names = iter("ab")
+    with pytest.raises(ValueError, match=r"same maps for all images, got \['a'\], then \['b'\]"):
+        sdfido.Attribution(model(), attribution=lambda m, x, t: {next(names): x}).explain(images(2))
     with pytest.raises(RuntimeError, match="finite"):
         sdfido.Attribution(model(), attribution=lambda m, x, t: x / 0).explain(images())
