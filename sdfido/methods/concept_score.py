@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..checks import describe
-from ..scores import Model
+from ..scores import Model, Scale
 from . import concept_network as network
 from .concept_network import Weights
 from .layers import Layer, activations_of
@@ -29,6 +29,13 @@ class ConceptScore:
     Example:
         >>> sdfido.FIDO(concepts.score()).explain(images, (3, 0))  # the first feature of class 3
     """
+
+    scale = Scale(
+        name="contribution",
+        meaning="size of what the feature adds to the logit of its class, or takes from it",
+        target="the feature",
+        percent=False,
+    )
 
     def __init__(
         self, model: Model, layer: Layer, pooling: str, classes: Sequence[int], count: int, tensors: Weights

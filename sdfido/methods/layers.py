@@ -42,6 +42,7 @@ def activations_of(model: Model, layer: Layer, pooling: str, images: Tensor) -> 
     Raises:
         TypeError, ValueError: the layer's output is no tensor [B, D] or [B, D, h, w].
     """
+    images = images.clone()  # models may work in place
     low = images.dtype in (torch.bfloat16, torch.float16)
     with torch.autocast(images.device.type, dtype=images.dtype) if low else contextlib.nullcontext():
         if isinstance(layer, str):

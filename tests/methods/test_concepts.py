@@ -276,6 +276,32 @@ def test_loaders_modes_and_inference_mode():
     torch.testing.assert_close(parts.predict(images), whole.predict(images))
 
 
+def test_models_that_work_in_place_leave_the_images_alone():
+    class InPlace(Linear):
+        def forward(self, x):
+            return super().forward(x.mul_(2.0))
+
+    model, images, _ = planted(60)
+    model.__class__, given = InPlace, images.clone()
+    concepts = sdfido.Concepts(model, "flat", count=2, epochs=1, rounds=1).fit(given)
+    concepts.features(given)
+    concepts.explain(given[:2], steps=1, mask_size=2, repeats=1)
+    assert torch.equal(given, images)
+
+
+def test_explanations_of_large_contributions_are_read_back(tmp_path):
+    model, images, _ = planted(60)
+    model.head.weight.data *= 100.0
+    concepts = sdfido.Concepts(model, "flat", count=2, epochs=20, rounds=1).fit(images)
+    explanation = concepts.explain(images[:2], 0, steps=1, mask_size=2, repeats=1)
+    assert explanation.prob_image.max() > 1.0
+    assert explanation.scale.text(12.0) == "12"  # not in percent
+    explanation.save(tmp_path / "concepts.npz")
+    read = sdfido.Explanation.load(tmp_path / "concepts.npz")
+    assert torch.equal(read.prob_image, explanation.prob_image)
+    assert read.scale == explanation.scale
+
+
 def test_scores_are_features_in_units_of_the_logit(found):
     _, images, _ = planted(6, seed=4)
     score = found.score()
