@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.conv import _ConvNd
 
+from .. import outputs
 from ..checks import check_choice, check_flag, set_number
 from ..execution import chunks
 from ..explanation import Explanation, MapInfo
@@ -76,8 +77,9 @@ class RelevanceSettings:
 class Relevance(Explainer):
     """Layer-wise relevance propagation (LRP): passes the logit of a class back to the pixels, layer by layer.
 
-    The relevance of the output is the logit of the class. Each layer hands its relevance R_k to its inputs a_j by what
-    they contribute to its output, with weights w' that the rule says::
+    The relevance of the output is the logit of the class; of a single logit z, which stands for two classes, it is z
+    for class 1 and -z for class 0. Each layer hands its relevance R_k to its inputs a_j by what they contribute to its
+    output, with weights w' that the rule says::
 
         R_j = sum_k a_j w'_jk / (sum_j' a_j' w'_j'k) * R_k
 
@@ -165,23 +167,29 @@ class Relevance(Explainer):
         """Relevance of the pixels [N, H, W], and the logits [N] that it begins with."""
         module = module_of(scene.score)
         assert module is not None
+        assert isinstance(self.score, ClassScore)
         images, found, said = scene.execution.prepare(scene.images), [], []
         graph = LayerGraph(module, images[:1], self.settings.epsilon)
         with self._hooked(graph), torch.enable_grad():
             for part in chunks(len(scene), scene.images_at_once):
                 pixels = images[part].clone().requires_grad_()
-                logits, chosen = graph(pixels), scene.targets[part]
-                agrees = (probability(logits.detach(), chosen) - scene.confidence[part]).abs() <= _NEAR
+                given, chosen = outputs.tensor_of(graph(pixels), self.score.part), scene.targets[part][:, None]
+                logits = outputs.class_logits(given, len(pixels))
+                agrees = (probability(logits.detach(), chosen[:, 0]) - scene.confidence[part]).abs() <= _NEAR
                 if not agrees.all():
                     raise ValueError(
                         "model must do the same for every image to be traced by torch.fx; its copy, traced with the "
                         f"first image, answers otherwise for image {part.start + int((~agrees).nonzero()[0])}"
                     )
-                one = logits.gather(1, chosen[:, None])
-                first = torch.zeros_like(logits).scatter(1, chosen[:, None], one.detach())
+                if given.numel() == len(pixels):  # a single logit z stands for class 1, and -z for class 0
+                    logits, sign, chosen = logits[:, 1:], 2 * chosen - 1, torch.zeros_like(chosen)
+                else:
+                    sign = torch.ones_like(chosen)
+                one = sign * logits.detach().gather(1, chosen)
+                first = torch.zeros_like(logits).scatter(1, chosen, one)
                 (relevance,) = torch.autograd.grad(logits, pixels, first)
                 found.append(relevance.sum(1))
-                said.append(one.detach()[:, 0])
+                said.append(one[:, 0])
         maps = torch.cat(found)
         if not maps.isfinite().all():
             raise RuntimeError(

@@ -246,6 +246,46 @@ class Twice(nn.Module):
         return x[:, :1].flatten(1) + 3 * x[:, 1:].flatten(1)
 
 
+class Renamed(nn.Module):
+    """A network whose logits are part of what it returns."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, given: Tensor) -> dict[str, Tensor]:
+        logits = self.network(given)
+        return {"features": 2 * logits, "logits": logits}
+
+
+def test_logits_are_found_in_what_a_model_returns() -> None:
+    expected = sdfido.Relevance(network()).explain(images())
+    pooled = nn.Sequential(*network()[:5], nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 4, 1))
+    for found in (
+        sdfido.Relevance(Renamed(network())).explain(images()),
+        sdfido.Relevance(sdfido.ClassScore(Renamed(network()), output="logits")).explain(images()),
+    ):
+        assert torch.equal(found.relevance, expected.relevance)
+        assert torch.equal(found.logit, expected.logit)
+    torch.testing.assert_close(sdfido.Relevance(pooled).explain(images(), 1).logit, pooled(images())[:, 1, 0, 0])
+
+
+def test_a_single_logit_speaks_for_the_one_class_and_against_the_other() -> None:
+    single = nn.Sequential(*network()[:-1], seeded(nn.Linear(16, 1, bias=False))[0]).eval()
+    beside = nn.Sequential(*network()[:-1], seeded(nn.Linear(16, 1, bias=False))[0], _Beside()).eval()
+    one, other = (relevance(single, images(), target) for target in (1, 0))
+    torch.testing.assert_close(one, relevance(beside, images(), 1))
+    torch.testing.assert_close(other, -one)
+    torch.testing.assert_close(sdfido.Relevance(single).explain(images(), 0).logit, -single(images())[:, 0])
+
+
+class _Beside(nn.Module):
+    """A single logit as that of the second of two classes."""
+
+    def forward(self, logit: Tensor) -> Tensor:
+        return F.pad(logit, [1, 0])
+
+
 def test_what_relevance_cannot_pass_is_named() -> None:
     with pytest.raises(ValueError, match="it has 'mul'"):
         sdfido.Relevance(Residual(gate=True)).explain(images())
