@@ -80,8 +80,8 @@ class ContrastScore(OfClasses):
         """
         if len(images) == 0:
             return images.new_zeros(0, 2, dtype=torch.int64)
-        if isinstance(targets, tuple) and len(targets) == 2 and all(isinstance(each, int) for each in targets):
-            targets = torch.tensor([targets], device=images.device).expand(len(images), 2)
+        if isinstance(targets, tuple) and len(targets) == 2 and all(map(_is_index, targets)):
+            targets = torch.tensor([list(map(int, targets))], device=images.device).expand(len(images), 2)
         given = None if targets is None or callable(targets) else _tensor(targets, images.device)
         if given is not None and given.dim() == 2:
             if given.shape != (len(images), 2):
@@ -112,6 +112,13 @@ class ContrastScore(OfClasses):
     def confidence(self, images: Tensor, targets: Tensor) -> Tensor:
         """Probability of A of the two classes ``targets`` [B, 2]: ``sigmoid(z_A - z_B)``, [B], 0..1."""
         return torch.sigmoid(self(images, targets))
+
+
+def _is_index(value: Any) -> bool:
+    """Whether this is one integer: Python's, NumPy's, or a tensor without axes."""
+    if isinstance(value, Tensor):
+        return value.dim() == 0 and not value.is_floating_point() and value.dtype != torch.bool
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _tensor(targets: Any, device: torch.device) -> Tensor | None:

@@ -101,6 +101,12 @@ def test_a_contrast_sets_a_class_against_its_strongest_rival():
     torch.testing.assert_close(confidence, torch.sigmoid(torch.full((2,), 0.05 * GAIN)))
 
 
+@pytest.mark.parametrize("kind", [int, np.int64, torch.tensor])
+def test_a_pair_is_one_for_all_images_whatever_integers_it_is_of(kind):
+    score = scores.ContrastScore(Quarters())
+    assert score.resolve(images(), (kind(2), kind(0))).tolist() == [[2, 0], [2, 0]]
+
+
 def test_a_regression_says_values_and_counts_shares_from_the_infill():
     score = scores.RegressionScore(Quarters(), "down")
     explanation = sdfido.FIDO(score, steps=30, **QUICK | {"infill": 0.9 * torch.ones(1)}).explain(images(), 2)
