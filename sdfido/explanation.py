@@ -277,7 +277,8 @@ class Explanation:
         if not explanations:
             raise ValueError("explanations must be at least one, got none")
         first: Explanation = explanations[0]
-        if any((other.method, other.settings) != (first.method, first.settings) for other in explanations):
+        computed = [(each.method, _plain(each.settings)) for each in explanations]
+        if any(each != computed[0] for each in computed):
             raise ValueError("explanations must have the same method and settings to be stacked")
         if any(other._size() != first._size() for other in explanations):
             raise ValueError(
@@ -372,6 +373,13 @@ class Explanation:
 
 # `torch.load` reads those that `torch.save` wrote: plain data, whose fields nothing runs.
 torch.serialization.add_safe_globals([Explanation, MapInfo, Scale])
+
+
+def _plain(value: Any) -> Any:
+    """Settings as files have them, where every pair is a list."""
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, tuple | list) else value
 
 
 def _mean(maps: list[Tensor], kind: str) -> Tensor:

@@ -236,6 +236,13 @@ def test_steps_are_counted_until_an_image_has_converged(explanation):
     assert replace(explanation, trace=trace).steps.tolist() == [5, 3]
 
 
+def test_one_from_a_file_is_stacked_with_a_new_one(explanation, tmp_path):
+    new = replace(explanation, settings={"temperature": (1.0, 0.2), "options": {"size": (3, 4)}})
+    new.save(tmp_path / "e.npz")
+    both = sdfido.Explanation.stack([sdfido.Explanation.load(tmp_path / "e.npz"), new])
+    assert torch.equal(both.ssr, torch.cat([explanation.ssr, explanation.ssr]))
+
+
 def test_what_cannot_be_taken_or_stacked(explanation):
     more = replace(explanation, scores={**explanation.scores, "other": explanation.prob_image})
     with pytest.raises(ValueError, match="same scores to be stacked"):

@@ -53,7 +53,7 @@ class AttentionGraphSettings:
 
     def __post_init__(self) -> None:
         cells = check_size("mask_size", self.mask_size, "(rows, columns)")
-        object.__setattr__(self, "mask_size", cells if isinstance(self.mask_size, tuple) else cells[0])
+        object.__setattr__(self, "mask_size", cells if isinstance(self.mask_size, tuple | list) else cells[0])
         set_number(self, "kept_share", float, above=0, most=1, meaning="above 0 and at most 1")
         set_number(self, "expanded_share", float, 0, 1)
         for name in ("beam_width", "branching", "max_roots", "max_evaluations", "max_children"):

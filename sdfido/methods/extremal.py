@@ -71,7 +71,7 @@ class ExtremalSettings(MaskSettings):
         if len(ends) != 2:
             raise TypeError(f"area_weight must be a number or a pair (first, last), got {self.area_weight!r}")
         ends = tuple(check_number("area_weight", end, above=0) for end in ends)
-        object.__setattr__(self, "area_weight", ends if isinstance(self.area_weight, tuple) else ends[0])
+        object.__setattr__(self, "area_weight", ends if isinstance(self.area_weight, tuple | list) else ends[0])
 
     def area_weight_at(self, step: int) -> float:
         """Weight of the area penalty in this step, counted from 0: geometrically from the first to the last."""
@@ -83,7 +83,8 @@ class ExtremalSettings(MaskSettings):
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
     def _area_weights(self) -> tuple[float, ...]:
-        return self.area_weight if isinstance(self.area_weight, tuple) else (self.area_weight, self.area_weight)
+        weight = self.area_weight
+        return tuple(weight) if isinstance(weight, tuple | list) else (weight, weight)
 
 
 def map_name(area: float) -> str:

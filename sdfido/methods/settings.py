@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +44,7 @@ class MaskSettings:
         set_seed(self)
         if self.mask_size is not None:
             cells = check_size("mask_size", self.mask_size, "(rows, columns)")
-            object.__setattr__(self, "mask_size", cells if isinstance(self.mask_size, tuple) else cells[0])
+            object.__setattr__(self, "mask_size", cells if isinstance(self.mask_size, tuple | list) else cells[0])
 
     def __getattr__(self, name: str) -> Any:
         return _deprecated.attribute(self, name, _deprecated.SETTINGS)
@@ -86,7 +87,7 @@ class SampledSettings(MaskSettings):
         set_number(self, "warmup", float, least=0, most=1)
         set_number(self, "learning_rate", float, above=0)
         ends = tuple(check_number("temperature", value, above=0) for value in _ends(self.temperature))
-        object.__setattr__(self, "temperature", ends if isinstance(self.temperature, tuple) else ends[0])
+        object.__setattr__(self, "temperature", ends if isinstance(self.temperature, tuple | list) else ends[0])
         for name in ("sparsity_weight", "smoothness_weight", "spread"):
             set_number(self, name, float, 0)
         check_flag("antithetic", self.antithetic)
@@ -136,9 +137,9 @@ FAST: dict[str, Any] = {"steps": 20, "repeats": 1, "num_samples": 1, "learning_r
 """Settings of FIDO for a first look, at a quarter of the composites: ``sdfido.FIDO(model, **FAST)``."""
 
 
-def _ends(temperature: float | tuple[float, float]) -> tuple[float, float]:
-    if not isinstance(temperature, tuple):
-        return temperature, temperature
+def _ends(temperature: float | Sequence[float]) -> tuple[float, float]:
+    if not isinstance(temperature, tuple | list):
+        return temperature, temperature  # type: ignore[return-value]  # what is no number is refused
     if len(temperature) != 2:
         raise TypeError(f"temperature must be a number or a pair (first, last), got {temperature!r}")
-    return temperature
+    return temperature[0], temperature[1]

@@ -105,7 +105,7 @@ def fit(
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.inference_mode(False):
             for epoch in range(len(run.history) + 1, training.epochs + 1):
-                _seed(loader, training.seed, epoch)
+                _seed(loader, training.seed, epoch, device)
                 model.train()
                 found = run.epoch(epoch, loader, on_step)
                 if validation is not None:
@@ -276,13 +276,20 @@ def _warmth(done: float) -> float:
     return max(_COLD, 0.5 - 0.5 * math.cos(math.pi * part))
 
 
-def _seed(loader: Batches, seed: int, epoch: int) -> None:
-    """Make everything drawn in an epoch depend on seed and epoch alone, so that a training can go on with any."""
-    torch.manual_seed((seed * 1_000_003 + epoch) % 2**63)
+def _seed(loader: Batches, seed: int, epoch: int, device: torch.device) -> None:
+    """Make everything drawn in an epoch depend on seed and epoch alone, so that a training can go on with any.
+
+    Random numbers of other GPUs than the model's are left as they are.
+    """
+    drawn = (seed * 1_000_003 + epoch) % 2**63
+    torch.default_generator.manual_seed(drawn)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(drawn)
     for owner in (loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)):
         generator = getattr(owner, "generator", None)
         if isinstance(generator, torch.Generator):
-            generator.manual_seed((seed * 1_000_003 + epoch) % 2**63)
+            generator.manual_seed(drawn)
 
 
 @torch.no_grad()

@@ -316,6 +316,14 @@ def test_a_training_that_was_interrupted_goes_on_with_the_same_bits(
     assert len(calm().fit(loader(), checkpoint=file, again=True, **(settings | {"epochs": 1}))) == 1
 
 
+def test_training_on_the_cpu_leaves_the_random_numbers_of_gpus(monkeypatch: pytest.MonkeyPatch):
+    calm, seeded = sdfido.CALM(latent()), []
+    for name in ("manual_seed", "manual_seed_all"):  # what waits for a GPU until there is one
+        monkeypatch.setattr(torch.cuda, name, seeded.append)
+    calm.fit(batches(16), epochs=1)
+    assert seeded == []
+
+
 def test_progress_and_modes():
     calm, steps = sdfido.CALM(latent()), []
     calm.model.features[1].eval()

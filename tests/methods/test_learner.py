@@ -1,5 +1,7 @@
 """The learner runs any mask problem: parameters, views, penalties and updates of one's own."""
 
+import json
+from dataclasses import asdict
 from types import MappingProxyType
 
 import pytest
@@ -9,7 +11,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import sdfido
 from sdfido import methods
+from sdfido.methods.attention_graph import AttentionGraphSettings
 from sdfido.methods.descent import Descent
+from sdfido.methods.extremal import ExtremalSettings
 from sdfido.methods.learner import Drawn, MaskLearner
 from sdfido.methods.settings import MaskSettings
 from tests.methods.test_fido import TinyNet
@@ -41,6 +45,20 @@ class Kept(MaskLearner):
 
 def _images(n=3):
     return torch.randn(n, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        sdfido.Settings(mask_size=(3, 5)),
+        sdfido.Settings(mask_size=7, temperature=0.5),
+        ExtremalSettings(mask_size=(3, 5)),
+        ExtremalSettings(mask_size=7, area_weight=2.0),
+        AttentionGraphSettings(mask_size=(3, 5)),
+    ],
+)
+def test_settings_that_went_through_a_file_are_the_same(settings):
+    assert type(settings)(**json.loads(json.dumps(asdict(settings)))) == settings
 
 
 def test_a_problem_of_ones_own():
