@@ -106,7 +106,9 @@ class DetectionScore(ModelScore):
         if any(row is None for row in rows):
             found = self.detections(images)
             rows = [row or _surest(found[place], each[place], place) for place, row in enumerate(rows)]
-        return torch.stack([_row(row) for row in rows if row is not None]).to(images.device) if n else images[:0, :5]
+        if not n:
+            return torch.zeros(0, 5, dtype=torch.float32, device=images.device)
+        return torch.stack([_row(row) for row in rows if row is not None]).to(images.device)
 
     def confidence(self, images: Tensor, targets: Tensor) -> Tensor:
         """Score times overlap of the detection that fits best [B], 0..1."""

@@ -20,7 +20,7 @@ class TargetScore(ModelScore):
 
     Targets of pytorch-grad-cam work unchanged: ``ClassifierOutputTarget(281)``, ``SemanticSegmentationTarget(...)``,
     ``FasterRCNNBoxScoreTarget(...)`` and one's own. A callable gets what the model returns for that image: the row of a
-    tensor; an entry of a list; of a dict, another mapping, or an output of transformers, the same with the rows.
+    tensor; an entry of a list; of a tuple, a dict, another mapping, or an output of transformers, the same with rows.
 
     ``score = target(output of the image)``, which is the confidence, too. Nothing is known of its range, so shares are
     counted from what the infill alone gets (``sdfido.scores.Scale``).
@@ -72,7 +72,8 @@ class TargetScore(ModelScore):
         """Places [B], int64, of the callables given: one for all images or a list of one for each.
 
         Raises:
-            TypeError, ValueError: the targets are no callables, or not as many as images.
+            TypeError, ValueError: the targets are no callables, or not as many as images; or the model's output is a
+                list whose entries are not the images'.
         """
         n = len(images)
         if isinstance(targets, Tensor) and targets.dtype == torch.int64 and targets.shape == (n,):
@@ -88,6 +89,14 @@ class TargetScore(ModelScore):
             )
         if len(targets) != n:
             raise ValueError(f"targets must be one callable, or one for each of {n} images, got {len(targets)}")
+        output = self.output(images[:1].clone()) if n else []
+        if (
+            n and isinstance(output, list) and len(output) != 1
+        ):  # in a batch of as many images it would be taken for one
+            raise TypeError(
+                f"model must return a list with an entry for each image, got one of {len(output)} for one image; parts "
+                "of an output that each hold all images belong into a tuple: lambda images: tuple(model(images))"
+            )
         for each in targets:
             if not any(each is known for known in self.callables):
                 self.callables.append(each)
@@ -117,10 +126,18 @@ def row(output: Any, place: int, n: int) -> Any:
             return type(output)(**rows)  # outputs of transformers have their entries as attributes, too
         except (TypeError, ValueError):
             return rows
-    if isinstance(output, list | tuple) and len(output) == n:
-        return output[place]
     if isinstance(output, list | tuple):
-        return type(output)(row(value, place, n) for value in output)
+        if len(output) == n and not (isinstance(output, tuple) and all(_has_rows(value, n) for value in output)):
+            return output[place]
+        parts = [None if value is None else row(value, place, n) for value in output]
+        return output._make(parts) if hasattr(output, "_make") else type(output)(parts)
     raise TypeError(
         f"model must return tensors, or lists and dicts of them, for each image, got {type(output).__name__}"
     )
+
+
+def _has_rows(value: Any, n: int) -> bool:
+    """Whether a part of an output holds n images, rather than being that of one image."""
+    if isinstance(value, tuple):
+        return all(_has_rows(each, n) for each in value)
+    return value is None or (isinstance(value, Tensor) and value.dim() > 0 and len(value) == n)

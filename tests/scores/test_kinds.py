@@ -1,5 +1,7 @@
 """Every kind of score: what it asks, what it means, and that masks can be learned for it."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
@@ -215,6 +217,35 @@ def test_callables_on_one_images_output_are_scores():
     assert dicts(images(), chosen).shape == (2,)
 
 
+class Heads(NamedTuple):
+    logits: torch.Tensor
+    features: torch.Tensor
+
+
+@pytest.mark.parametrize("kind", [tuple, Heads._make])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_parts_of_an_output_are_parts_in_every_batch(kind, count):
+    def model(given):
+        return kind([Quarters()(given), -Quarters()(given)])
+
+    given = torch.cat([images(), images()])[:count]
+    score = scores.TargetScore(model)
+    chosen = score.resolve(given, lambda output: output[1][2])
+    torch.testing.assert_close(score(given, chosen), -Quarters()(given)[:, 2])
+    entries = scores.TargetScore(lambda given: tuple({"logits": each} for each in Quarters()(given)))
+    chosen = entries.resolve(given, lambda output: output["logits"][2])
+    torch.testing.assert_close(entries(given, chosen), Quarters()(given)[:, 2])
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_no_images_have_targets_of_the_same_form(name):
+    make, target = EVERY[name]
+    score = make()
+    some, none = score.resolve(images(), target), score.resolve(images()[:0], [] if name == "target" else None)
+    assert none.shape == (0, *some.shape[1:])
+    assert none.dtype == some.dtype
+
+
 @pytest.mark.parametrize(
     ("make", "target", "message"),
     [
@@ -246,6 +277,11 @@ def test_callables_on_one_images_output_are_scores():
         (lambda: scores.SegmentScore(Quarters()), 1, "class logits of pixels"),
         (lambda: scores.TargetScore(Quarters()), 3, "a callable on the model's output"),
         (lambda: scores.TargetScore(Quarters()), lambda output: output, "return one number"),
+        (
+            lambda: scores.TargetScore(lambda given: [Quarters()(given)] * 2),
+            lambda output: output[0].sum(),
+            "a list with an entry for each image, got one of 2 for one image; parts .* belong into a tuple",
+        ),
         (lambda: scores.ClassScore(Quarters()), [lambda output: output], r"TargetScore\(model\)"),
     ],
 )
