@@ -57,7 +57,7 @@ def feature_map(network: nn.Module, example: Tensor | None = None) -> tuple[nn.M
         check_tensor("example", example, "[1, C, H, W]", 4, floating=True, filled=0)
     try:
         with torch.no_grad(), eval_mode(own):
-            cut = _cut(own, example[:1])
+            cut = _cut(own, example[:1].clone())  # it may work in place
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
         size = " x ".join(map(str, example.shape[2:]))
         raise ValueError(

@@ -97,7 +97,8 @@ def _map(guide: Guide, scene: Scene, place: int, infill: Callable[..., Tensor], 
         explanation = guide.explain(scene.images, scene.targets, streams=scene.streams.tolist())
         names = [name for name, info in explanation.legend.items() if info.role != "remove"]
         return explanation[(names or list(explanation.maps))[0]]
-    found = checks.check_tensor("guide", guide(scene.images), "[1, H, W]", 3, floating=True, finite=True, filled=0)
+    given = guide(scene.images.clone())  # it may work in place
+    found = checks.check_tensor("guide", given, "[1, H, W]", 3, floating=True, finite=True, filled=0)
     if len(found) != 1:
         raise ValueError(f"guide must return one map [1, H, W] for one image, got {list(found.shape)}")
     return found

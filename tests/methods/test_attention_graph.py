@@ -225,6 +225,21 @@ def test_callbacks_and_no_images():
     assert (len(empty), empty.sag.shape, AttentionGraph.graphs(empty)) == (0, (0, 24, 24), [])
 
 
+def test_a_guide_that_works_in_place_changes_nothing():
+    def ramp(given):
+        found = torch.linspace(0, 1, 24).expand(1, 24, 24) * given.abs().mean()
+        given.zero_()
+        return found
+
+    images = _images(2)
+    expected, found = (
+        AttentionGraph(TinyNet(), mask_size=4, max_evaluations=40, guide=guide).explain(images)
+        for guide in (lambda one: ramp(one.clone()), ramp)
+    )
+    assert torch.equal(found.sag, expected.sag)
+    assert torch.equal(found.prob_sag, expected.prob_sag)
+
+
 def test_any_guide():
     images = _images(2)
     ramp = torch.linspace(0, 1, 24).expand(2, 24, 24)

@@ -324,6 +324,13 @@ def test_training_on_the_cpu_leaves_the_random_numbers_of_gpus(monkeypatch: pyte
     assert seeded == []
 
 
+def test_the_example_stays_as_it_is():
+    example = torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    before = example.clone()
+    sdfido.CALM(nn.Sequential(nn.ReLU(inplace=True), backbone()), classes=3, example=example)
+    assert torch.equal(example, before)
+
+
 def test_progress_and_modes():
     calm, steps = sdfido.CALM(latent()), []
     calm.model.features[1].eval()
