@@ -22,6 +22,7 @@ from ..models.adapters import normalization_of
 from ..normalization import Normalization
 from ..scores import ClassScore, Model, Scale, Score, as_score, eval_mode, scale_of
 from ..scores.scale import PER_IMAGE
+from ..smoothing import widen
 from . import regions
 
 __all__ = ["Explainer", "OnImage", "OnStep", "Progress", "Scene", "WriteFile"]
@@ -100,7 +101,8 @@ class Scene:
 
     def confidences(self, images: Tensor) -> Tensor:
         """How confident the model is of the targets for other images [N, C, H, W]: [N], without gradients."""
-        return self.execution.map(self.score.confidence, images, self.targets, chunk=self.images_at_once)
+        found = self.execution.map(self.score.confidence, images, self.targets, chunk=self.images_at_once)
+        return _numbers(found, len(images))
 
     def scores(self, masks: Tensor) -> Tensor:
         """Scores [N, K, S] of the composites by masks [N, K, S, h, w], in units, without gradients."""
@@ -118,7 +120,8 @@ class Scene:
         for place in range(n):
             one = self[place : place + 1]
             flat, targets = one.blend(masks[place : place + 1]).flatten(0, 2), one.targets.repeat_interleave(k * s, 0)
-            found.append(self.execution.map(function, flat, targets, chunk=chunk).view(1, k, s))
+            answers = _numbers(self.execution.map(function, flat, targets, chunk=chunk), k * s)
+            found.append(answers.view(1, k, s))
         return torch.cat(found) if n else self.images.new_zeros(n, k, s)
 
 
@@ -268,7 +271,8 @@ class Explainer(ABC):
             both = execution.map(score.answer, images, chunk=chunk)
             return score, execution, both[:, 0].long(), both[:, 1].to(images.dtype)
         chosen = execution.resolve(score, images, targets, chunk=chunk)
-        return score, execution, chosen, execution.map(score.confidence, images, chosen, chunk=chunk)
+        confidence = execution.map(score.confidence, images, chosen, chunk=chunk)
+        return score, execution, chosen, _numbers(confidence, len(images))
 
     def check_size(self, height: int, width: int) -> None:  # noqa: B027 (a method may have no such settings)
         """Raise ValueError where the settings do not fit images of this size."""
@@ -331,6 +335,18 @@ class Explainer(ABC):
         found = {f"prob_{name}": soft[:, k] for k, name in enumerate(explanation.regions)}
         found |= {f"prob_{name}_binary": final[:, k] for k, name in enumerate(explanation.regions)}
         return replace(explanation, scores={**explanation.scores, **found})
+
+
+def _numbers(found: Tensor, count: int) -> Tensor:
+    """What a score says of so many images, in float32 at least.
+
+    Raises:
+        ValueError: it is not one number an image.
+    """
+    if found.shape != (count,):
+        got = list(found.shape)
+        raise ValueError(f"score must have one number, and one confidence, an image: [{count}], got {got}")
+    return widen(found)
 
 
 def _normal(tensor: Tensor) -> Tensor:

@@ -199,3 +199,24 @@ def test_parameters_that_overflow_are_no_result():
 def test_images_of_other_kinds_are_refused(images, message):
     with pytest.raises(TypeError, match=message):
         sdfido.FIDO(TinyNet(), steps=1).explain(images, 0)
+
+
+class Confident(sdfido.ClassScore):
+    """A score whose confidence has another form."""
+
+    def __init__(self, model, form):
+        super().__init__(model)
+        self.form = form
+
+    def confidence(self, images, targets):
+        return self.form(super().confidence(images, targets))
+
+
+def test_confidences_are_one_number_an_image_and_can_be_stored(tmp_path):
+    given = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    settings = {"steps": 1, "mask_size": 3, "repeats": 1, "pruning": False}
+    with pytest.raises(ValueError, match=r"one confidence, an image: \[2\], got \[2, 1\]"):
+        sdfido.FIDO(Confident(TinyNet(), lambda found: found[:, None]), **settings).explain(given, 0)
+    explanation = sdfido.FIDO(Confident(TinyNet(), torch.Tensor.bfloat16), **settings).explain(given, 0)
+    explanation.save(tmp_path / "e.npz")
+    assert torch.equal(sdfido.Explanation.load(tmp_path / "e.npz").prob_image, explanation.prob_image)
