@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .. import json_file, npz_file
-from ..checks import check_choice, check_kind, check_list, check_number, check_tensor
+from ..checks import check_choice, check_images, check_kind, check_list, check_number, check_tensor
 from ..execution import chunks
 from ..explanation import Explanation
 from ..files import replacing
@@ -218,7 +218,7 @@ class Concepts:
             The explanation of image 0 for feature 0, 1, ..., K - 1, of image 1, and so on; ``unflatten(0, (N, K))`` has
             both. All features of an image get the same noise. Confidences are contributions to the logit.
         """
-        images = images[None] if isinstance(images, Tensor) and images.dim() == 3 else images
+        images = check_images(images)
         score, count = self.score(), self.settings.count
         if classes is None:
             with eval_mode(self.model), torch.no_grad():

@@ -102,7 +102,8 @@ class ExtremalPerturbation(MaskLearner):
 
     The map ``area_5`` averages the mask of 5% over the steps, the t-th counting t times: it also ranks what the mask,
     which ends nearly binary, treats alike. ``sum`` is the mean of these maps, in which what is in the smallest region
-    comes first. The final region of a map takes exactly its area. ``explanation.masks`` are the masks at the end.
+    comes first. The final region of a map takes its area to the nearest cell, and one cell at least.
+    ``explanation.masks`` are the masks at the end.
 
     Args:
         model: a classifier, from images [B, C, H, W] to class logits [B, classes], or any ``sdfido.Score``;

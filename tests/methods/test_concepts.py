@@ -377,6 +377,15 @@ def test_wrong_arguments_are_named(wrong, message):
         sdfido.Concepts(model, **{"layer": "flat"} | wrong)
 
 
+def test_images_of_any_precision_are_explained(found):
+    _, images, _ = planted(3)
+    expected, double = (found.explain(given, steps=1, mask_size=2, repeats=1) for given in (images, images.double()))
+    assert torch.equal(double.targets, expected.targets)
+    assert torch.equal(double.ssr, expected.ssr)
+    with pytest.raises(TypeError, match="images must be a floating-point tensor"):
+        found.explain([1.0])
+
+
 def test_wrong_calls_are_named(found):
     model, images, _ = planted(4)
     with pytest.raises(ValueError, match="call fit"):
