@@ -122,7 +122,7 @@ def _made() -> type[Any]:
             score = ForwardScore(self.forward_func, as_sequence(additional_forward_args), len(images))
             explanation = self.kind(score, **settings).explain(
                 images.detach(),
-                target,
+                () if target is None else target,  # None would be asked of some images at a time, by their places there
                 streams=[0] * len(images),
                 on_step=_print if show_progress else None,
             )

@@ -54,6 +54,16 @@ def test_outputs_of_any_shape_and_further_arguments():
     assert value.attribute(images()).shape == images().shape
 
 
+def test_further_arguments_stay_with_their_images_without_a_target():
+    def forward(batch, chosen):
+        return Quarters()(batch).gather(1, chosen[:, None])[:, 0]
+
+    attribution, chosen = MaskAttribution(forward, **QUICK), torch.tensor([0, 2])
+    found = attribution.attribute(images(), additional_forward_args=chosen)
+    alone = attribution.attribute(images()[1:], additional_forward_args=chosen[1:])
+    assert torch.equal(found[1:], alone)
+
+
 def test_the_metrics_of_captum_take_it():
     from captum.metrics import infidelity, sensitivity_max
 
