@@ -96,6 +96,14 @@ class ModelScore:
         return found.float()
 
 
+def one_by_one(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """What a function returns for images [B, C, H, W], asked about one image at a time.
+
+    Targets that a user gives come for any number of images at once, which a model may not take.
+    """
+    return torch.cat([function(image) for image in torch.split(images, 1)])
+
+
 def module_of(score: Score | Model) -> nn.Module | None:
     """The module behind a score or a model, if there is one."""
     for candidate in (score, getattr(score, "model", None)):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .base import ModelScore
+from .base import ModelScore, one_by_one
 from .scale import Scale
 
 OUTSIDE = -1
@@ -87,13 +88,14 @@ class SegmentScore(ModelScore):
         shape = (len(images), *images.shape[2:])
         if len(images) == 0:
             return images.new_zeros(shape, dtype=torch.int64)
-        logits = self.logits(images)
-        predicted, classes = logits.argmax(1), logits.shape[1]
         if targets is None:
+            predicted: Tensor = self.logits(images).argmax(1)
             return predicted
-        if isinstance(targets, int) and not isinstance(targets, bool):
-            _check_class(targets, classes)
-            chosen = torch.where(predicted == targets, predicted, OUTSIDE)
+        classes = self.logits(images[:1]).shape[1]
+        if isinstance(targets, numbers.Integral) and not isinstance(targets, bool):
+            wanted = _check_class(targets, classes)
+            predicted = one_by_one(lambda image: self.logits(image).argmax(1), images)
+            chosen = torch.where(predicted == wanted, predicted, OUTSIDE)
             what = f"class {targets}, which the model sees nowhere in"
         else:
             chosen = _pixels(targets, shape, classes).to(images.device)
@@ -134,6 +136,7 @@ def _pixels(targets: Any, shape: tuple[int, ...], classes: int) -> Tensor:
     return targets
 
 
-def _check_class(index: Any, classes: int) -> None:
-    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < classes:
+def _check_class(index: Any, classes: int) -> int:
+    if isinstance(index, bool) or not isinstance(index, numbers.Integral) or not 0 <= int(index) < classes:
         raise ValueError(f"targets must be a class in 0..{classes - 1}, got {index!r}")
+    return int(index)

@@ -20,7 +20,8 @@ class TargetScore(ModelScore):
 
     Targets of pytorch-grad-cam work unchanged: ``ClassifierOutputTarget(281)``, ``SemanticSegmentationTarget(...)``,
     ``FasterRCNNBoxScoreTarget(...)`` and one's own. A callable gets what the model returns for that image: the row of a
-    tensor; an entry of a list; of a dict, another mapping, or an output of transformers, the same with the rows.
+    tensor; an entry of a list; of a dict, another mapping, an output of transformers, or several tensors with a row for
+    each image, the same with the rows.
 
     ``score = target(output of the image)``, which is the confidence, too. Nothing is known of its range, so shares are
     counted from what the infill alone gets (``sdfido.scores.Scale``).
@@ -117,10 +118,20 @@ def row(output: Any, place: int, n: int) -> Any:
             return type(output)(**rows)  # outputs of transformers have their entries as attributes, too
         except (TypeError, ValueError):
             return rows
-    if isinstance(output, list | tuple) and len(output) == n:
-        return output[place]
     if isinstance(output, list | tuple):
-        return type(output)(row(value, place, n) for value in output)
+        # A model with as many outputs as images must not get another meaning by that.
+        if len(output) == n and not all(_is_by_image(part, n) for part in output):
+            return output[place]
+        parts = [None if part is None else row(part, place, n) for part in output]
+        kind: Any = type(output)
+        return kind(*parts) if hasattr(output, "_fields") else kind(parts)
     raise TypeError(
         f"model must return tensors, or lists and dicts of them, for each image, got {type(output).__name__}"
     )
+
+
+def _is_by_image(part: Any, n: int) -> bool:
+    """Whether a part of a list holds something of each of n images; dicts, as of detections, are of one image."""
+    if isinstance(part, list | tuple):
+        return all(_is_by_image(each, n) for each in part)
+    return part is None or (isinstance(part, Tensor) and part.shape[:1] == (n,))

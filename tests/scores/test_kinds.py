@@ -1,9 +1,11 @@
 """Every kind of score: what it asks, what it means, and that masks can be learned for it."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import sdfido
 from sdfido import evaluate, reports, scores
@@ -101,6 +103,16 @@ def test_a_contrast_sets_a_class_against_its_strongest_rival():
     torch.testing.assert_close(confidence, torch.sigmoid(torch.full((2,), 0.05 * GAIN)))
 
 
+def test_a_pair_of_classes_may_be_numbers_of_any_library():
+    score = scores.ContrastScore(Quarters())
+    expected = [[3, 1], [3, 1]]
+    assert score.resolve(images(), (3, 1)).tolist() == expected
+    assert score.resolve(images(), (np.int64(3), np.int64(1))).tolist() == expected
+    assert score.resolve(images(), (torch.tensor(3), torch.tensor(1))).tolist() == expected
+    with pytest.raises(TypeError, match="class indices"):
+        score.resolve(images(), (True, False))
+
+
 def test_a_regression_says_values_and_counts_shares_from_the_infill():
     score = scores.RegressionScore(Quarters(), "down")
     explanation = sdfido.FIDO(score, steps=30, **QUICK | {"infill": 0.9 * torch.ones(1)}).explain(images(), 2)
@@ -155,6 +167,39 @@ def test_a_segment_is_of_a_class_a_mask_or_every_pixel():
     assert small.logits(images()).shape == (2, 2, 16, 16)
 
 
+def test_classes_may_be_numbers_of_numpy():
+    detection, segment = scores.DetectionScore(Detector()), scores.SegmentScore(Pixels())
+    assert torch.equal(detection.resolve(images(), np.int64(1)), detection.resolve(images(), 1))
+    row = {"label": 1, "box": [8, 0, 16, 8]}
+    assert torch.equal(detection.resolve(images(), [np.int64(1), row]), detection.resolve(images(), [1, row]))
+    assert torch.equal(segment.resolve(images(), np.int64(1)), segment.resolve(images(), 1))
+    mask = np.ones((16, 16), bool)
+    assert torch.equal(segment.resolve(images(), (np.int64(1), mask)), segment.resolve(images(), (1, mask)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "target"),
+    [
+        (scores.ClassScore, Quarters(), [1, 2]),
+        (scores.ContrastScore, Quarters(), [1, 2]),
+        (scores.LabelScore, Quarters(), [1, 2]),
+        (scores.RegressionScore, Quarters(), [1, 2]),
+        (scores.DetectionScore, Detector(), 1),
+        (scores.SegmentScore, Pixels(), 1),
+    ],
+)
+def test_questions_about_many_images_are_asked_one_image_at_a_time(kind, model, target):
+    """As programs need it that were exported for one image."""
+
+    def one_at_a_time(batch):
+        assert len(batch) == 1
+        return model(batch)
+
+    explainer = sdfido.FIDO(kind(one_at_a_time), steps=2, max_batch=1, **QUICK)
+    expected = kind(model).resolve(images(), target)
+    assert torch.equal(explainer.explain(images(), target).targets, expected)
+
+
 def test_a_text_is_set_against_the_others():
     score = scores.TextScore(Encoder(), ["one", "two", "four"], encode_text, logit_scale=10.0)
     assert score.resolve(images()).tolist() == [0, 1]
@@ -207,6 +252,21 @@ def test_callables_on_one_images_output_are_scores():
     dicts = scores.TargetScore(Pixels())
     chosen = dicts.resolve(images(), lambda found: found["out"][1].mean())
     assert dicts(images(), chosen).shape == (2,)
+
+
+class Outputs(NamedTuple):
+    logits: Tensor
+    features: Tensor
+
+
+@pytest.mark.parametrize("pack", [lambda *parts: parts, lambda *parts: list(parts), Outputs])
+def test_several_outputs_are_cut_by_image_whatever_the_batch(pack):
+    score = scores.TargetScore(lambda batch: pack(Quarters()(batch), batch.flatten(1)))
+    three = torch.cat([images(), images()[:1]])
+    chosen = score.resolve(three, lambda output: output[0][2])
+    expected = Quarters()(three)[:, 2]
+    for count in (1, 2, 3):  # two is the number of outputs, too
+        torch.testing.assert_close(score(three[:count], chosen[:count]), expected[:count])
 
 
 @pytest.mark.parametrize(
