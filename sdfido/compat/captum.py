@@ -37,6 +37,7 @@ def __dir__() -> list[str]:
 def _made() -> type[Any]:
     try:
         from captum.attr import Attribution
+        from captum.log import log_usage
     except ImportError as error:
         raise ImportError("sdfido.compat.captum needs captum: pip install captum") from error
 
@@ -80,6 +81,7 @@ def _made() -> type[Any]:
             """False: the map does not add up to a difference of outputs."""
             return False
 
+        @log_usage()  # type: ignore[untyped-decorator]  # NoiseTunnel calls what is wrapped by it
         def attribute(
             self,
             inputs: Tensor | tuple[Tensor, ...],

@@ -54,6 +54,14 @@ def test_outputs_of_any_shape_and_further_arguments():
     assert value.attribute(images()).shape == images().shape
 
 
+def test_noise_tunnel_takes_it():
+    from captum.attr import NoiseTunnel
+
+    attribution = MaskAttribution(Quarters(), **QUICK)
+    found = NoiseTunnel(attribution).attribute(images(), nt_samples=2, stdevs=0.0, target=torch.tensor([1, 2]))
+    torch.testing.assert_close(found, attribution.attribute(images(), target=[1, 2]))
+
+
 def test_further_arguments_stay_with_their_images_without_a_target():
     def forward(batch, chosen):
         return Quarters()(batch).gather(1, chosen[:, None])[:, 0]
