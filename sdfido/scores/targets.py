@@ -26,6 +26,8 @@ class TargetScore(ModelScore):
     ``score = target(output of the image)``, which is the confidence, too. Nothing is known of its range, so shares are
     counted from what the infill alone gets (``sdfido.scores.Scale``).
 
+    A callable that finds nothing in an image may return 0 without a gradient, as ``FasterRCNNBoxScoreTarget`` does.
+
     Targets, once resolved, are places in the list of callables that were given, int64 [B].
 
     Args:
@@ -61,12 +63,16 @@ class TargetScore(ModelScore):
             TypeError, ValueError: a callable does not return one number.
         """
         output, found = self.output(images), []
+        gradients = torch.is_grad_enabled() and _has_gradient(output)
         for place, index in enumerate(targets.tolist()):
             value = self.callables[index](row(output, place, len(images)))
             if not isinstance(value, Tensor) or value.numel() != 1:
                 got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 raise TypeError(f"targets must be callables that return one number as a tensor, got {got}")
-            found.append(value.reshape(()).float())
+            value = value.reshape(()).float()
+            if gradients and not value.requires_grad and value == 0:
+                value = value + 0.0 * images[place].flatten()[0].float()  # 0, but of the image
+            found.append(value)
         return torch.stack(found) if found else images.new_zeros(0)
 
     def resolve(self, images: Tensor, targets: Any = None) -> Tensor:
@@ -135,3 +141,12 @@ def _is_by_image(part: Any, n: int) -> bool:
     if isinstance(part, list | tuple):
         return all(_is_by_image(each, n) for each in part)
     return part is None or (isinstance(part, Tensor) and part.shape[:1] == (n,))
+
+
+def _has_gradient(output: Any) -> bool:
+    """Whether a tensor in an output has one."""
+    if isinstance(output, Mapping):
+        output = list(output.values())
+    if isinstance(output, list | tuple):
+        return any(map(_has_gradient, output))
+    return isinstance(output, Tensor) and output.requires_grad

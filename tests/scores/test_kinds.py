@@ -254,6 +254,23 @@ def test_callables_on_one_images_output_are_scores():
     assert dicts(images(), chosen).shape == (2,)
 
 
+def test_a_target_may_find_nothing():
+    """As a detector's that returns 0 where the object is gone, in all composites of a batch."""
+
+    def found(output):
+        return output[1] if output[1] > 0 else torch.tensor(0.0)
+
+    explainer = sdfido.FIDO(scores.TargetScore(Quarters()), steps=12, max_batch=1, **QUICK)
+    explanation = explainer.explain(images(), found)
+    torch.testing.assert_close(explanation.prob_image, Quarters()(images())[:, 1])
+    assert explanation.final_cells[0, 0, :2, 2:].all()  # the quarter that it is about
+    with pytest.raises(ValueError, match="differentiable in the images"):
+        explainer.explain(images(), lambda output: output.argmax().float())
+    detached = scores.TargetScore(lambda batch: Quarters()(batch).detach())
+    with pytest.raises(ValueError, match="differentiable in the images"):
+        sdfido.FIDO(detached, steps=2, **QUICK).explain(images(), lambda output: output[1] * 0)
+
+
 class Outputs(NamedTuple):
     logits: Tensor
     features: Tensor
