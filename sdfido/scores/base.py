@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -112,6 +113,16 @@ def module_of(score: Score | Model) -> nn.Module | None:
     return None
 
 
+def _asked(score: Score | Model) -> nn.Module | None:
+    """The module that is asked: the one behind a score, also by a method of it, or by ``functools.partial``."""
+    for candidate in (score, getattr(score, "model", None)):
+        while isinstance(candidate, functools.partial):
+            candidate = candidate.func
+        if isinstance(candidate := getattr(candidate, "__self__", candidate), nn.Module):
+            return candidate
+    return None
+
+
 class _Use(NamedTuple):
     """Parts of a module that a thread holds in eval mode, and that were in train mode before."""
 
@@ -127,12 +138,13 @@ _turn = surroundings.Turn()
 def eval_mode(score: Score | Model) -> Iterator[None]:
     """Put every part of the module behind a score into eval mode, and back when the last of several threads leaves.
 
-    Modules that share parts may be in use by different threads. Autocast of the caller's does not count inside.
+    A method of a module counts as that module; what other functions call is not known, and stays as it is. Modules that
+    share parts may be in use by different threads. Autocast of the caller's does not count inside.
 
     Raises:
         ValueError: the module was made under ``torch.inference_mode``.
     """
-    module = module_of(score)
+    module = _asked(score)
     with surroundings.plain():
         if module is None:
             yield
