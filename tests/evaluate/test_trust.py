@@ -139,6 +139,29 @@ def test_a_text_without_meaning_is_found_out():
         evaluate.prompt_check(Quarters(), images(), "one")
 
 
+def test_texts_are_read_in_eval_mode():
+    class Clip(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop = nn.Dropout(0.5)
+
+        def encode_image(self, images):
+            return self.drop(Encoder().encode_image(images))
+
+        def encode_text(self, texts):
+            return self.drop(encode_text(texts))
+
+    clip = Clip().train()
+    score = scores.TextScore(clip, ["one", "two"], clip.encode_text)
+    assert torch.equal(score.embeddings, torch.nn.functional.normalize(encode_text(["one", "two"])))
+    assert clip.training
+    assert clip.drop.training
+    first, second = (evaluate.prompt_check(score, images(), "two") for _ in range(2))
+    assert torch.equal(first.nonsense, second.nonsense)
+    with pytest.raises(ValueError, match="images must be finite"):
+        evaluate.prompt_check(score, images() * torch.nan, "two")
+
+
 def test_maps_of_other_tools_are_measured():
     maps, truth = torch.rand(2, 16, 16, generator=torch.Generator().manual_seed(0)), torch.zeros(2, 16, 16).bool()
     truth[:, :5, :5] = True
