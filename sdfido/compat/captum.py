@@ -70,7 +70,7 @@ def _made() -> type[Any]:
             if not isinstance(self.kind, type) or not issubclass(self.kind, Explainer):
                 raise TypeError(f"method must be a name, or a class of explainers, got {describe(method)}")
             self.map, self.settings = map, settings
-            self.kind(forward_func, **settings)  # a wrong setting should not wait for the images
+            self.kind(ForwardScore(forward_func, (), 1), **settings)  # a wrong setting should not wait for the images
 
         @property
         def multiplies_by_inputs(self) -> bool:

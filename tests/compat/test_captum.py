@@ -109,6 +109,8 @@ def test_wrong_arguments_are_told(arguments, message):
 
 
 def test_wrong_settings_and_maps_are_told():
+    with pytest.raises(TypeError, match="relevance passes through its layers"):
+        MaskAttribution(Quarters(), method="lrp")
     with pytest.raises(TypeError, match="stepz"):
         MaskAttribution(nn.Identity(), stepz=3)
     with pytest.raises(ValueError, match="map must be one of 'ssr', 'sdr', 'joint', got 'heat'"):
