@@ -72,7 +72,8 @@ class ModelScore:
     def numbers(self, images: Tensor, form: str, dims: tuple[int, ...], key: str = "logits") -> Tensor:
         """The model's output as a float32 tensor whose first axis is the image.
 
-        An output that is no tensor gives its entry ``key``: an attribute, or a key of a dict.
+        An output that is no tensor gives its entry ``key``, an attribute or a key of a dict, or the only tensor in it.
+        Axes of length 1 after the second one are left out.
 
         Args:
             images: [B, C, H, W].
@@ -84,14 +85,14 @@ class ModelScore:
             TypeError, ValueError: the model returns something else.
         """
         output = self.output(images)
-        found = output
-        if not isinstance(output, Tensor):
-            found = output.get(key) if isinstance(output, dict) else getattr(output, key, None)
-        if not isinstance(found, Tensor):
+        found = outputs.obvious(output, key)
+        if found is None:
             raise TypeError(
                 f"model must return a tensor {form}, or have it as {key!r} of its output, got "
-                f"{type(output).__name__}; wrap it: lambda images: model(images).NAME"
+                f"{outputs.parts_of(output)}; wrap it: lambda images: model(images)[NAME]"
             )
+        if found.dim() > 2 and len(found) == len(images) and set(found.shape[2:]) == {1}:
+            found = found.flatten(1)
         if found.dim() not in dims or len(found) != len(images):
             raise ValueError(f"model must return {form}, got {list(found.shape)} for {len(images)} images")
         return found.float()

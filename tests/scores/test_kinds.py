@@ -271,6 +271,30 @@ def test_a_target_may_find_nothing():
         sdfido.FIDO(detached, steps=2, **QUICK).explain(images(), lambda output: output[1] * 0)
 
 
+@pytest.mark.parametrize(
+    "pack", [lambda found: {"value": found}, lambda found: (found,), lambda found: found[..., None]]
+)
+def test_numbers_may_be_wrapped(pack):
+    for kind in (scores.LabelScore, scores.RegressionScore, scores.ClassScore):
+        score, plain = kind(lambda batch: pack(Quarters()(batch))), kind(Quarters())
+        chosen = score.resolve(images(), 1)
+        assert torch.equal(score(images(), chosen), plain(images(), chosen))
+    both = scores.RegressionScore(lambda batch: {"a": Quarters()(batch), "b": batch})
+    with pytest.raises(TypeError, match=r"got dict with a \[1, 4\], b \[1, 3, 16, 16\]; wrap it: lambda images: model"):
+        both.resolve(images(), 1)
+
+
+def test_segments_of_one_logit_a_pixel_are_of_two_classes():
+    score = scores.SegmentScore(lambda batch: GAIN * (batch.mean(1, keepdim=True) - 0.5))
+    targets = score.resolve(images(), 1)
+    expected = torch.sigmoid(GAIN * (images().mean(1) - 0.5))
+    assert torch.equal(targets >= 0, expected > 0.5)
+    found = torch.stack([each[inside >= 0].mean() for each, inside in zip(expected, targets, strict=True)])
+    torch.testing.assert_close(score.confidence(images(), targets), found)
+    alone = scores.SegmentScore(lambda batch: (Pixels()(batch)["out"],))
+    assert torch.equal(alone.resolve(images(), 1), scores.SegmentScore(Pixels()).resolve(images(), 1))
+
+
 class Outputs(NamedTuple):
     logits: Tensor
     features: Tensor
@@ -296,7 +320,7 @@ def test_several_outputs_are_cut_by_image_whatever_the_batch(pack):
         (lambda: scores.ContrastScore(Quarters(), rather_than=-1), None, "rather_than .* got -1"),
         (lambda: scores.LabelScore(Quarters()), 4, r"label indices in 0\.\.3, got 4"),
         (lambda: scores.LabelScore(Quarters(), present=1), None, "present must be True or False"),
-        (lambda: scores.LabelScore(Pixels()), 0, "logits.*'logits' of its output, got dict"),
+        (lambda: scores.LabelScore(Pixels()), 0, r"logits \[B, labels\] or \[B\], got \[1, 2, 16, 16\]"),
         (lambda: scores.RegressionScore(Quarters()), None, r"name the output to explain, 0\.\.3"),
         (lambda: scores.RegressionScore(Quarters(), "left"), 0, "direction must be one of 'up', 'down', got 'left'"),
         (lambda: scores.EmbeddingScore(Quarters()), torch.ones(5), r"one embedding \[4\], or \[2, 4\], got \[5\]"),
