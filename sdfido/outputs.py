@@ -80,21 +80,34 @@ def tensor_of(returned: Any, output: Output = None) -> Tensor:
         return _chosen(returned, output)
     if isinstance(returned, Tensor):
         return returned
-    parts = _parts(returned)
-    for name in _LOGITS:
-        if isinstance(parts.get(name), Tensor):
-            found: Tensor = parts[name]
-            return found
-    there = [part for part in parts.values() if part is not None]
-    if len(there) == 1 and isinstance(there[0], Tensor):
-        return there[0]
-    kind = type(returned).__name__
+    found = obvious(returned, *_LOGITS)
+    if found is not None:
+        return found
+    kind, parts = type(returned).__name__, _parts(returned)
     if not parts:
         raise TypeError(
             f"model must return a tensor of logits [B, classes], got {_short(returned)}; "
             "the score needs its gradient, so that it must not leave PyTorch"
         )
     raise TypeError(f"model must return a tensor of logits [B, classes], got {kind} with {_listed(parts)}; {_HOW}")
+
+
+def obvious(returned: Any, *names: str) -> Tensor | None:
+    """The tensor that a model returned, by itself, by one of these names or as the only part; None without such."""
+    if isinstance(returned, Tensor):
+        return returned
+    parts = _parts(returned, names)
+    there = [part for part in parts.values() if part is not None]
+    for part in (*map(parts.get, names), *(there if len(there) == 1 else ())):
+        if isinstance(part, Tensor):
+            return part
+    return None
+
+
+def parts_of(returned: Any) -> str:
+    """What a model returned, for messages: its kind, and the parts that it has."""
+    parts = _parts(returned)
+    return type(returned).__name__ + (f" with {_listed(parts)}" if parts else "")
 
 
 def ask(model: Callable[[Tensor], Any], images: Tensor) -> Any:
@@ -190,7 +203,7 @@ def _entry(returned: Any, name: str | int, output: Output) -> Any:
     raise ValueError(f"output must be a part of what the model returns, got {output!r}; {there}")
 
 
-def _parts(returned: Any) -> dict[str, Any]:
+def _parts(returned: Any, names: Sequence[str] = _LOGITS) -> dict[str, Any]:
     """The parts of an object, dict, list or tuple by name or place; empty where there are none."""
     if isinstance(returned, Mapping):
         return {str(name): part for name, part in returned.items()}
@@ -200,7 +213,7 @@ def _parts(returned: Any) -> dict[str, Any]:
         return {str(place): part for place, part in enumerate(returned)}
     if is_dataclass(returned) and not isinstance(returned, type):
         return {field.name: getattr(returned, field.name) for field in fields(returned)}
-    return {name: getattr(returned, name) for name in _LOGITS if isinstance(getattr(returned, name, None), Tensor)}
+    return {name: getattr(returned, name) for name in names if isinstance(getattr(returned, name, None), Tensor)}
 
 
 def _listed(parts: Mapping[str, Any]) -> str:

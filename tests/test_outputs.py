@@ -187,8 +187,8 @@ class Rounded(nn.Module):
 @pytest.mark.parametrize("kind", [Detached, Frozen, Constant, ThroughNumpy, Rounded])
 def test_a_model_without_a_gradient_is_refused_before_the_second_step(kind):
     steps = []
-    says = "differentiable in the images|must stay in PyTorch|appears to not have been used"
-    with pytest.raises((ValueError, RuntimeError), match=says):
+    says = "differentiable in the images|must stay in PyTorch"
+    with pytest.raises(ValueError, match=says):
         sdfido.FIDO(kind(), steps=3, mask_size=4).explain(
             torch.rand(1, 3, 8, 8), 0, on_step=lambda progress: steps.append(progress.step)
         )

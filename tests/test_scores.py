@@ -1,5 +1,7 @@
 """Scores: what is explained, and how a model is run for it."""
 
+import functools
+
 import pytest
 import torch
 from torch import nn
@@ -69,6 +71,15 @@ def test_how_the_model_was_run_is_recorded():
         "fold_batch_norm": False,
         "keep_memory": True,
     }
+
+
+@pytest.mark.parametrize("pack", [lambda net: net.forward, functools.partial, lambda net: net])
+def test_eval_mode_of_methods_of_modules(pack):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    before = net[1].running_mean.clone()
+    sdfido.FIDO(sdfido.ClassScore(pack(net)), steps=2, mask_size=4).explain(torch.rand(2, 3, 12, 12), 1)
+    assert torch.equal(net[1].running_mean, before)
+    assert all(part.training for part in net.modules())
 
 
 def test_eval_mode_of_what_is_no_module():

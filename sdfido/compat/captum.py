@@ -37,6 +37,7 @@ def __dir__() -> list[str]:
 def _made() -> type[Any]:
     try:
         from captum.attr import Attribution
+        from captum.log import log_usage
     except ImportError as error:
         raise ImportError("sdfido.compat.captum needs captum: pip install captum") from error
 
@@ -69,7 +70,7 @@ def _made() -> type[Any]:
             if not isinstance(self.kind, type) or not issubclass(self.kind, Explainer):
                 raise TypeError(f"method must be a name, or a class of explainers, got {describe(method)}")
             self.map, self.settings = map, settings
-            self.kind(forward_func, **settings)  # a wrong setting should not wait for the images
+            self.kind(ForwardScore(forward_func, (), 1), **settings)  # a wrong setting should not wait for the images
 
         @property
         def multiplies_by_inputs(self) -> bool:
@@ -80,6 +81,7 @@ def _made() -> type[Any]:
             """False: the map does not add up to a difference of outputs."""
             return False
 
+        @log_usage()  # type: ignore[untyped-decorator]  # NoiseTunnel calls what is wrapped by it
         def attribute(
             self,
             inputs: Tensor | tuple[Tensor, ...],
@@ -122,7 +124,7 @@ def _made() -> type[Any]:
             score = ForwardScore(self.forward_func, as_sequence(additional_forward_args), len(images))
             explanation = self.kind(score, **settings).explain(
                 images.detach(),
-                target,
+                () if target is None else target,  # None would be asked of some images at a time, by their places there
                 streams=[0] * len(images),
                 on_step=_print if show_progress else None,
             )

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import check_kind
+from ..checks import check_kind, from_array
 from .coherence import components, total_variation
 from .curves import AREAS
 from .order import Maps, check_maps, top
@@ -75,9 +76,14 @@ def _against(truth: Truth | Sequence[Tensor | None], maps: Tensor) -> dict[str, 
     """The measures by a truth, NaN for images that have none."""
     known, masks = list(range(len(maps))), cast(Truth, truth)
     check_kind("truth", truth, Iterable, "masks or boxes")
-    if not isinstance(truth, Tensor) and all(each is None or isinstance(each, Tensor) for each in truth):
-        present = [each for each in truth if isinstance(each, Tensor)]
-        known = [i for i, each in enumerate(truth) if each is not None]
+    if not isinstance(truth, Tensor | np.ndarray) and all(
+        isinstance(each, Tensor | np.ndarray | None) for each in truth
+    ):
+        every = [from_array("truth", each) for each in truth]
+        if len(every) != len(maps):
+            raise ValueError(f"truth must have a mask, or None, for each of {len(maps)} images, got {len(every)}")
+        present = [each for each in every if each is not None]
+        known = [i for i, each in enumerate(every) if each is not None]
         masks = torch.stack(present) if present else maps.new_zeros(0)
     found = {}
     for name, function in TRUTH.items():

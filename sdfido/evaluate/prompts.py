@@ -68,7 +68,7 @@ def prompt_check(score: TextScore, images: Tensor, text: str, *, draws: int = 20
         raise TypeError(f"score must be a sdfido.scores.TextScore, got {type(score).__name__}")
     if not isinstance(text, str) or not text.strip():
         raise TypeError(f"text must be a text with letters, got {text!r}")
-    check_tensor("images", images, "[N, C, H, W]", 4, floating=True)
+    check_tensor("images", images, "[N, C, H, W]", 4, floating=True, finite=True, filled=1)
     count, letters = check_count("draws", draws, 2), random.Random(check_seed("seed", seed))
     texts = tuple(
         " ".join("".join(letters.choices(string.ascii_lowercase, k=len(word))) for word in text.split())

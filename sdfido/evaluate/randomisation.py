@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import check_count, check_function, check_integers, check_kind, check_seed, check_tensor
+from ..scores import ClassScore, eval_mode
 from ..surroundings import seeded
 from .agreement import rank_correlation
 from .order import check_maps
@@ -132,8 +133,8 @@ def label_randomisation(
     if targets.shape != (len(images),):
         raise ValueError(f"targets must be a class for each of {len(images)} images, got {list(targets.shape)}")
     if classes is None:
-        with torch.no_grad():
-            classes = module(images[:1]).shape[1]
+        with torch.no_grad(), eval_mode(module):
+            classes = ClassScore(module).logits(images[:1].clone()).shape[1]
     check_count("classes", classes, 2)
     generator = torch.Generator().manual_seed(check_seed("seed", seed))
     away = torch.randint(1, classes, (len(targets),), generator=generator, device="cpu").to(targets.device)

@@ -136,7 +136,7 @@ def transfer(
         pixels = check_images(given[name])
         if len(pixels) != count:
             raise ValueError(f"images must be as many as maps, {count}, got {len(pixels)} for model {name!r}")
-        score = _Answer(model.model if isinstance(model, ClassScore) else model)
+        score = _Answer(model.model, output=model.part) if isinstance(model, ClassScore) else _Answer(model)
         probe = Probe(score, pixels, chosen[name], infill=infill, normalization=normalization, max_batch=max_batch)
         sized = {row: _sized(maps, pixels) for row, maps in rows.items()} | _controls(pixels, seed)
         found["kept"].append(torch.stack([probe.keep(maps, parts).values for maps in sized.values()]))

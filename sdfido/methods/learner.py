@@ -259,11 +259,14 @@ class MaskLearner(Explainer):
             score = scene.score(batch.clone(), targets[part])  # a clone: models may work in place
             if check_tensor("score", score, "[B], one number an image").shape != factors[part].shape:
                 raise ValueError(f"score must be one number an image, [{len(batch)}], got {list(score.shape)}")
-            if differentiate and not score.requires_grad:
-                raise ValueError("score must be differentiable in the images, got one without a gradient")
             score = score / units[part]
             if differentiate:
-                (flat_gradient[part],) = torch.autograd.grad((score * factors[part]).sum(), [batch])
+                found = None
+                if score.requires_grad:
+                    (found,) = torch.autograd.grad((score * factors[part]).sum(), [batch], allow_unused=True)
+                if found is None:  # what the model has learned may still have a gradient
+                    raise ValueError("score must be differentiable in the images, got one without a gradient")
+                flat_gradient[part] = found
             scores.append(score.detach())
         return torch.cat(scores).view(n, v, s).mean(2), gradient
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_flag, check_list, check_number, check_size, describe
+from ..checks import check_choice, check_flag, check_list, check_number, check_size, describe
 from ..normalization import Normalization
 from . import labels as class_names
 from .photo import CROP_MODES, INTERPOLATIONS, fit, upright_size
-from .window import Window
+from .window import ROUNDINGS, Window
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -40,6 +40,8 @@ class Classifier:
         border: colour of that border, one value in 0..1 for each channel; None: the normalisation's mean.
         multi_label: whether each class has a probability of its own, the sigmoid of its logit. ``sdfido.ClassScore``
             compares the classes even so; ``sdfido.scores.LabelScore`` explains one label by itself.
+        rounding: how the sizes of a resized photo become whole pixels: "nearest"; or "torchvision" (also of timm and
+            open_clip) or "transformers", so that a photo is prepared pixel for pixel as the library does it.
 
     Raises:
         TypeError, ValueError: an argument has a wrong type or value; the message says which.
@@ -59,6 +61,7 @@ class Classifier:
     crop_mode: str = "center"
     border: tuple[float, ...] | None = None
     multi_label: bool = False
+    rounding: str = "nearest"
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, nn.Module):
@@ -76,6 +79,7 @@ class Classifier:
                 raise TypeError(f"border must be a tuple of numbers, one per channel, got {self.border!r}")
             object.__setattr__(self, "border", tuple(check_number("border", value) for value in self.border))
         check_flag("multi_label", self.multi_label)
+        check_choice("rounding", self.rounding, ROUNDINGS)
         if self.interpolation not in INTERPOLATIONS:
             raise ValueError(f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {self.interpolation!r}")
         if self.crop_mode not in CROP_MODES:
@@ -105,12 +109,12 @@ class Classifier:
             ImportError: Pillow is not installed.
         """
         colour = border or self.border or self.normalization.mean
-        pixels = fit(photo, self.size, self.crop, self.interpolation, self.crop_mode, colour)
+        pixels = fit(photo, self.size, self.crop, self.interpolation, self.crop_mode, colour, self.rounding)
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
     def window(self, photo: Image.Image) -> Window:
         """Which part of a photo the network sees, and where in its input."""
-        return Window.of(upright_size(photo), self.size, self.crop, self.crop_mode)
+        return Window.of(upright_size(photo), self.size, self.crop, self.crop_mode, self.rounding)
 
     def label(self, index: int) -> str:
         """The name that class ``index`` is shown by.
@@ -157,6 +161,8 @@ class Classifier:
         about: tuple[Any, ...] = (self.normalization, self.size, self.crop, self.interpolation)
         if self.crop_mode != "center":
             about += (self.crop_mode, self.border)
+        if self.rounding != "nearest":
+            about += (self.rounding,)
         digest = hashlib.sha256(repr(about).encode())
         for name, value in self.model.state_dict().items():
             if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized:

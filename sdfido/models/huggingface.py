@@ -137,6 +137,7 @@ def _classifier(
     how, turned = normalization(processor)
     height, width = _processed(processor, 0).shape[2:]
     crop, crop_mode = _cropping(processor, (height, width))
+    resample = getattr(processor, "resample", None)  # 0 is "nearest"
     classifier = Classifier(
         name,
         ReversedChannels(network) if turned else network,
@@ -144,9 +145,10 @@ def _classifier(
         (height, width),
         labels,
         crop,
-        _INTERPOLATIONS.get(int(getattr(processor, "resample", None) or 2), "bilinear"),
+        "bilinear" if resample is None else _INTERPOLATIONS.get(int(resample), "bilinear"),
         crop_mode,
         multi_label=multi_label,
+        rounding="transformers",
     )
     _compare(classifier, processor, turned)
     return classifier

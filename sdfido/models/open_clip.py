@@ -67,6 +67,7 @@ def with_texts(
         crop_mode=_MODES[preprocessing.get("resize_mode", "shortest")],
         border=(preprocessing.get("fill_color", 0) / 255,),
         multi_label=bias is not None,
+        rounding="torchvision",
     )
 
 

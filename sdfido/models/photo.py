@@ -99,6 +99,7 @@ def fit(
     interpolation: str,
     crop_mode: str = "center",
     border: tuple[float, ...] = (0.0,),
+    rounding: str = "nearest",
 ) -> NDArray[np.float32]:
     """The middle of a photo as pixels [H, W, 3] in 0..1.
 
@@ -115,12 +116,13 @@ def fit(
         interpolation: one of ``INTERPOLATIONS``.
         crop_mode: one of ``CROP_MODES``.
         border: colour of the border, one value in 0..1 for each channel or for all.
+        rounding: of sizes, as ``Classifier`` takes it.
 
     Raises:
         ValueError: the photo's pixels have no defined range.
     """
     image = upright_rgb(photo)
-    window = Window.of((image.height, image.width), size, crop, crop_mode)
+    window = Window.of((image.height, image.width), size, crop, crop_mode, rounding)
     top, left, bottom, right = window.box
     y, x, height, width = *window.inside[:2], window.inside[2] - window.inside[0], window.inside[3] - window.inside[1]
     resampling = packages.require("PIL.Image", "photos", packages.FOR_PHOTOS).Resampling

@@ -51,6 +51,7 @@ def described(network: nn.Module, name: str) -> Classifier:
         config["crop_pct"],
         config["interpolation"],
         config.get("crop_mode") or "center",
+        rounding="torchvision",
     )
 
 

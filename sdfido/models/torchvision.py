@@ -42,4 +42,5 @@ def load(name: str, pretrained: str | None = None) -> Classifier:
         tuple(weights.meta["categories"]),
         min(1.0, config.crop_size[0] / config.resize_size[0]),
         config.interpolation.value,
+        rounding="torchvision",
     )

@@ -15,6 +15,9 @@ from .limits import most_pixels
 
 __all__ = ["Window"]
 
+ROUNDINGS = ("nearest", "torchvision", "transformers")
+"""How sizes become whole pixels: to the nearest one, or as a library does it; see ``Classifier``."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -29,19 +32,18 @@ class Window:
     inside: tuple[int, int, int, int]  #: top, left, bottom, right of that in the input; a border is outside
 
     @classmethod
-    def of(cls, photo: tuple[int, int], size: tuple[int, int], crop: float, crop_mode: str) -> Window:
+    def of(
+        cls, photo: tuple[int, int], size: tuple[int, int], crop: float, crop_mode: str, rounding: str = "nearest"
+    ) -> Window:
         """The window of a photo of so many pixels, height and width; see ``fit`` for the rest."""
         photo, size = check_size("photo", photo), check_size("size", size)
         crop = check_number("crop", crop, above=0, most=1, meaning="in (0, 1]")
         check_choice("crop_mode", crop_mode, ("center", "squash", "border"))
-        if crop_mode == "squash":
-            scales = [int(pixels / crop + 1e-6) / length for pixels, length in zip(size, photo, strict=True)]
-        else:
-            fitting = min if crop_mode == "border" else max
-            scales = [fitting(pixels / crop / length for pixels, length in zip(size, photo, strict=True))] * 2
+        check_choice("rounding", rounding, ROUNDINGS)
+        resized = _resized(photo, size, crop, crop_mode, rounding)
         # Only the part that is kept is resized, so that memory does not grow with the photo's proportions.
-        height, top, bottom = _kept(photo[0], size[0], scales[0], crop_mode == "border")
-        width, left, right = _kept(photo[1], size[1], scales[1], crop_mode == "border")
+        height, top, bottom = _kept(photo[0], size[0], resized[0], rounding)
+        width, left, right = _kept(photo[1], size[1], resized[1], rounding)
         y, x = (size[0] - height) // 2, (size[1] - width) // 2
         return cls(photo, (top, left, bottom, right), size, (y, x, y + height, x + width))
 
@@ -100,13 +102,30 @@ def _are_places(values: tuple[Any, ...]) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
-def _kept(length: int, pixels: int, scale: float, smaller: bool) -> tuple[int, float, float]:
+def _resized(
+    photo: tuple[int, int], size: tuple[int, int], crop: float, crop_mode: str, rounding: str
+) -> tuple[int, int]:
+    """Height and width of the whole photo once it is resized; with a border, a side may be shorter than ``size``."""
+    covered = [pixels / crop for pixels in size]
+    if rounding != "nearest" or crop_mode == "squash":
+        covered = [int(pixels + 1e-6) for pixels in covered]
+    if crop_mode == "squash":
+        return int(covered[0]), int(covered[1])
+    if rounding != "nearest" and crop_mode == "center" and covered[0] == covered[1]:
+        height, width = (int(covered[0] * length / min(photo)) for length in photo)
+    else:
+        fitting = min if crop_mode == "border" else max
+        scale = fitting(pixels / length for pixels, length in zip(covered, photo, strict=True))
+        height, width = (round(length * scale) for length in photo)
+    least = (1, 1) if crop_mode == "border" else size
+    return max(least[0], height), max(least[1], width)
+
+
+def _kept(length: int, pixels: int, resized: int, rounding: str) -> tuple[int, float, float]:
     """What of a side of the given length is kept: how many pixels that becomes, where it begins, and where it ends.
 
-    Resized by ``scale``, the middle ``pixels`` of the side are kept; a side that becomes shorter is kept whole if it
-    may be ``smaller``, and else made just as long.
+    Of the resized side, the middle ``pixels`` are kept; a shorter one is kept whole.
     """
-    resized = max(1 if smaller else pixels, round(length * scale))
     kept = min(pixels, resized)
-    begin = (resized - kept) // 2
+    begin = round((resized - kept) / 2) if rounding == "torchvision" else (resized - kept) // 2
     return kept, begin * length / resized, (begin + kept) * length / resized

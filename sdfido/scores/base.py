@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -71,7 +72,8 @@ class ModelScore:
     def numbers(self, images: Tensor, form: str, dims: tuple[int, ...], key: str = "logits") -> Tensor:
         """The model's output as a float32 tensor whose first axis is the image.
 
-        An output that is no tensor gives its entry ``key``: an attribute, or a key of a dict.
+        An output that is no tensor gives its entry ``key``, an attribute or a key of a dict, or the only tensor in it.
+        Axes of length 1 after the second one are left out.
 
         Args:
             images: [B, C, H, W].
@@ -83,23 +85,41 @@ class ModelScore:
             TypeError, ValueError: the model returns something else.
         """
         output = self.output(images)
-        found = output
-        if not isinstance(output, Tensor):
-            found = output.get(key) if isinstance(output, dict) else getattr(output, key, None)
-        if not isinstance(found, Tensor):
+        found = outputs.obvious(output, key)
+        if found is None:
             raise TypeError(
                 f"model must return a tensor {form}, or have it as {key!r} of its output, got "
-                f"{type(output).__name__}; wrap it: lambda images: model(images).NAME"
+                f"{outputs.parts_of(output)}; wrap it: lambda images: model(images)[NAME]"
             )
+        if found.dim() > 2 and len(found) == len(images) and set(found.shape[2:]) == {1}:
+            found = found.flatten(1)
         if found.dim() not in dims or len(found) != len(images):
             raise ValueError(f"model must return {form}, got {list(found.shape)} for {len(images)} images")
         return found.float()
+
+
+def one_by_one(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """What a function returns for images [B, C, H, W], asked about one image at a time.
+
+    Targets that a user gives come for any number of images at once, which a model may not take.
+    """
+    return torch.cat([function(image) for image in torch.split(images, 1)])
 
 
 def module_of(score: Score | Model) -> nn.Module | None:
     """The module behind a score or a model, if there is one."""
     for candidate in (score, getattr(score, "model", None)):
         if isinstance(candidate, nn.Module):
+            return candidate
+    return None
+
+
+def _asked(score: Score | Model) -> nn.Module | None:
+    """The module that is asked: the one behind a score, also by a method of it, or by ``functools.partial``."""
+    for candidate in (score, getattr(score, "model", None)):
+        while isinstance(candidate, functools.partial):
+            candidate = candidate.func
+        if isinstance(candidate := getattr(candidate, "__self__", candidate), nn.Module):
             return candidate
     return None
 
@@ -119,12 +139,13 @@ _turn = surroundings.Turn()
 def eval_mode(score: Score | Model) -> Iterator[None]:
     """Put every part of the module behind a score into eval mode, and back when the last of several threads leaves.
 
-    Modules that share parts may be in use by different threads. Autocast of the caller's does not count inside.
+    A method of a module counts as that module; what other functions call is not known, and stays as it is. Modules that
+    share parts may be in use by different threads. Autocast of the caller's does not count inside.
 
     Raises:
         ValueError: the module was made under ``torch.inference_mode``.
     """
-    module = module_of(score)
+    module = _asked(score)
     with surroundings.plain():
         if module is None:
             yield

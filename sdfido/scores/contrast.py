@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..checks import check_tensor
-from .base import Model
+from .base import Model, one_by_one
 from .classes import OfClasses
 from .scale import Scale
 
@@ -80,9 +80,9 @@ class ContrastScore(OfClasses):
         """
         if len(images) == 0:
             return images.new_zeros(0, 2, dtype=torch.int64)
-        if isinstance(targets, tuple) and len(targets) == 2 and all(map(_is_index, targets)):
-            targets = torch.tensor([list(map(int, targets))], device=images.device).expand(len(images), 2)
         given = None if targets is None or callable(targets) else _tensor(targets, images.device)
+        if given is not None and isinstance(targets, tuple) and given.shape == (2,):
+            given = given.expand(len(images), 2)
         if given is not None and given.dim() == 2:
             if given.shape != (len(images), 2):
                 raise ValueError(
@@ -91,7 +91,7 @@ class ContrastScore(OfClasses):
                 )
             chosen, other = (self.indices(images, each.contiguous()) for each in given.unbind(1))
         else:
-            logits = self.logits(images)
+            logits = self.logits(images) if targets is None else one_by_one(self.logits, images)
             chosen = logits.argmax(1) if targets is None else self.indices(images, targets)
             if self.rather_than is None:
                 other = logits.scatter(1, chosen[:, None], float("-inf")).argmax(1)
@@ -112,13 +112,6 @@ class ContrastScore(OfClasses):
     def confidence(self, images: Tensor, targets: Tensor) -> Tensor:
         """Probability of A of the two classes ``targets`` [B, 2]: ``sigmoid(z_A - z_B)``, [B], 0..1."""
         return torch.sigmoid(self(images, targets))
-
-
-def _is_index(value: Any) -> bool:
-    """Whether this is one integer: Python's, NumPy's, or a tensor without axes."""
-    if isinstance(value, Tensor):
-        return value.dim() == 0 and not value.is_floating_point() and value.dtype != torch.bool
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _tensor(targets: Any, device: torch.device) -> Tensor | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..checks import check_integers, check_number, check_tensor
+from ..checks import check_integers, check_number, check_tensor, from_array
 from .base import ModelScore
 from .scale import Scale
 
@@ -91,7 +92,7 @@ class DetectionScore(ModelScore):
         Raises:
             TypeError, ValueError: a target is none of these, or the model detects nothing of the kind.
         """
-        n = len(images)
+        n, targets = len(images), from_array("targets", targets)
         if isinstance(targets, Tensor) and targets.is_floating_point():
             check_tensor("targets", targets, "[5] or [B, 5]: class, x1, y1, x2, y2", (1, 2), finite=True)
             if targets.shape not in ((5,), (n, 5)):
@@ -103,12 +104,13 @@ class DetectionScore(ModelScore):
         if len(each) != n:
             raise ValueError(f"targets must be one detection, or one for each of {n} images, got {len(each)}")
         rows = [target if isinstance(target, Mapping) else None for target in each]
-        if any(row is None for row in rows):
-            found = self.detections(images)
-            rows = [row or _surest(found[place], each[place], place) for place, row in enumerate(rows)]
+        found = [
+            row or _surest(self.detections(images[place : place + 1])[0], each[place], place)
+            for place, row in enumerate(rows)
+        ]
         if not n:
             return torch.zeros(0, 5, dtype=torch.float32, device=images.device)
-        return torch.stack([_row(row) for row in rows if row is not None]).to(images.device)
+        return torch.stack([_row(row) for row in found]).to(images.device)
 
     def confidence(self, images: Tensor, targets: Tensor) -> Tensor:
         """Score times overlap of the detection that fits best [B], 0..1."""
@@ -135,13 +137,12 @@ def _overlaps(boxes: Tensor, box: Tensor) -> Tensor:
 
 def _surest(found: Mapping[str, Tensor], wanted: Any, place: int) -> dict[str, Any]:
     """The surest detection of an image, of a class where one is named."""
-    if wanted is not None and (isinstance(wanted, bool) or not isinstance(wanted, int)):
+    if wanted is not None and (isinstance(wanted, bool) or not isinstance(wanted, numbers.Integral)):
         raise TypeError(
             'targets must be {"label": class, "box": [x1, y1, x2, y2]}, classes or None, got ' + repr(wanted)
         )
-    if wanted is not None:
-        check_number("targets", wanted, int, -(2**63), 2**63 - 1)
-    fits = found["labels"] == found["labels"] if wanted is None else found["labels"] == wanted
+    label = found["labels"] if wanted is None else check_number("targets", wanted, int, -(2**63), 2**63 - 1)
+    fits: Tensor = found["labels"] == label
     if not fits.any():
         seen = sorted(set(found["labels"].tolist()))
         raise ValueError(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .base import ModelScore
+from .. import outputs
+from .base import ModelScore, one_by_one
 from .scale import Scale
 
 OUTSIDE = -1
@@ -26,7 +28,8 @@ class SegmentScore(ModelScore):
 
     Args:
         model: maps images [B, C, H, W] to class logits [B, classes, h, w], as a tensor, as ``["out"]`` (torchvision) or
-            as ``.logits`` (transformers); smaller ones are upsampled bilinearly. A module or any callable.
+            as ``.logits`` (transformers); smaller ones are upsampled bilinearly. A single one z, of a model with one
+            sigmoid, stands for two classes, 0 and z. A module or any callable.
 
     Raises:
         TypeError: the model cannot be called.
@@ -49,19 +52,21 @@ class SegmentScore(ModelScore):
         """Class logits [B, classes, H, W], float32, of images [B, C, H, W].
 
         Raises:
-            TypeError, ValueError: the model does not return class logits of pixels, of at least two classes.
+            TypeError, ValueError: the model does not return class logits of pixels.
         """
-        form = "class logits of pixels [B, classes, h, w] with at least two classes"
+        form = "class logits of pixels [B, classes, h, w]"
         output = self.output(images)
-        if isinstance(output, dict):
-            output = output.get("out", output.get("logits", output))
-        output = getattr(output, "logits", output)
-        if not isinstance(output, Tensor):
-            raise TypeError(f"model must return {form}, or have them as 'out' or 'logits', got {type(output).__name__}")
-        if output.dim() != 4 or len(output) != len(images) or output.shape[1] < 2:
-            raise ValueError(f"model must return {form}, got {list(output.shape)} for {len(images)} images")
-        size = images.shape[2:]
-        return output.float() if output.shape[2:] == size else F.interpolate(output.float(), size, mode="bilinear")
+        found = outputs.obvious(output, "out", "logits")
+        if found is None:
+            raise TypeError(
+                f"model must return {form}, or have them as 'out' or 'logits', got {outputs.parts_of(output)}"
+            )
+        if found.dim() != 4 or len(found) != len(images) or found.shape[1] < 1:
+            raise ValueError(f"model must return {form}, got {list(found.shape)} for {len(images)} images")
+        found, size = found.float(), images.shape[2:]
+        if found.shape[1] == 1:
+            found = torch.cat([torch.zeros_like(found), found], 1)
+        return found if found.shape[2:] == size else F.interpolate(found, size, mode="bilinear")
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
         """Scores [B] of images [B, C, H, W] for the classes of their pixels [B, H, W]."""
@@ -87,13 +92,14 @@ class SegmentScore(ModelScore):
         shape = (len(images), *images.shape[2:])
         if len(images) == 0:
             return images.new_zeros(shape, dtype=torch.int64)
-        logits = self.logits(images)
-        predicted, classes = logits.argmax(1), logits.shape[1]
         if targets is None:
+            predicted: Tensor = self.logits(images).argmax(1)
             return predicted
-        if isinstance(targets, int) and not isinstance(targets, bool):
-            _check_class(targets, classes)
-            chosen = torch.where(predicted == targets, predicted, OUTSIDE)
+        classes = self.logits(images[:1]).shape[1]
+        if isinstance(targets, numbers.Integral) and not isinstance(targets, bool):
+            wanted = _check_class(targets, classes)
+            predicted = one_by_one(lambda image: self.logits(image).argmax(1), images)
+            chosen = torch.where(predicted == wanted, predicted, OUTSIDE)
             what = f"class {targets}, which the model sees nowhere in"
         else:
             chosen = _pixels(targets, shape, classes).to(images.device)
@@ -134,6 +140,7 @@ def _pixels(targets: Any, shape: tuple[int, ...], classes: int) -> Tensor:
     return targets
 
 
-def _check_class(index: Any, classes: int) -> None:
-    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < classes:
+def _check_class(index: Any, classes: int) -> int:
+    if isinstance(index, bool) or not isinstance(index, numbers.Integral) or not 0 <= int(index) < classes:
         raise ValueError(f"targets must be a class in 0..{classes - 1}, got {index!r}")
+    return int(index)

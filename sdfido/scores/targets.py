@@ -25,6 +25,8 @@ class TargetScore(ModelScore):
     ``score = target(output of the image)``, which is the confidence, too. Nothing is known of its range, so shares are
     counted from what the infill alone gets (``sdfido.scores.Scale``).
 
+    A callable that finds nothing in an image may return 0 without a gradient, as ``FasterRCNNBoxScoreTarget`` does.
+
     Targets, once resolved, are places in the list of callables that were given, int64 [B].
 
     Args:
@@ -60,12 +62,17 @@ class TargetScore(ModelScore):
             TypeError, ValueError: a callable does not return one number.
         """
         output, found = self.output(images), []
+        _check_list(output, len(images))
+        gradients = torch.is_grad_enabled() and _has_gradient(output)
         for place, index in enumerate(targets.tolist()):
             value = self.callables[index](row(output, place, len(images)))
             if not isinstance(value, Tensor) or value.numel() != 1:
                 got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 raise TypeError(f"targets must be callables that return one number as a tensor, got {got}")
-            found.append(value.reshape(()).float())
+            value = value.reshape(()).float()
+            if gradients and not value.requires_grad and value == 0:
+                value = value + 0.0 * images[place].flatten()[0].float()  # 0, but of the image
+            found.append(value)
         return torch.stack(found) if found else images.new_zeros(0)
 
     def resolve(self, images: Tensor, targets: Any = None) -> Tensor:
@@ -89,14 +96,8 @@ class TargetScore(ModelScore):
             )
         if len(targets) != n:
             raise ValueError(f"targets must be one callable, or one for each of {n} images, got {len(targets)}")
-        output = self.output(images[:1].clone()) if n else []
-        if (
-            n and isinstance(output, list) and len(output) != 1
-        ):  # in a batch of as many images it would be taken for one
-            raise TypeError(
-                f"model must return a list with an entry for each image, got one of {len(output)} for one image; parts "
-                "of an output that each hold all images belong into a tuple: lambda images: tuple(model(images))"
-            )
+        if n:
+            _check_list(self.output(images[:1].clone()), 1)
         for each in targets:
             if not any(each is known for known in self.callables):
                 self.callables.append(each)
@@ -110,6 +111,19 @@ class TargetScore(ModelScore):
     def confidence(self, images: Tensor, targets: Tensor) -> Tensor:
         """The same as the score [B], unbounded."""
         return self(images, targets)
+
+
+def _check_list(output: Any, n: int) -> None:
+    """Refuses a list of parts, which would be taken for one of images in a batch of as many.
+
+    Raises:
+        TypeError: the output is a list of another length than the batch.
+    """
+    if isinstance(output, list) and len(output) != n:
+        raise TypeError(
+            f"model must return a list with an entry for each image, got {len(output)} entries for {n} images; parts "
+            "of an output that each hold all images belong into a tuple: lambda images: tuple(model(images))"
+        )
 
 
 def row(output: Any, place: int, n: int) -> Any:
@@ -130,7 +144,7 @@ def row(output: Any, place: int, n: int) -> Any:
         if len(output) == n and not (isinstance(output, tuple) and all(_has_rows(value, n) for value in output)):
             return output[place]
         parts = [None if value is None else row(value, place, n) for value in output]
-        return output._make(parts) if hasattr(output, "_make") else type(output)(parts)
+        return type(output)(*parts) if hasattr(output, "_fields") else type(output)(parts)
     raise TypeError(
         f"model must return tensors, or lists and dicts of them, for each image, got {type(output).__name__}"
     )
@@ -138,6 +152,15 @@ def row(output: Any, place: int, n: int) -> Any:
 
 def _has_rows(value: Any, n: int) -> bool:
     """Whether a part of an output holds n images, rather than being that of one image."""
-    if isinstance(value, tuple):
+    if isinstance(value, list | tuple):
         return all(_has_rows(each, n) for each in value)
-    return value is None or (isinstance(value, Tensor) and value.dim() > 0 and len(value) == n)
+    return value is None or (isinstance(value, Tensor) and value.shape[:1] == (n,))
+
+
+def _has_gradient(output: Any) -> bool:
+    """Whether a tensor in an output has one."""
+    if isinstance(output, Mapping):
+        output = list(output.values())
+    if isinstance(output, list | tuple):
+        return any(map(_has_gradient, output))
+    return isinstance(output, Tensor) and output.requires_grad

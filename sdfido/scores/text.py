@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..checks import check_list, check_number
-from ..surroundings import plain
-from .base import Model, ModelScore
+from .base import Model, ModelScore, eval_mode
 from .classes import checked_indices
 from .links import log_odds, probability
 from .scale import Scale
@@ -35,7 +34,7 @@ class TextScore(ModelScore):
             or any callable from images [B, C, H, W] to embeddings [B, D].
         texts: at least two, all different.
         encode_text: from a list of texts to their embeddings [T, D]: a tokenizer and the text's encoder. It is called
-            here, once, without gradients.
+            here, once, without gradients, and the model is in eval mode meanwhile.
         logit_scale: s, the inverse temperature that the model was trained with; CLIP's is 100.
 
     Raises:
@@ -78,7 +77,7 @@ class TextScore(ModelScore):
         Raises:
             TypeError, ValueError: the text's encoder does not return one embedding for each text.
         """
-        with torch.inference_mode(False), torch.no_grad(), plain():
+        with torch.inference_mode(False), torch.no_grad(), eval_mode(self):
             found = self.encode_text(list(texts))
         if not isinstance(found, Tensor):
             raise TypeError(f"encode_text must return a tensor [T, D], got {type(found).__name__}")

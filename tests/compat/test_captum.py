@@ -54,6 +54,24 @@ def test_outputs_of_any_shape_and_further_arguments():
     assert value.attribute(images()).shape == images().shape
 
 
+def test_noise_tunnel_takes_it():
+    from captum.attr import NoiseTunnel
+
+    attribution = MaskAttribution(Quarters(), **QUICK)
+    found = NoiseTunnel(attribution).attribute(images(), nt_samples=2, stdevs=0.0, target=torch.tensor([1, 2]))
+    torch.testing.assert_close(found, attribution.attribute(images(), target=[1, 2]))
+
+
+def test_further_arguments_stay_with_their_images_without_a_target():
+    def forward(batch, chosen):
+        return Quarters()(batch).gather(1, chosen[:, None])[:, 0]
+
+    attribution, chosen = MaskAttribution(forward, **QUICK), torch.tensor([0, 2])
+    found = attribution.attribute(images(), additional_forward_args=chosen)
+    alone = attribution.attribute(images()[1:], additional_forward_args=chosen[1:])
+    assert torch.equal(found[1:], alone)
+
+
 def test_the_metrics_of_captum_take_it():
     from captum.metrics import infidelity, sensitivity_max
 
@@ -91,6 +109,8 @@ def test_wrong_arguments_are_told(arguments, message):
 
 
 def test_wrong_settings_and_maps_are_told():
+    with pytest.raises(TypeError, match="relevance passes through its layers"):
+        MaskAttribution(Quarters(), method="lrp")
     with pytest.raises(TypeError, match="stepz"):
         MaskAttribution(nn.Identity(), stepz=3)
     with pytest.raises(ValueError, match="map must be one of 'ssr', 'sdr', 'joint', got 'heat'"):

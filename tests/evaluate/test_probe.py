@@ -43,8 +43,18 @@ def test_all_measures_of_a_map(scene):
     some = evaluate.measure(maps, probe, [truth[0], None, truth[2]]).numbers["intersection_over_union"]
     assert some.isnan().tolist() == [False, True, False]
     assert torch.equal(some[::2], evaluate.intersection_over_union(maps, truth)[::2])
+    arrays = evaluate.measure(maps, probe, [truth[0].numpy(), None, truth[2].numpy()])
+    assert torch.equal(arrays.numbers["outside"][::2], evaluate.outside(maps, truth)[::2])
     assert "outside" not in evaluate.measure(maps, probe).numbers
     assert evaluate.measure(maps, probe, [None] * 3).numbers["outside"].isnan().all()
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_list_of_truths_has_one_for_each_image(scene, count):
+    model, images, maps = scene
+    masks = [torch.ones(24, 24, dtype=torch.bool)] * count
+    with pytest.raises(ValueError, match=f"truth must have a mask, or None, for each of 3 images, got {count}"):
+        evaluate.measure(maps, evaluate.Probe(model, images), masks)
 
 
 def test_the_model_is_in_eval_mode_only_while_it_is_asked(scene):

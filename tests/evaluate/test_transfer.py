@@ -75,6 +75,16 @@ def test_models_may_have_images_and_targets_of_their_own() -> None:
     assert result.kept.accuracy[:2, :, 1].tolist() == [[1.0, 1.0], [0.0, 0.0]]
 
 
+def test_the_output_that_a_score_names_is_asked() -> None:
+    def both(images: Tensor) -> dict[str, Tensor]:
+        return {"logits": MODELS["left"](images), "aux": MODELS["right"](images)}
+
+    scored = {name: sdfido.ClassScore(both, output=name) for name in ("logits", "aux")}
+    given = {name: maps(name) for name in PLACES}
+    transferred = evaluate.transfer(given, scored, torch.ones(4, 3, 8, 8), FRACTIONS, infill=torch.zeros(()))
+    assert torch.equal(transferred.kept.confidence, found().kept.confidence)
+
+
 def test_signed_maps_count_by_value() -> None:
     rows = {"left": maps("left") - 3 * maps("right")}
     result = evaluate.transfer(rows, MODELS, torch.ones(4, 3, 8, 8), FRACTIONS, infill=torch.zeros(()))

@@ -101,6 +101,30 @@ def test_maps_are_compared_with_those_of_other_weights_and_classes():
         evaluate.label_randomisation(explain, module, images(), torch.tensor([0]))
 
 
+@pytest.mark.parametrize("pack", [lambda logits: logits, lambda logits: {"logits": logits, "aux": logits}])
+def test_counting_the_classes_leaves_the_model_as_it_was(pack):
+    class Packed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = network().train()
+
+        def forward(self, images):
+            return pack(self.net(images))
+
+    module = Packed()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    asked = []
+
+    def method(module, images, targets):
+        asked.append(targets)
+        return images.mean(1)
+
+    evaluate.label_randomisation(method, module, images(), torch.tensor([0, 1]))
+    assert all(0 <= int(each) < 4 for targets in asked for each in targets)
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert all(part.training for part in module.modules())
+
+
 def test_a_text_without_meaning_is_found_out():
     score = scores.TextScore(Encoder(), ["one", "two", "four"], encode_text)
     known = evaluate.prompt_check(score, images()[:1], "a photo of one")
@@ -113,6 +137,29 @@ def test_a_text_without_meaning_is_found_out():
     assert evaluate.prompt_check(score, images(), "a photo of one").texts == known.texts
     with pytest.raises(TypeError, match=r"a sdfido\.scores\.TextScore, got Quarters"):
         evaluate.prompt_check(Quarters(), images(), "one")
+
+
+def test_texts_are_read_in_eval_mode():
+    class Clip(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop = nn.Dropout(0.5)
+
+        def encode_image(self, images):
+            return self.drop(Encoder().encode_image(images))
+
+        def encode_text(self, texts):
+            return self.drop(encode_text(texts))
+
+    clip = Clip().train()
+    score = scores.TextScore(clip, ["one", "two"], clip.encode_text)
+    assert torch.equal(score.embeddings, torch.nn.functional.normalize(encode_text(["one", "two"])))
+    assert clip.training
+    assert clip.drop.training
+    first, second = (evaluate.prompt_check(score, images(), "two") for _ in range(2))
+    assert torch.equal(first.nonsense, second.nonsense)
+    with pytest.raises(ValueError, match="images must be finite"):
+        evaluate.prompt_check(score, images() * torch.nan, "two")
 
 
 def test_maps_of_other_tools_are_measured():

@@ -113,6 +113,7 @@ def _curves() -> dict[str, evaluate.Curve]:
 _CLASSIFIER: Arguments = {
     **{"name": "mine", "normalization": sdfido.Normalization(**NORMALIZATION), "size": (8, 8), "labels": ("a", "b")},
     **{"crop": 0.9, "border": (0.1,), "multi_label": False, "interpolation": "bicubic", "crop_mode": "center"},
+    **{"rounding": "torchvision"},
 }
 
 AROUND: dict[str, Function] = {
@@ -175,7 +176,10 @@ AROUND: dict[str, Function] = {
     "ChannelsLast": Function(models.ChannelsLast, lambda rng: {"network": nn.Flatten()}, anything),
     "Window.of": Function(
         Window.of,
-        lambda rng: {"photo": (9, 12), "size": (8, 8), "crop": 0.9, "crop_mode": rng.choice(("center", "squash"))},
+        lambda rng: {
+            **{"photo": (9, 12), "size": (8, 8), "crop": 0.9, "crop_mode": rng.choice(("center", "squash"))},
+            **{"rounding": rng.choice(("nearest", "transformers"))},
+        },
         anything,
     ),
     "Window.onto_photo": Function(

@@ -48,10 +48,32 @@ def test_border_shows_the_whole_photo_in_a_frame(width: int, height: int) -> Non
     assert own[:, 0, 0].tolist() == pytest.approx(models.IMAGENET.mean)
 
 
+ODD = [(451, 300), (300, 451), (333, 251), (97, 201), (200, 200)]
+
+
+@pytest.mark.parametrize(("width", "height"), ODD)
+@pytest.mark.parametrize("crop", [224 / 256, 224 / 257, 0.9, 0.95, 1.0])
+@pytest.mark.parametrize("rounding", ["torchvision", "transformers"])
+def test_photos_are_resized_and_cut_as_by_libraries(width: int, height: int, crop: float, rounding: str) -> None:
+    """By their rules: the shorter side has ``int(size / crop)`` pixels, and the other one is rounded down."""
+    side = int(224 / crop + 1e-6)
+    size = (side * width // min(width, height), side * height // min(width, height))
+    left, top = ((length - 224) / 2 for length in size)
+    left, top = (round(left), round(top)) if rounding == "torchvision" else (int(left), int(top))
+    resized = photo(width, height).resize(size, Image.Resampling.BICUBIC).crop((left, top, left + 224, top + 224))
+    seen = classifier(size=(224, 224), crop=crop, rounding=rounding).pixels(photo(width, height))
+    apart = np.abs(seen.permute(1, 2, 0).numpy() - np.asarray(resized, dtype=np.float32) / 255)
+    assert apart.max() < 2.01 / 255  # Pillow rounds between both axes
+    assert apart.mean() < 0.3 / 255  # a pixel aside it is ten times as much
+
+
 def test_crop_modes_have_fingerprints_of_their_own() -> None:
     modes = [classifier(crop_mode=mode).fingerprint() for mode in ("center", "squash", "border")]
-    assert len(set(modes)) == 3
-    assert classifier().fingerprint() == modes[0]
+    modes += [classifier(rounding=rounding).fingerprint() for rounding in ("torchvision", "transformers")]
+    assert len(set(modes)) == 5
+    assert classifier().fingerprint() == classifier(rounding="nearest").fingerprint() == modes[0]
+    with pytest.raises(ValueError, match="rounding must be one of 'nearest', 'torchvision', 'transformers', got 'up'"):
+        classifier(rounding="up")
 
 
 @pytest.fixture
@@ -60,14 +82,27 @@ def timm() -> Any:
 
 
 @pytest.mark.parametrize("mode", ["center", "squash", "border"])
-@pytest.mark.parametrize("pct", [0.8, 1.0])
-def test_photos_are_prepared_as_by_timm(timm: Any, mode: str, pct: float) -> None:
-    about = {"crop_mode": mode, "crop_pct": pct, "input_size": (3, 64, 64)}
+@pytest.mark.parametrize("pct", [0.8, 0.9, 0.95, 1.0])
+@pytest.mark.parametrize("size", [(64, 64), (64, 96)])
+def test_photos_are_prepared_as_by_timm(timm: Any, mode: str, pct: float, size: tuple[int, int]) -> None:
+    about = {"crop_mode": mode, "crop_pct": pct, "input_size": (3, *size)}
     network = timm.create_model("test_vit", pretrained=False, pretrained_cfg_overlay=about)
     ours = models.timm.described(network, "timm:test_vit")
     theirs = timm.data.create_transform(**timm.data.resolve_model_data_config(network), is_training=False)
-    apart = (ours.preprocess(photo()) - theirs(photo())).abs()
-    assert apart.max() < 0.05  # two of 255 steps
+    for width, height in ODD:
+        apart = (ours.preprocess(photo(width, height)) - theirs(photo(width, height))).abs()
+        assert apart.max() < 0.05  # two of 255 steps
+
+
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_b2", "efficientnet_v2_s", "swin_t"])
+def test_photos_are_prepared_as_by_torchvision(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    library = pytest.importorskip("torchvision.models", reason="torchvision is not installed")
+    monkeypatch.setattr(models.torchvision, "load_weights", lambda network, path: None)
+    ours = models.torchvision.load(name, pretrained="none")
+    theirs = library.get_model_weights(name).DEFAULT.transforms()
+    for width, height in ODD:
+        apart = (ours.preprocess(photo(width, height)) - theirs(photo(width, height))).abs()
+        assert apart.max() < 0.05
 
 
 def test_timm_from_a_file_of_weights(timm: Any, tmp_path: Path) -> None:
@@ -125,6 +160,7 @@ def test_heads_of_transformers(transformers: Any, tmp_path: Path) -> None:
 
 PROCESSORS: dict[str, dict[str, Any]] = {
     "ViTImageProcessor": {},
+    "DeiTImageProcessor": {"resample": 0},
     "ConvNextImageProcessor": {"size": {"shortest_edge": 56}},  # enlarged to 64, as 224 to 256
     "LevitImageProcessor": {"size": {"shortest_edge": 56}, "crop_size": {"height": 56, "width": 56}},
     "MobileViTImageProcessor": {"size": {"shortest_edge": 72}, "crop_size": {"height": 64, "width": 64}},
@@ -139,9 +175,10 @@ def test_photos_are_prepared_as_by_processors(transformers: Any, name: str) -> N
     pytest.importorskip("torchvision", reason="processors of transformers resize with torchvision")
     processor = getattr(transformers, name)(**PROCESSORS[name])
     ours = models.huggingface._classifier(name, torch.nn.Identity(), processor, None, False)
-    theirs = processor(images=photo(192, 128), return_tensors="pt")["pixel_values"][0]
-    found = ours.model(ours.preprocess(photo(192, 128))[None])[0]
-    assert (found - theirs).abs().mean() < 0.02
+    for width, height in ODD:
+        theirs = processor(images=photo(width, height), return_tensors="pt")["pixel_values"][0]
+        found = ours.model(ours.preprocess(photo(width, height))[None])[0]
+        assert (found - theirs).abs().mean() < 0.01
 
 
 def test_clip_of_transformers(transformers: Any) -> None:

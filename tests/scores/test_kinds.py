@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import sdfido
 from sdfido import evaluate, reports, scores
@@ -103,10 +103,14 @@ def test_a_contrast_sets_a_class_against_its_strongest_rival():
     torch.testing.assert_close(confidence, torch.sigmoid(torch.full((2,), 0.05 * GAIN)))
 
 
-@pytest.mark.parametrize("kind", [int, np.int64, torch.tensor])
-def test_a_pair_is_one_for_all_images_whatever_integers_it_is_of(kind):
+def test_a_pair_of_classes_may_be_numbers_of_any_library():
     score = scores.ContrastScore(Quarters())
-    assert score.resolve(images(), (kind(2), kind(0))).tolist() == [[2, 0], [2, 0]]
+    expected = [[3, 1], [3, 1]]
+    assert score.resolve(images(), (3, 1)).tolist() == expected
+    assert score.resolve(images(), (np.int64(3), np.int64(1))).tolist() == expected
+    assert score.resolve(images(), (torch.tensor(3), torch.tensor(1))).tolist() == expected
+    with pytest.raises(TypeError, match="class indices"):
+        score.resolve(images(), (True, False))
 
 
 def test_a_regression_says_values_and_counts_shares_from_the_infill():
@@ -161,6 +165,39 @@ def test_a_segment_is_of_a_class_a_mask_or_every_pixel():
     torch.testing.assert_close(score.confidence(images(), of_class), means)
     small = scores.SegmentScore(lambda images: torch.stack([Quarters()(images)] * 2, 1).view(-1, 2, 2, 2))
     assert small.logits(images()).shape == (2, 2, 16, 16)
+
+
+def test_classes_may_be_numbers_of_numpy():
+    detection, segment = scores.DetectionScore(Detector()), scores.SegmentScore(Pixels())
+    assert torch.equal(detection.resolve(images(), np.int64(1)), detection.resolve(images(), 1))
+    row = {"label": 1, "box": [8, 0, 16, 8]}
+    assert torch.equal(detection.resolve(images(), [np.int64(1), row]), detection.resolve(images(), [1, row]))
+    assert torch.equal(segment.resolve(images(), np.int64(1)), segment.resolve(images(), 1))
+    mask = np.ones((16, 16), bool)
+    assert torch.equal(segment.resolve(images(), (np.int64(1), mask)), segment.resolve(images(), (1, mask)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "target"),
+    [
+        (scores.ClassScore, Quarters(), [1, 2]),
+        (scores.ContrastScore, Quarters(), [1, 2]),
+        (scores.LabelScore, Quarters(), [1, 2]),
+        (scores.RegressionScore, Quarters(), [1, 2]),
+        (scores.DetectionScore, Detector(), 1),
+        (scores.SegmentScore, Pixels(), 1),
+    ],
+)
+def test_questions_about_many_images_are_asked_one_image_at_a_time(kind, model, target):
+    """As programs need it that were exported for one image."""
+
+    def one_at_a_time(batch):
+        assert len(batch) == 1
+        return model(batch)
+
+    explainer = sdfido.FIDO(kind(one_at_a_time), steps=2, max_batch=1, **QUICK)
+    expected = kind(model).resolve(images(), target)
+    assert torch.equal(explainer.explain(images(), target).targets, expected)
 
 
 def test_a_text_is_set_against_the_others():
@@ -246,6 +283,62 @@ def test_no_images_have_targets_of_the_same_form(name):
     assert none.dtype == some.dtype
 
 
+def test_a_target_may_find_nothing():
+    """As a detector's that returns 0 where the object is gone, in all composites of a batch."""
+
+    def found(output):
+        return output[1] if output[1] > 0 else torch.tensor(0.0)
+
+    explainer = sdfido.FIDO(scores.TargetScore(Quarters()), steps=12, max_batch=1, **QUICK)
+    explanation = explainer.explain(images(), found)
+    torch.testing.assert_close(explanation.prob_image, Quarters()(images())[:, 1])
+    assert explanation.final_cells[0, 0, :2, 2:].all()  # the quarter that it is about
+    with pytest.raises(ValueError, match="differentiable in the images"):
+        explainer.explain(images(), lambda output: output.argmax().float())
+    detached = scores.TargetScore(lambda batch: Quarters()(batch).detach())
+    with pytest.raises(ValueError, match="differentiable in the images"):
+        sdfido.FIDO(detached, steps=2, **QUICK).explain(images(), lambda output: output[1] * 0)
+
+
+@pytest.mark.parametrize(
+    "pack", [lambda found: {"value": found}, lambda found: (found,), lambda found: found[..., None]]
+)
+def test_numbers_may_be_wrapped(pack):
+    for kind in (scores.LabelScore, scores.RegressionScore, scores.ClassScore):
+        score, plain = kind(lambda batch: pack(Quarters()(batch))), kind(Quarters())
+        chosen = score.resolve(images(), 1)
+        assert torch.equal(score(images(), chosen), plain(images(), chosen))
+    both = scores.RegressionScore(lambda batch: {"a": Quarters()(batch), "b": batch})
+    with pytest.raises(TypeError, match=r"got dict with a \[1, 4\], b \[1, 3, 16, 16\]; wrap it: lambda images: model"):
+        both.resolve(images(), 1)
+
+
+def test_segments_of_one_logit_a_pixel_are_of_two_classes():
+    score = scores.SegmentScore(lambda batch: GAIN * (batch.mean(1, keepdim=True) - 0.5))
+    targets = score.resolve(images(), 1)
+    expected = torch.sigmoid(GAIN * (images().mean(1) - 0.5))
+    assert torch.equal(targets >= 0, expected > 0.5)
+    found = torch.stack([each[inside >= 0].mean() for each, inside in zip(expected, targets, strict=True)])
+    torch.testing.assert_close(score.confidence(images(), targets), found)
+    alone = scores.SegmentScore(lambda batch: (Pixels()(batch)["out"],))
+    assert torch.equal(alone.resolve(images(), 1), scores.SegmentScore(Pixels()).resolve(images(), 1))
+
+
+class Outputs(NamedTuple):
+    logits: Tensor
+    features: Tensor
+
+
+@pytest.mark.parametrize("pack", [lambda *parts: parts, lambda first, second: (first, [second, second]), Outputs])
+def test_several_outputs_are_cut_by_image_whatever_the_batch(pack):
+    score = scores.TargetScore(lambda batch: pack(Quarters()(batch), batch.flatten(1)))
+    three = torch.cat([images(), images()[:1]])
+    chosen = score.resolve(three, lambda output: output[0][2])
+    expected = Quarters()(three)[:, 2]
+    for count in (1, 2, 3):  # two is the number of outputs, too
+        torch.testing.assert_close(score(three[:count], chosen[:count]), expected[:count])
+
+
 @pytest.mark.parametrize(
     ("make", "target", "message"),
     [
@@ -256,7 +349,7 @@ def test_no_images_have_targets_of_the_same_form(name):
         (lambda: scores.ContrastScore(Quarters(), rather_than=-1), None, "rather_than .* got -1"),
         (lambda: scores.LabelScore(Quarters()), 4, r"label indices in 0\.\.3, got 4"),
         (lambda: scores.LabelScore(Quarters(), present=1), None, "present must be True or False"),
-        (lambda: scores.LabelScore(Pixels()), 0, "logits.*'logits' of its output, got dict"),
+        (lambda: scores.LabelScore(Pixels()), 0, r"logits \[B, labels\] or \[B\], got \[1, 2, 16, 16\]"),
         (lambda: scores.RegressionScore(Quarters()), None, r"name the output to explain, 0\.\.3"),
         (lambda: scores.RegressionScore(Quarters(), "left"), 0, "direction must be one of 'up', 'down', got 'left'"),
         (lambda: scores.EmbeddingScore(Quarters()), torch.ones(5), r"one embedding \[4\], or \[2, 4\], got \[5\]"),
@@ -280,7 +373,7 @@ def test_no_images_have_targets_of_the_same_form(name):
         (
             lambda: scores.TargetScore(lambda given: [Quarters()(given)] * 2),
             lambda output: output[0].sum(),
-            "a list with an entry for each image, got one of 2 for one image; parts .* belong into a tuple",
+            "a list with an entry for each image, got 2 entries for 1 images; parts .* belong into a tuple",
         ),
         (lambda: scores.ClassScore(Quarters()), [lambda output: output], r"TargetScore\(model\)"),
     ],
