@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from .. import models
 from ..checks import check_kind, check_list, check_path, describe
 from ..files import printable
+from ..models.limits import check_file
 from . import layout
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Item:
         """Where the photo lies, seen from its results, and the SHA-256 of its content, for the summary.
 
         Raises:
-            OSError: it cannot be read.
+            OSError, ValueError: it cannot be read.
         """
         if self.path is None:
             return {}
@@ -136,11 +137,16 @@ def inside(folder: Path, out: Path | None = None) -> Iterator[Path]:
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256 of a file's content.
+    """SHA-256 of a photo's file.
 
     Raises:
         OSError: the file cannot be read.
+        ValueError: it is none that ``models.read_photo`` reads; the message names it.
     """
+    try:
+        check_file(path)
+    except ValueError as error:
+        raise ValueError(f"photo {os.fspath(path)!r} cannot be read: {error}") from error
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

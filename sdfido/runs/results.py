@@ -184,7 +184,7 @@ class Originals:
         self._by_content: dict[str, Path] = {}
         if moved is not None:
             for path in items.inside(Path(moved)):
-                with contextlib.suppress(OSError):  # told where it is the one that is needed
+                with contextlib.suppress(OSError, ValueError):  # told where it is the one that is needed
                     self._by_content[items.fingerprint(path)] = path
             if not self._by_content:
                 raise ValueError(f"photos must be a folder with photos, got {printable(moved)!r}")
@@ -207,15 +207,21 @@ class Originals:
         """Where the photo of a result is.
 
         Raises:
-            ValueError: it is not there, or has changed; the message says what to do.
+            OSError, ValueError: it cannot be read, is not there, or has changed; the message says what to do.
         """
         about = result.summary
         there = [result.folder.resolve() / str(about.get("photo_path")), Path(result.photo)]
+        unreadable: Exception | None = None
         for path in filter(Path.is_file, there):
-            if items.fingerprint(path) == about.get("photo_sha256"):
-                return path
+            try:
+                if items.fingerprint(path) == about.get("photo_sha256"):
+                    return path
+            except (OSError, ValueError) as error:
+                unreadable = error
         if moved := self._by_content.get(str(about.get("photo_sha256"))):
             return moved
+        if unreadable is not None:
+            raise unreadable
         state = "has changed since it was explained" if any(map(Path.is_file, there)) else "is not where it was"
         where = "is not in the given folder either" if self._moved else "--photos FOLDER says where it is now"
         raise ValueError(f"photo {result.photo!r} of {printable(result.folder)!r} {state}; {where}")
