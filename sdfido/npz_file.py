@@ -13,11 +13,12 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .checks import check_path
 
 __all__ = ["VARIABLE", "Archive", "Header", "is_damage", "most_bytes", "opened"]
 
@@ -135,7 +136,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Archive]:
         OSError: the file cannot be read.
         ValueError, zipfile.BadZipFile: it is none, or its headers do not fit its content.
     """
-    with Path(path).open("rb") as file, zipfile.ZipFile(file) as archive:
+    with check_path("path", path).open("rb") as file, zipfile.ZipFile(file) as archive:
         yield Archive(archive)
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import json_file
-from ..checks import check_choice, check_tensor, describe, set_count, set_number, set_seed
+from ..checks import check_choice, check_path, check_tensor, describe, set_count, set_number, set_seed
 from ..files import replacing
 from ..models.packages import require
 from .latent import LatentClassifier, em_loss, ml_loss, posterior
@@ -96,7 +96,7 @@ def fit(
         _check_loader("validation", validation)
     device = next(model.parameters()).device
     run = _Run(model, training, steps, device)
-    path = None if checkpoint is None else Path(checkpoint)
+    path = None if checkpoint is None else check_path("checkpoint", checkpoint)
     if path is not None:
         _safetensors()
         if path.exists() and not again:
@@ -221,7 +221,7 @@ def write_weights(
     """
     tensors = {**model.state_dict(), **(more or {})}
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    check_path("path", path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         _safetensors().torch.save_file(plain, part, {_ABOUT: json.dumps(about)})
 
@@ -235,7 +235,8 @@ def read_weights(path: str | os.PathLike[str], model: nn.Module) -> tuple[dict[s
         ValueError: it is no such file, or its weights are another model's.
     """
     library = _safetensors()
-    if not Path(path).is_file():
+    path = check_path("path", path)
+    if not path.is_file():
         raise FileNotFoundError(f"path must be a checkpoint, got {os.fspath(path)!r}, where there is none")
     try:
         with library.safe_open(path, "pt") as file:

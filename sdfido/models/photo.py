@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_choice, check_path
+from ..checks import check_choice, check_kind, check_path
 from . import packages
 from .limits import MAX_PIXELS, check_file, most_pixels
 from .window import Window
@@ -151,8 +151,14 @@ def turned(photo: Image.Image, stored: int) -> Image.Image:
     return upright
 
 
+def _check_photo(photo: Any) -> None:
+    kind = packages.require("PIL.Image", "photos", packages.FOR_PHOTOS).Image
+    check_kind("photo", photo, kind, "a photo, as models.read_photo returns it")
+
+
 def upright_size(photo: Image.Image) -> tuple[int, int]:
     """Height and width of the photo once it is turned as its Exif orientation says."""
+    _check_photo(photo)
     return photo.size if orientation(photo) in (5, 6, 7, 8) else photo.size[::-1]
 
 
@@ -162,6 +168,7 @@ def upright_rgb(photo: Image.Image) -> Image.Image:
     Raises:
         ValueError: the photo's pixels have no defined range, or cannot be converted.
     """
+    _check_photo(photo)
     pil = packages.require("PIL.Image", "photos", packages.FOR_PHOTOS)
     image = turned(photo, orientation(photo))
     if image.mode.startswith("I;16"):

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..checks import check_broadcast, check_kind, check_number, check_tensor
+from ..checks import check_broadcast, check_kind, check_list, check_number, check_tensor
 from ..explanation import Explanation
 from ..scores import PROBABILITY, Scale
 from . import style
@@ -149,6 +149,12 @@ def draw(
     Raises:
         ValueError: the first panel is no photo, or a map does not fit it.
     """
+    top, bottom = (check_list(name, row, Panel, "panels") for name, row in (("top", top), ("bottom", bottom)))
+    bars, words = check_list("bars", bars, Bar, "bars"), check_list("words", words, str, "paragraphs")
+    for name, text in (("label", label), ("title", "" if title is None else title), ("heading", heading)):
+        check_kind(name, text, str, "a text")
+    if not top:
+        raise ValueError("top must have at least one panel, the photo, got none")
     photo = style.colours(top[0].image)
     columns = max(len(top), len(bottom) + 1)
     row = _COLUMN * photo.shape[0] / photo.shape[1]

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import check_count, check_kind, check_path
 from ..evaluate import audit
 from ..evaluate.audit import MEASURES, Estimate, Flag, Group, Limits, Photos
 from ..evaluate.background import PLACES
@@ -24,7 +25,7 @@ from ..ops import build_info
 from . import items, layout, summary, table
 from .audit_rows import Row, kept, measured, rounded
 from .detections import CONFIDENCE
-from .events import Failed, Lessened, Measured, OnEvent, Started
+from .events import Failed, Lessened, Measured, OnEvent, Started, listener
 from .results import Classifiers, Originals, Result, read
 from .table import as_cell
 from .truth import Truth, sites
@@ -76,16 +77,18 @@ class Audit:
         max_batch: int = 64,
         device: str = "cpu",
     ) -> None:
-        self.out, self.limits = Path(out), limits or Limits()
+        self.out = check_path("out", out)
+        self.limits = Limits() if limits is None else check_kind("limits", limits, Limits, "evaluate.audit.Limits")
+        self._max_batch = check_count("max_batch", max_batch)
         self._damaged: list[Failed] = []
         self._results = _read(self.out, self._damaged)
         self._check_place()
-        self._paths = [printable(path) for path in truth]
         self._truth = Truth(truth, self._results, confidence=confidence, categories=categories)
+        self._paths = [printable(path) for path in self._truth.paths]
         self._sites = _sites(self._results, self._truth, sites)
         self._originals = Originals(photos)
-        self._classifier = Classifiers(device).get(self._results[0])
-        self._max_batch, self._device = max_batch, device
+        classifiers = Classifiers(device)
+        self._classifier, self._device = classifiers.get(self._results[0]), classifiers.device
         self._chosen = {"confidence": confidence, "categories": None if categories is None else list(categories)}
         self._rows: dict[Path, Row] = {}
         #: results whose photos no truth knows
@@ -108,7 +111,7 @@ class Audit:
             RuntimeError: the classifier does not give finite answers.
             OSError: what is measured cannot be kept.
         """
-        report: Callable[[Any], object] = on_event or (lambda event: None)
+        report = listener(on_event)
         with Lock(self.out / ".audit.lock").holding() as is_free:
             if not is_free:
                 shown = repr(printable(self.out))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import models
-from ..checks import check_kind, check_list, check_path, describe
+from ..checks import check_kind, check_list, check_path, check_paths
 from ..files import printable
 from ..models.limits import check_file
 from . import layout
@@ -80,9 +80,7 @@ def choose(paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str])
         >>> items = runs.choose(["birds", "cat.jpg"], "results")
         >>> share = runs.shard(items, "3/8")  # for the third of eight machines
     """
-    if isinstance(paths, str):
-        raise TypeError(f"paths must be a list of files and folders, got {describe(paths)}; put it in a list")
-    given = [check_path("paths", path) for path in check_list("paths", paths, object, "files and folders")]
+    given = check_paths("paths", paths)
     out = check_path("out", out)
     if len(given) == 1 and not given[0].is_dir():
         return [Item(given[0], out)]

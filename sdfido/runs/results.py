@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .. import models
+from ..checks import check_device, check_path
 from ..explanation import Explanation
 from ..files import printable
 from ..models.hub import code_of
@@ -131,7 +132,7 @@ class Classifiers:
     """The classifiers that results were made with, each loaded once."""
 
     def __init__(self, device: str = "cpu") -> None:
-        self.device = device
+        self.device = str(check_device("device", device))
         self._loaded: dict[str, tuple[models.Classifier, str]] = {}
 
     def get(self, result: Result) -> models.Classifier:
@@ -180,14 +181,14 @@ class Originals:
     """
 
     def __init__(self, moved: str | os.PathLike[str] | None = None) -> None:
-        self._moved = moved
+        self._moved = None if moved is None else check_path("photos", moved)
         self._by_content: dict[str, Path] = {}
-        if moved is not None:
-            for path in items.inside(Path(moved)):
+        if self._moved is not None:
+            for path in items.inside(self._moved):
                 with contextlib.suppress(OSError, ValueError):  # told where it is the one that is needed
                     self._by_content[items.fingerprint(path)] = path
             if not self._by_content:
-                raise ValueError(f"photos must be a folder with photos, got {printable(moved)!r}")
+                raise ValueError(f"photos must be a folder with photos, got {printable(self._moved)!r}")
 
     def open(self, result: Result) -> Image:
         """The photo of a result.

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import sdfido
-from sdfido import evaluate, exports, models, reports, runs, scores
+from sdfido import evaluate, models, reports, runs, scores
 from sdfido.compat import captum, fido_pytorch, quantus
 from sdfido.models import Window
 from tests.fuzz.core import NORMALIZATION, _attribution, damaged
@@ -255,16 +255,6 @@ AROUND: dict[str, Function] = {
         },
         anything,
         "model",
-    ),
-    "runs.Store": Function(runs.Store, lambda rng: {"out": "out"}, anything),
-    "Export": Function(
-        lambda format, maps, again: _in_folder(
-            lambda place: exports.Export(place, format, out=place / "out", maps=maps, again=again)
-        ),
-        lambda rng: {"format": "png", "maps": (), "again": False},
-        anything,
-        "results",
-        refuses=True,  # a folder without results
     ),
     "reports.heatmap": Function(
         reports.heatmap,

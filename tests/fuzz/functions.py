@@ -2,10 +2,12 @@
 
 from tests.fuzz.around import AROUND
 from tests.fuzz.core import CORE
+from tests.fuzz.folders import FOLDERS
 from tests.fuzz.measures import MEASURES
+from tests.fuzz.members import MEMBERS
 from tests.fuzz.objects import Function
 
-FUNCTIONS: dict[str, Function] = CORE | MEASURES | AROUND
+FUNCTIONS: dict[str, Function] = CORE | MEASURES | AROUND | MEMBERS | FOLDERS
 
 COUNTS = {
     *("steps", "repeats", "count", "num_samples", "path_points", "num_fractions", "seeds", "draws", "roots", "batch"),
