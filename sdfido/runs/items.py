@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import models
-from ..checks import check_kind, check_list, check_path, check_paths
+from ..checks import check_flag, check_kind, check_list, check_path, check_paths
 from ..files import printable
 from ..models.limits import check_file
 from . import layout
@@ -30,11 +30,21 @@ _STREAM_DIGITS = 12  # 48 bits: every program that reads JSON has them as a numb
 
 @dataclass(frozen=True)
 class Item:
-    """A photo to explain, and the folder that its results go to."""
+    """A photo to explain, and the folder that its results go to.
+
+    Raises:
+        TypeError, ValueError: a path is none.
+    """
 
     path: Path | None  #: of the photo; None: the photo of the demo
     folder: Path  #: where its results go
     again: bool = False  #: whether it is explained although it is finished
+
+    def __post_init__(self) -> None:
+        if self.path is not None:
+            object.__setattr__(self, "path", check_path("path", self.path))
+        object.__setattr__(self, "folder", check_path("folder", self.folder))
+        check_flag("again", self.again)
 
     @property
     def name(self) -> str:

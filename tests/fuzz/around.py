@@ -210,6 +210,12 @@ AROUND: dict[str, Function] = {
         within(0, 1),
     ),
     "compat.FIDOConfig": defaults(fido_pytorch.FIDOConfig),
+    "compat.MaskConfig": Function(
+        lambda im, **given: fido_pytorch.FIDO.new(im, fido_pytorch.MaskConfig(**given), device=None).infill,
+        lambda rng: {"im": images(rng)[0], "optimized": True, "mask_size": (4, 3), "infill_strategy": "blur"},
+        within(),
+        "infill|size",
+    ),
     "compat.concrete_dropout": Function(
         lambda **given: (torch.manual_seed(0), fido_pytorch.concrete_dropout(**given))[1],
         lambda rng: {"dropout_rate": torch.rand(3), "temp": 0.1, "eps": 1e-6},
@@ -226,7 +232,7 @@ AROUND: dict[str, Function] = {
         within(0, 1),
         "images|model",
     ),
-    "captum.attribute": Function(
+    "captum.MaskAttribution": Function(
         lambda method, map, **given: captum.MaskAttribution(network(), method, map, **_TINY).attribute(**given),
         lambda rng: {
             **{"inputs": images(rng), "baselines": rng.choice((None, 0, images(rng))), "target": 1, "method": "fido"},

@@ -167,6 +167,13 @@ FOLDERS: dict[str, Function] = {
             **{"again": False, "executor": rng.choice((None, runs.Serial(0))), "on_event": _callback(rng)},
         },
     ),
+    "runs.Item": _among(
+        lambda **given: runs.Run(_explainer(), [runs.Item(**given)], runs.Store("new")).execute().failed,
+        lambda rng: {
+            **{"path": rng.choice(("photos/a/one.png", Path("photos/b/two.png"), Path("none.png")))},
+            **{"folder": Path("new/x"), "again": rng.choice((True, False))},
+        },
+    ),
     "runs.Audit": _among(
         _audit,
         lambda rng: (

@@ -207,5 +207,6 @@ MEASURES: dict[str, Function] = {
         anything,
         "sites",
     ),
+    "audit.Photos": Function(photos, _photos, anything, "sites"),
     "audit.Limits": defaults(audit.Limits),
 }

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import nn
 
 import sdfido
 from sdfido import evaluate, models, reports, scores
@@ -201,6 +202,10 @@ MEMBERS: dict[str, Function] = {
         anything,
     ),
     "as_score": Function(scores.as_score, lambda rng: {"model": rng.choice((network(), classifier()))}, anything),
+    "eval_mode": Function(
+        lambda score: scores.eval_mode(score).__enter__(), lambda rng: {"score": nn.Flatten()}, anything, "model"
+    ),
+    "scale_of": Function(scores.scale_of, lambda rng: {"score": scores.ClassScore(network())}, anything),
     "Scale.text": Function(
         lambda confidence, percent: scores.Scale(percent=percent).text(confidence),
         lambda rng: {"confidence": 0.5, "percent": rng.choice((True, False))},
@@ -226,6 +231,17 @@ MEMBERS: dict[str, Function] = {
             **{"top": _panels(rng), "bottom": _panels(rng), "bars": [reports.Bar("a", 0.5)], "label": "a"},
             **{"title": None, "words": ("some",), "heading": "Probability"},
         },
+        anything,
+    ),
+    "reports.Panel": Function(
+        lambda **given: reports.draw(_panels(random.Random(0)), [reports.Panel(**given)], [], label="a"),
+        lambda rng: {"image": maps(rng)[0], "title": "a", "subtitle": "b", "colour": "red", "signed": False},
+        anything,
+        "importance|pixels",
+    ),
+    "reports.Bar": Function(
+        lambda **given: reports.draw(_panels(random.Random(0)), [], [reports.Bar(**given)], label="a"),
+        lambda rng: {"name": "a", "value": 0.5, "colour": "red", "text": "b", "start": 0.1},
         anything,
     ),
     "reports.save": _within_file(lambda path: reports.save(reports.curves({"a": _curve()}), path)),
