@@ -29,16 +29,17 @@ _PHOTOS = {"a/one": (200, 90, 0), "b/two": (0, 60, 220)}
 
 
 @functools.cache
-def _explainer() -> runs.PhotoExplainer:
+def explainer() -> runs.PhotoExplainer:
     return runs.PhotoExplainer(_MODEL, infill="zeros", steps=3, mask_size=4, num_samples=1, pictures=False)
 
 
-def _items(out: str) -> list[runs.Item]:
+def both(out: str) -> list[runs.Item]:
+    """The two photos, with results in a folder."""
     return [runs.Item(Path("photos", f"{name}.png"), Path(out, name)) for name in _PHOTOS]
 
 
 @functools.cache
-def _made() -> Path:
+def made() -> Path:
     """A folder with two photos, their results in ``out``, and masks of what they show in ``truth``."""
     place = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, place, ignore_errors=True)
@@ -53,7 +54,7 @@ def _made() -> Path:
         Image.fromarray(mask).save(place / "truth" / f"{name}.png")
     (place / "sites.csv").write_text("photo,site\na/one.png,river\nb/two.png,hill\n")
     (place / "labels.csv").write_text("photo,label\na/one.png,a\nb/two.png,b\n")
-    _inside(place, lambda: runs.Run(_explainer(), _items("out"), runs.Store("out")).execute())
+    _inside(place, lambda: runs.Run(explainer(), both("out"), runs.Store("out")).execute())
     return place
 
 
@@ -66,7 +67,8 @@ def _inside(place: Path, call: Callable[[], Any]) -> Any:
         os.chdir(before)
 
 
-def _contents(place: Path) -> dict[str, bytes | None]:
+def contents(place: Path) -> dict[str, bytes | None]:
+    """Everything in a folder, by name; None for a folder."""
     paths = sorted(place.rglob("*"))
     return {str(path.relative_to(place)): path.read_bytes() if path.is_file() else None for path in paths}
 
@@ -74,16 +76,16 @@ def _contents(place: Path) -> dict[str, bytes | None]:
 def _among(
     call: Callable[..., Any], right: Right, names: str = "", holds: Holds = anything, *, refuses: bool = False
 ) -> Function:
-    """A call in a folder as ``_made`` makes it."""
+    """A call in a folder as ``made`` makes it."""
 
     def called(**given: Any) -> Any:
         with tempfile.TemporaryDirectory() as place:
-            here = Path(shutil.copytree(_made(), Path(place, "here")))
-            before = _contents(here)
+            here = Path(shutil.copytree(made(), Path(place, "here")))
+            before = contents(here)
             try:
                 result = _inside(here, lambda: call(**given))
             except Exception:
-                after = _contents(here)
+                after = contents(here)
                 changed = sorted(name for name in before | after if before.get(name, 0) != after.get(name, 0))
                 if changed:
                     raise AssertionError(f"refused, and {', '.join(changed)} changed") from None
@@ -97,7 +99,7 @@ def _among(
 
 
 def _run(explainer: Any, items: Any, store: Any, batch: Any, again: Any, executor: Any, on_event: Any) -> Any:
-    items = _items("new") if items is None else items
+    items = both("new") if items is None else items
     outcome = runs.Run(explainer, items, store, batch=batch, again=again).execute(executor, on_event)
     maps = [runs.Result(folder, folder, about).load(classifier()) for folder, about in runs.Store("new").find()]
     return outcome.photos, outcome.explained, outcome.failed, [each.ssr for each in maps]
@@ -138,7 +140,7 @@ def _truth(**given: Any) -> Any:
 
 def _store(out: Any, needed: Any, on_damaged: Any, folder: Any, items: Any) -> Any:
     store = runs.Store(out)
-    items = _items("out") if items is None else items
+    items = both("out") if items is None else items
     store.check(items)
     store.clean(items)
     found = list(store.find(needed, on_damaged))
@@ -163,12 +165,12 @@ FOLDERS: dict[str, Function] = {
     "runs.Run": _among(
         _run,
         lambda rng: {
-            **{"explainer": _explainer(), "items": None, "store": runs.Store("new"), "batch": rng.choice((1, 2))},
+            **{"explainer": explainer(), "items": None, "store": runs.Store("new"), "batch": rng.choice((1, 2))},
             **{"again": False, "executor": rng.choice((None, runs.Serial(0))), "on_event": _callback(rng)},
         },
     ),
     "runs.Item": _among(
-        lambda **given: runs.Run(_explainer(), [runs.Item(**given)], runs.Store("new")).execute().failed,
+        lambda **given: runs.Run(explainer(), [runs.Item(**given)], runs.Store("new")).execute().failed,
         lambda rng: {
             **{"path": rng.choice(("photos/a/one.png", Path("photos/b/two.png"), Path("none.png")))},
             **{"folder": Path("new/x"), "again": rng.choice((True, False))},
