@@ -182,7 +182,7 @@ class CALM(Explainer):
             OSError: the file cannot be read; FileNotFoundError where there is none.
             ValueError: it is no such file, or of another model.
         """
-        _training.read_weights(path, self.model)
+        self.model.load_state_dict(_training.read_weights(path, self.model)[1])
         self._trained = True
 
     def explain(
