@@ -119,6 +119,8 @@ def begins(path: str | os.PathLike[str], text: str) -> bool:
     """Whether a file can be read and begins with a text in UTF-8."""
     wanted = text.encode()
     try:
+        if not Path(path).is_file():  # a pipe would be waited for
+            return False
         with open(path, "rb") as file:
             return file.read(len(wanted)) == wanted
     except OSError:

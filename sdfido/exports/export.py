@@ -46,6 +46,7 @@ class Export:
         again: whether an earlier export in ``out`` is replaced.
 
     Raises:
+        TypeError: an argument has a wrong type; the message says which.
         ValueError: an argument is wrong, or the folder has no results. That is found before anything is written.
         ImportError: a package of the format is missing; the message has the pip command.
 

@@ -33,6 +33,7 @@ class Annotations:
         folder: where masks and boxes are.
 
     Raises:
+        TypeError: an argument has a wrong type; the message says which.
         ValueError: the folder is none, or its boxes cannot be read.
 
     Example:
@@ -103,6 +104,8 @@ def _mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _read_boxes(path: Path) -> dict[str, list[tuple[int, ...]]]:
+    if not path.is_file():  # a pipe would be waited for
+        raise ValueError(f"truth {printable(path)!r} cannot be read: it is not a file")
     try:
         return _boxes(path)
     except OSError as error:

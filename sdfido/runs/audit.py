@@ -35,6 +35,7 @@ __all__ = ["SCHEMA", "Audit"]
 SCHEMA = "sdfido-audit/1"
 _CHUNK = 16  # photos measured at once
 _WORST = 20
+_FILES = (layout.AUDIT, layout.AUDIT_PHOTOS, layout.AUDIT_GROUPS, layout.AUDIT_ROWS)
 
 
 class Audit:
@@ -52,6 +53,7 @@ class Audit:
         device: where to compute.
 
     Raises:
+        TypeError: an argument has a wrong type; the message says which.
         ValueError: there are no such results, the truth does not fit them, or another argument is wrong; before
             anything is measured.
         ImportError: an optional package is missing.
@@ -224,7 +226,7 @@ class Audit:
         shown = repr(printable(self.out))
         if not os.access(self.out, os.W_OK | os.X_OK):
             raise ValueError(f"out must be a folder to write to, got {shown}, which is not writable")
-        for path in (self.out / name for name in (layout.AUDIT, layout.AUDIT_PHOTOS, layout.AUDIT_GROUPS)):
+        for path in (self.out / name for name in _FILES):
             if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
                 raise ValueError(f"out must take the audit, got {shown}, where {printable(path)} cannot be replaced")
 

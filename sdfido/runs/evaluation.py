@@ -44,6 +44,7 @@ class Evaluation:
         device: where to compute.
 
     Raises:
+        TypeError: an argument has a wrong type; the message says which.
         ValueError: a folder has no results, the files of the evaluation have no place in the first one, a classifier
             is not the same any more, or another argument is wrong. All of that is found before anything is measured.
         ImportError: an optional package is missing.

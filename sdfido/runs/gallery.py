@@ -41,6 +41,7 @@ class Gallery:
         shown: crops of each cluster on the page.
 
     Raises:
+        TypeError: an argument has a wrong type; the message says which.
         ValueError: the folder has no results, or the files have no place. That is found before the model runs.
         ImportError: an optional package is missing.
 

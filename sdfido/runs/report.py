@@ -28,6 +28,7 @@ class Report:
         device: where the classifier runs, which is needed for older results only.
 
     Raises:
+        TypeError: an argument has a wrong type; the message says which.
         ValueError: there are no results, or the labels cannot be read.
 
     Example:

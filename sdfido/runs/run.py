@@ -55,6 +55,9 @@ class Run:
         batch: how many photos are explained at once; the maps stay the same.
         again: whether finished photos are explained anew.
 
+    Raises:
+        TypeError, ValueError: an argument has a wrong type or value; the message says which.
+
     Example:
         >>> explainer = runs.PhotoExplainer("efficientnet-lite0", steps=120)
         >>> run = runs.Run(explainer, runs.choose(["birds"], "results"), runs.Store("results"))

@@ -36,6 +36,7 @@ class Truth:
         confidence, categories: which boxes count, see ``sdfido.runs.detections.read``.
 
     Raises:
+        TypeError: an argument has a wrong type; the message says which.
         ValueError: a file cannot be read, does not tell the photos apart, or, all together, they have none of them.
     """
 
@@ -47,7 +48,7 @@ class Truth:
         confidence: float = CONFIDENCE,
         categories: Sequence[str] | None = None,
     ) -> None:
-        given = self.paths = check_paths("truth", paths)
+        given = self.paths = check_paths("truth", paths)  #: files and folders
         counted = chosen(confidence, categories)
         if not given:
             raise ValueError("truth must be at least one file or folder, got none")

@@ -241,6 +241,21 @@ def test_a_pipe_where_a_photo_was_is_not_waited_for(results: Path, folder: Path)
     assert all("cannot be read: it is not a file" in message for message in failures(seen).values())
 
 
+@pytest.mark.skipif(os.name != "posix", reason="there are no such files")
+def test_pipes_among_results_are_not_waited_for(results: Path, folder: Path) -> None:
+    """Whatever the name of the file that one stands for: a page, what a page shows, kept rows, boxes."""
+    (results / GOOD[0] / layout.VIEW).unlink()
+    os.mkfifo(results / GOOD[0] / layout.VIEW)
+    runs.Report(results).write(folder / "copy")
+    os.mkfifo(results / layout.AUDIT_ROWS)
+    assert f"{layout.AUDIT_ROWS} cannot be replaced" in error_of(lambda: runs.Audit(results, [folder]))
+    (results / layout.PAGE).unlink()
+    os.mkfifo(results / layout.PAGE)
+    assert f"{layout.PAGE} cannot be replaced" in error_of(runs.Report(results).write)
+    os.mkfifo(folder / "boxes.csv")
+    assert "boxes.csv' cannot be read: it is not a file" in error_of(lambda: runs.Annotations(folder))
+
+
 def _pipes(folder: Path) -> Path:
     folder.mkdir()
     os.mkfifo(folder / "a.png")
