@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .checks import check_path
 from .interrupts import held
 
 __all__ = ["begins", "making_folder", "naming", "printable", "remove_leftovers", "replacing", "sync", "visible"]
@@ -38,8 +39,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises:
         OSError: ``path`` cannot be written; the message names it, and says what to do.
+        TypeError, ValueError: ``path`` is none of a file.
     """
-    path = Path(path)
+    path = check_path("path", path)
+    if not path.name:
+        raise ValueError(f"path must be that of a file, got {str(path)!r}, which is a folder")
     part = _beside(path, "part")
     with held() as interrupts, naming(path, part):
         try:
@@ -115,6 +119,8 @@ def begins(path: str | os.PathLike[str], text: str) -> bool:
     """Whether a file can be read and begins with a text in UTF-8."""
     wanted = text.encode()
     try:
+        if not Path(path).is_file():  # a pipe would be waited for
+            return False
         with open(path, "rb") as file:
             return file.read(len(wanted)) == wanted
     except OSError:

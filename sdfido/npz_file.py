@@ -13,16 +13,17 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["VARIABLE", "Archive", "Header", "is_damage", "opened"]
+from .checks import check_path
+
+__all__ = ["VARIABLE", "Archive", "Header", "is_damage", "most_bytes", "opened"]
 
 VARIABLE = "SDFIDO_MAX_BYTES"
-"""The environment variable that says how many bytes the arrays of one file may have together."""
+"""The environment variable that says how many bytes the arrays of one file may have together, and a photo's file."""
 
 _MOST = 4 << 30
 _MOST_ARRAYS = 1000
@@ -98,7 +99,7 @@ class Archive:
 
     def check_total(self) -> None:
         """Raise ValueError where all arrays together have more bytes than is allowed."""
-        total, most = sum(header.bytes for header in self.headers.values()), _most()
+        total, most = sum(header.bytes for header in self.headers.values()), most_bytes()
         if total > most:
             raise ValueError(
                 f"its arrays have {total:,} bytes together, and {most:,} are allowed; the environment variable "
@@ -135,7 +136,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Archive]:
         OSError: the file cannot be read.
         ValueError, zipfile.BadZipFile: it is none, or its headers do not fit its content.
     """
-    with Path(path).open("rb") as file, zipfile.ZipFile(file) as archive:
+    with check_path("path", path).open("rb") as file, zipfile.ZipFile(file) as archive:
         yield Archive(archive)
 
 
@@ -153,7 +154,12 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
     return read(file, max_header_size=_LONGEST)
 
 
-def _most() -> int:
+def most_bytes() -> int:
+    """How many bytes the arrays of one file may have together, and a photo's file.
+
+    Raises:
+        ValueError: the environment variable is no such number.
+    """
     given = os.environ.get(VARIABLE, "")
     if not given:
         return _MOST

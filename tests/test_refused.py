@@ -111,6 +111,28 @@ CALLS = [
     (lambda: reports.attention_graph(3, IMAGES[0]), TypeError, "graph must be"),
     (lambda: reports.curves(3), TypeError, "panels must be"),
     (lambda: reports.overview(3, IMAGES, IMAGES), TypeError, "explanation must be"),
+    (lambda: reports.page("a", 3), TypeError, "data must be"),
+    (lambda: reports.draw([], [], [], label="a"), ValueError, "top must have at least one panel"),
+    (lambda: reports.Panel(MAPS[0], MAPS), TypeError, "title must be a text"),
+    (lambda: reports.Bar("a", 0.5, "no colour"), ValueError, "colour must be one of matplotlib's"),
+    (lambda: reports.save(3, "a.png"), TypeError, "figure must be"),
+    (lambda: runs.Item(3, "a"), TypeError, "path must be a path"),
+    (lambda: runs.Serial(-1), ValueError, "writers must be at least 0"),
+    (lambda: runs.Processes(2, device=MAPS), TypeError, "device must be the name"),
+    (lambda: runs.Truth("masks", []), TypeError, "truth must be a list of files and folders.*; put it in a list"),
+    (lambda: runs.Truth(["masks"], [], confidence=MAPS), TypeError, "confidence must be a number"),
+    (lambda: runs.Truth(["masks"], [], categories="bear"), TypeError, "categories must be a list"),
+    (lambda: runs.Evaluation([]), ValueError, "outs must be at least one folder"),
+    (lambda: runs.Annotations(MAPS), TypeError, "truth must be a path"),
+    (lambda: next(runs.Store("none").find(on_damaged=MAPS)), TypeError, "on_damaged must be a function"),
+    # what public functions return
+    (lambda: audit.suspicion(3), TypeError, "photos must be"),
+    (lambda: parts.pieces(NESTED), TypeError, "region must be"),
+    (lambda: scores.Scale().text("a"), TypeError, "confidence must be a number"),
+    (lambda: scores.Scale().called(3), TypeError, "target must be a tensor"),
+    (lambda: sdfido.Concepts.load(3, nn.Flatten()), TypeError, "path must be a path"),
+    (lambda: models.Selected(3, None), TypeError, "network must be"),
+    (lambda: models.Classifier("a", nn.Flatten()).preprocess(MAPS), TypeError, "photo must be a photo"),
     # interfaces of other packages
     (lambda: quantus.explain(nn.Flatten(), IMAGES.to("meta"), [0, 1]), TypeError, "inputs must hold values"),
     (lambda: fido_pytorch.FIDO(4, infill=IMAGES[0]).ssr(IMAGES[0], 1, MAPS), TypeError, "deterministic must be"),
@@ -121,6 +143,13 @@ CALLS = [
 def test_one_clear_error(call, error, says):
     with pytest.raises(error, match=f"^{says}"):
         call()
+
+
+@pytest.mark.parametrize("path", [3, "\0", ""])
+def test_files_are_written_to_paths_of_files(path, network):
+    explanation = sdfido.FIDO(network, steps=1, mask_size=2).explain(IMAGES)
+    with pytest.raises((TypeError, ValueError), match=r"^path must be"):
+        explanation.save(path)
 
 
 @pytest.mark.parametrize("target", [HUGE, -HUGE])

@@ -166,6 +166,13 @@ def check_path(name: str, value: Any) -> Path:
     return path
 
 
+def check_paths(name: str, values: Any) -> list[Path]:
+    """The paths in a list; a text is one path, and no list of letters."""
+    if isinstance(values, str | os.PathLike):
+        raise TypeError(f"{name} must be a list of files and folders, got {describe(values)}; put it in a list")
+    return [check_path(name, value) for value in check_list(name, values, object, "files and folders")]
+
+
 def check_function(name: str, value: Any, what: str = "a function") -> None:
     """Raise TypeError for what cannot be called."""
     if not callable(value):

@@ -185,6 +185,7 @@ def flags(photos: Photos, limits: Limits | None = None) -> list[Flag]:
 
 def suspicion(photos: Photos) -> Array:
     """How much more the background alone says than the animal alone, [N], -1..1; NaN where not known."""
+    check_kind("photos", photos, Photos, "sdfido.evaluate.audit.Photos")
     _check_names("numbers", photos.numbers, ("background_alone", "animal_alone"))
     return photos.numbers["background_alone"] - photos.numbers["animal_alone"]
 

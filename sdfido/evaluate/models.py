@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..checks import check_choice
 from ..ops.functional import upsample
 from .agreement import rank_correlation
 from .order import Maps, check_fraction, check_maps, top
@@ -51,8 +52,7 @@ class ModelAgreement:
             "overlap": f"overlap of the top {self.area:.0%}",
             "other_images": "rank correlation, other images",
         }
-        if measure not in titles:
-            raise ValueError(f"measure must be one of {', '.join(titles)}, got {measure!r}")
+        check_choice("measure", measure, list(titles))
         values: Tensor = getattr(self, measure)
         values = values.nanmean(2) if values.dim() == 3 else values
         return text_table(titles[measure], self.models, self.models, values)

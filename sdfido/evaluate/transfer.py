@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_images, check_seed
+from ..checks import check_choice, check_images, check_number, check_seed
 from ..normalization import Normalization
 from ..ops.functional import upsample
 from ..scores import ClassScore, Model, as_score
@@ -70,13 +70,10 @@ class Transfer:
             ValueError: there is no such fraction or measure.
         """
         fraction = self.fractions[0] if fraction is None else fraction
-        for name, value, choices in (
-            ("fraction", fraction, self.fractions),
-            ("of", of, ("kept", "removed")),
-            ("measure", measure, ("probability", "accuracy")),
-        ):
-            if value not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}")
+        if check_number("fraction", fraction) not in self.fractions:
+            raise ValueError(f"fraction must be one of {', '.join(map(str, self.fractions))}, got {fraction!r}")
+        check_choice("of", of, ("kept", "removed"))
+        check_choice("measure", measure, ("probability", "accuracy"))
         values = getattr(getattr(self, of), measure)[:, :, self.fractions.index(fraction)]
         return text_table(f"{measure}, {fraction:.0%} {of}", self.models, self.maps, values)
 

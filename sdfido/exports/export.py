@@ -13,7 +13,7 @@ from ..locks import Lock
 from ..models import Window
 from ..ops import build_info
 from ..runs import Result, layout
-from ..runs.events import Exported, Failed, OnEvent, Started, reason
+from ..runs.events import Exported, Failed, OnEvent, Started, listener, reason
 from ..runs.results import Classifiers, Originals, read
 from .base import Exportable, Format
 from .coco import Coco
@@ -46,6 +46,7 @@ class Export:
         again: whether an earlier export in ``out`` is replaced.
 
     Raises:
+        TypeError: an argument has a wrong type; the message says which.
         ValueError: an argument is wrong, or the folder has no results. That is found before anything is written.
         ImportError: a package of the format is missing; the message has the pip command.
 
@@ -69,7 +70,7 @@ class Export:
         self._maps = tuple(check_list("maps", maps, str, "names of maps"))
         self._format.check()
         self._damaged: list[Failed] = []
-        self._results = read(results, self._damaged)
+        self._results = read(check_path("results", results), self._damaged)
         self._again = again
         known = dict.fromkeys(name for result in self._results for name in result.summary.get("maps", ()))
         if unknown := [name for name in self._maps if name not in known]:
@@ -95,7 +96,7 @@ class Export:
             OSError: a file cannot be written; then nothing is.
             ValueError: another process writes the same folder.
         """
-        report = on_event or (lambda event: None)
+        report = listener(on_event)
         for event in self._damaged:
             report(event)
         with Lock(self.out.with_name(f".{self.out.name}.lock")).holding() as is_free:

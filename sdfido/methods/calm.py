@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_number, set_count, set_seed
+from ..checks import check_list, check_number, set_count, set_seed
 from ..explanation import Explanation, MapInfo
 from ..normalization import Normalization
 from ..ops import functional
@@ -182,7 +182,7 @@ class CALM(Explainer):
             OSError: the file cannot be read; FileNotFoundError where there is none.
             ValueError: it is no such file, or of another model.
         """
-        _training.read_weights(path, self.model)
+        self.model.load_state_dict(_training.read_weights(path, self.model)[1])
         self._trained = True
 
     def explain(
@@ -232,7 +232,8 @@ class CALM(Explainer):
             TypeError, ValueError: an argument does not fit; the message says which.
         """
         self._check_trained()
-        group = [check_number("classes", each, int, 0, self.model.classes - 1) for each in classes]
+        given = check_list("classes", classes, object, "classes")
+        group = [check_number("classes", each, int, 0, self.model.classes - 1) for each in given]
         if not group or len(set(group)) < len(group):
             raise ValueError(f"classes must be at least one, each once, got {classes!r}")
         with self.scene(images, group[0], None) as scene:

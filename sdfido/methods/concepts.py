@@ -14,7 +14,16 @@ import torch
 from torch import Tensor
 
 from .. import json_file, npz_file
-from ..checks import check_choice, check_images, check_kind, check_list, check_number, check_tensor
+from ..checks import (
+    check_choice,
+    check_images,
+    check_integers,
+    check_kind,
+    check_list,
+    check_number,
+    check_path,
+    check_tensor,
+)
 from ..execution import chunks
 from ..explanation import Explanation
 from ..files import replacing
@@ -224,9 +233,11 @@ class Concepts:
             with eval_mode(self.model), torch.no_grad():
                 labels = score.resolve(images)[:, 0]
         else:
-            labels = torch.as_tensor(classes, device=images.device)
+            labels = check_integers("classes", classes, "class indices (integers)", images.device)
             if labels.dim() > 1 or (labels.dim() and len(labels) != len(images)):
-                raise ValueError(f"classes must be one, or one for each of {len(images)} images, got {classes!r}")
+                raise ValueError(
+                    f"classes must be one, or one for each of {len(images)} images, got {list(labels.shape)}"
+                )
             labels = labels.expand(len(images))
         features = torch.arange(count, device=images.device).repeat(len(images))
         targets = torch.stack([labels.repeat_interleave(count), features], 1)
@@ -259,6 +270,7 @@ class Concepts:
             OSError: the file cannot be read.
             ValueError: it is none of concepts, or its layer was a callable and none is given.
         """
+        path = check_path("path", path)
         try:
             with npz_file.opened(path) as file:
                 file.check_total()

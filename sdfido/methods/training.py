@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import json_file
-from ..checks import check_choice, check_tensor, describe, set_count, set_number, set_seed
+from ..checks import check_choice, check_path, check_tensor, describe, set_count, set_number, set_seed
 from ..files import replacing
 from ..models.packages import require
 from .latent import LatentClassifier, em_loss, ml_loss, posterior
@@ -23,6 +23,7 @@ from .latent import LatentClassifier, em_loss, ml_loss, posterior
 __all__ = ["Epoch", "FitProgress", "Training", "fit", "read_weights", "write_weights"]
 
 Batches = Iterable[tuple[Tensor, Tensor]]
+Tensors = dict[str, Tensor]
 _RISE, _COLD = 0.2, 1e-3  # part of the steps in which the learning rate rises, and its lowest part
 _STATE, _ABOUT = "training/", "sdfido"  # of checkpoint files: what only training needs, and the metadata's key
 
@@ -96,7 +97,7 @@ def fit(
         _check_loader("validation", validation)
     device = next(model.parameters()).device
     run = _Run(model, training, steps, device)
-    path = None if checkpoint is None else Path(checkpoint)
+    path = None if checkpoint is None else check_path("checkpoint", checkpoint)
     if path is not None:
         _safetensors()
         if path.exists() and not again:
@@ -188,13 +189,14 @@ class _Run:
         Raises:
             ValueError: it is of another model, or of a training with other settings.
         """
-        about, state = read_weights(path, self.model)
+        about, weights, state = read_weights(path, self.model)
         own = {"training": asdict(self.training), "steps": self.steps}
         if differ := [name for name in own if about.get(name) != own[name]]:
             raise ValueError(
                 f"checkpoint {path} must be of the same training, but differs in {', '.join(differ)}: "
                 f"{[about.get(name) for name in differ]}; give again=True to train anew, or another path"
             )
+        self.model.load_state_dict(weights)
         self.history = [Epoch(**epoch) for epoch in about["history"]]
         frozen: dict[str, Tensor] = {}
         optimizer: dict[int, dict[str, Tensor]] = {}
@@ -221,13 +223,13 @@ def write_weights(
     """
     tensors = {**model.state_dict(), **(more or {})}
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    check_path("path", path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         _safetensors().torch.save_file(plain, part, {_ABOUT: json.dumps(about)})
 
 
-def read_weights(path: str | os.PathLike[str], model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Load what ``write_weights`` wrote into a model; what was written about it, and the other tensors by name.
+def read_weights(path: str | os.PathLike[str], model: nn.Module) -> tuple[dict[str, Any], Tensors, Tensors]:
+    """What ``write_weights`` wrote: what is said about it, weights that fit a model, and the other tensors by name.
 
     Raises:
         ImportError: safetensors is not installed.
@@ -235,7 +237,8 @@ def read_weights(path: str | os.PathLike[str], model: nn.Module) -> tuple[dict[s
         ValueError: it is no such file, or its weights are another model's.
     """
     library = _safetensors()
-    if not Path(path).is_file():
+    path = check_path("path", path)
+    if not path.is_file():
         raise FileNotFoundError(f"path must be a checkpoint, got {os.fspath(path)!r}, where there is none")
     try:
         with library.safe_open(path, "pt") as file:
@@ -244,11 +247,15 @@ def read_weights(path: str | os.PathLike[str], model: nn.Module) -> tuple[dict[s
     except (library.SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f"path must be a checkpoint of CALM.save or CALM.fit, got {os.fspath(path)!r}") from error
     weights = {name: value for name, value in tensors.items() if not name.startswith(_STATE)}
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(f"path must hold the weights of this model, {os.fspath(path)!r} does not: {error}") from error
-    return about, {name: value for name, value in tensors.items() if name.startswith(_STATE)}
+    own = model.state_dict()  # compared before any weight is taken: load_state_dict takes those that fit all the same
+    for name in [*own, *weights]:
+        there, needed = (list(each[name].shape) if name in each else "missing" for each in (weights, own))
+        if there != needed:
+            raise ValueError(
+                f"path must hold the weights of this model, got {os.fspath(path)!r}, where {name} is {there}, and here "
+                f"{needed}"
+            )
+    return about, weights, {name: value for name, value in tensors.items() if name.startswith(_STATE)}
 
 
 def _safetensors() -> Any:

@@ -54,6 +54,7 @@ class Selected(nn.Module):
 
     def __init__(self, network: nn.Module, output: outputs.Output) -> None:
         super().__init__()
+        check_function("network", network, "a module")
         self.network = network
         self.output = output
 

@@ -75,9 +75,7 @@ class Classifier:
         if self.labels is not None:
             object.__setattr__(self, "labels", tuple(check_list("labels", self.labels, str, "names")))
         if self.border is not None:
-            if not isinstance(self.border, tuple | list):
-                raise TypeError(f"border must be a tuple of numbers, one per channel, got {self.border!r}")
-            object.__setattr__(self, "border", tuple(check_number("border", value) for value in self.border))
+            object.__setattr__(self, "border", _border(self.border))
         check_flag("multi_label", self.multi_label)
         check_choice("rounding", self.rounding, ROUNDINGS)
         if self.interpolation not in INTERPOLATIONS:
@@ -108,7 +106,8 @@ class Classifier:
             ValueError: the photo's pixels have no defined range.
             ImportError: Pillow is not installed.
         """
-        colour = border or self.border or self.normalization.mean
+        own = self.border or self.normalization.mean
+        colour = own if border is None else _border(border)
         pixels = fit(photo, self.size, self.crop, self.interpolation, self.crop_mode, colour, self.rounding)
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
@@ -169,3 +168,10 @@ class Classifier:
                 digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
                 digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()
+
+
+def _border(given: Any) -> tuple[float, ...]:
+    """The colour of a border, checked."""
+    if not isinstance(given, tuple | list):
+        raise TypeError(f"border must be a tuple of numbers, one per channel, got {describe(given)}")
+    return tuple(check_number("border", value) for value in given)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_choice, check_path
+from ..checks import check_choice, check_kind, check_path
 from . import packages
-from .limits import MAX_PIXELS, most_pixels
+from .limits import MAX_PIXELS, check_file, most_pixels
 from .window import Window
 
 if TYPE_CHECKING:
@@ -36,10 +35,12 @@ def read_photo(path: str | os.PathLike[str]) -> Image.Image:
     """Read and decode a photo; of an animation, its first picture.
 
     A photo may have 178,956,970 pixels, as many as Pillow reads, or what the environment variable ``SDFIDO_MAX_PIXELS``
-    says: a few kilobytes can claim more than there is memory for. The size is checked before the photo is decoded.
+    says: a few kilobytes can claim more than there is memory for. The size is checked before the photo is decoded. Its
+    file may have 4 GiB, or what ``SDFIDO_MAX_BYTES`` says.
 
     Raises:
-        ValueError: the file is missing, Pillow cannot read it, or it has too many pixels; the message names the file.
+        ValueError: the file is missing, Pillow cannot read it, or it has too many pixels or bytes; the message names
+            the file.
         ImportError: Pillow is not installed.
     """
     pil: Any = packages.require("PIL.Image", "reading photos", packages.FOR_PHOTOS)
@@ -48,9 +49,7 @@ def read_photo(path: str | os.PathLike[str]) -> Image.Image:
     if pil.MAX_IMAGE_PIXELS is not None and os.environ.get(MAX_PIXELS) and most > pil.MAX_IMAGE_PIXELS:
         pil.MAX_IMAGE_PIXELS = most  # beyond, Pillow warns, and beyond twice that it refuses
     try:
-        kind = stat.S_IFMT(os.stat(path).st_mode)
-        if kind not in (stat.S_IFREG, stat.S_IFDIR):  # a pipe would be waited for, a device has no end
-            raise ValueError("it is not a file")
+        check_file(path)
         with pil.open(path) as opened:
             if opened.width * opened.height > most:
                 raise pil.DecompressionBombError(f"{opened.width * opened.height} pixels")
@@ -154,8 +153,14 @@ def turned(photo: Image.Image, stored: int) -> Image.Image:
     return upright
 
 
+def _check_photo(photo: Any) -> None:
+    kind = packages.require("PIL.Image", "photos", packages.FOR_PHOTOS).Image
+    check_kind("photo", photo, kind, "a photo, as models.read_photo returns it")
+
+
 def upright_size(photo: Image.Image) -> tuple[int, int]:
     """Height and width of the photo once it is turned as its Exif orientation says."""
+    _check_photo(photo)
     return photo.size if orientation(photo) in (5, 6, 7, 8) else photo.size[::-1]
 
 
@@ -165,6 +170,7 @@ def upright_rgb(photo: Image.Image) -> Image.Image:
     Raises:
         ValueError: the photo's pixels have no defined range, or cannot be converted.
     """
+    _check_photo(photo)
     pil = packages.require("PIL.Image", "photos", packages.FOR_PHOTOS)
     image = turned(photo, orientation(photo))
     if image.mode.startswith("I;16"):

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 
+from ..checks import check_kind
 from ..files import visible
 from . import style
 
@@ -43,6 +44,8 @@ def page(title: str, data: Mapping[str, Any]) -> str:
     Example:
         >>> Path("index.html").write_text(reports.page("3 photos explained", data), encoding="utf-8")
     """
+    check_kind("title", title, str, "a text")
+    check_kind("data", data, Mapping, "plain values by name")
     sheet, script = _part("page.css"), _script()
     rules = {
         "default-src": "'none'",

@@ -5,15 +5,17 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import is_color_like
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..checks import check_broadcast, check_kind, check_number, check_tensor
+from ..checks import check_broadcast, check_flag, check_kind, check_list, check_number, check_tensor, describe
 from ..explanation import Explanation
 from ..scores import PROBABILITY, Scale
 from . import style
@@ -39,6 +41,12 @@ class Panel:
     colour: str = INK  #: of the title
     signed: bool = False  #: whether the map is in -1..1
 
+    def __post_init__(self) -> None:
+        _check_texts(self, "title", "subtitle")
+        _check_colour(self.colour)
+        check_flag("signed", self.signed)
+        check_kind("image", self.image, (Tensor, np.ndarray), "a map [H, W] or pixels [C, H, W]")
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -49,6 +57,22 @@ class Bar:
     colour: str = PHOTO
     text: str = ""  #: of the value; in percent where none is given
     start: float = 0.0  #: where the bar begins
+
+    def __post_init__(self) -> None:
+        _check_texts(self, "name", "text")
+        _check_colour(self.colour)
+        for name in ("value", "start"):
+            check_kind(name, getattr(self, name), Real, "a number")
+
+
+def _check_texts(owner: Panel | Bar, *names: str) -> None:
+    for name in names:
+        check_kind(name, getattr(owner, name), str, "a text")
+
+
+def _check_colour(colour: Any) -> None:
+    if not isinstance(colour, str) or not is_color_like(colour):
+        raise ValueError(f'colour must be one of matplotlib\'s, such as "#aa3300", got {describe(colour)}')
 
 
 def overview(
@@ -149,6 +173,12 @@ def draw(
     Raises:
         ValueError: the first panel is no photo, or a map does not fit it.
     """
+    top, bottom = (check_list(name, row, Panel, "panels") for name, row in (("top", top), ("bottom", bottom)))
+    bars, words = check_list("bars", bars, Bar, "bars"), check_list("words", words, str, "paragraphs")
+    for name, text in (("label", label), ("title", "" if title is None else title), ("heading", heading)):
+        check_kind(name, text, str, "a text")
+    if not top:
+        raise ValueError("top must have at least one panel, the photo, got none")
     photo = style.colours(top[0].image)
     columns = max(len(top), len(bottom) + 1)
     row = _COLUMN * photo.shape[0] / photo.shape[1]

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..checks import check_flag, check_tensor, from_array
+from ..checks import check_flag, check_kind, check_tensor, from_array
 from ..files import replacing, visible
 
 INK, MUTED, PALE = "#1b1b1f", "#6b6b76", "#f0f0f3"
@@ -66,6 +66,7 @@ def heatmap(
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a figure as a PNG file, which appears whole or not at all."""
+    check_kind("figure", figure, Figure, "a figure of matplotlib")
     with replacing(path) as part, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # it is drawn as a box
         figure.savefig(part, format="png", facecolor=figure.get_facecolor())

@@ -73,7 +73,7 @@ def as_script(shown: dict[str, Any]) -> str:
 def read(path: Path) -> dict[str, Any] | None:
     """The view in a script file; None where there is none, or the file is something else, such as another script."""
     try:
-        if path.stat().st_size > json_file.MOST_BYTES:
+        if not path.is_file() or path.stat().st_size > json_file.MOST_BYTES:  # a pipe would be waited for
             return None
         text = path.read_text(encoding="utf-8")
         if not text.startswith(_BEGINS) or not text.endswith(_ENDS):

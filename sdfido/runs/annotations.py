@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ..checks import check_kind, check_path
 from ..files import printable
 from ..models import Classifier, read_photo
 from ..models.photo import upright_size
@@ -32,6 +33,7 @@ class Annotations:
         folder: where masks and boxes are.
 
     Raises:
+        TypeError: an argument has a wrong type; the message says which.
         ValueError: the folder is none, or its boxes cannot be read.
 
     Example:
@@ -39,7 +41,7 @@ class Annotations:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self._folder = Path(folder)
+        self._folder = check_path("truth", folder)
         if not self._folder.is_dir():
             raise ValueError(f"truth must be a folder, got {printable(folder)!r}")
         boxes = self._folder / BOXES
@@ -56,7 +58,8 @@ class Annotations:
         Raises:
             ValueError: a mask has another size than the photo.
         """
-        place = Path(name)
+        check_kind("classifier", classifier, Classifier, "a models.Classifier")
+        place = check_path("name", name)
         size = upright_size(photo)[::-1]
         path = self._folder / f"{place}.png"
         if path.is_file():
@@ -71,15 +74,16 @@ class Annotations:
 
     def knows(self, name: str | os.PathLike[str]) -> bool:
         """Whether there is a mask or a box for the photo of this name, without the suffix."""
-        place = Path(name)
+        place = check_path("name", name)
         return place.as_posix() in self._boxes or (self._folder / f"{place}.png").is_file()
 
     def about(self, name: str | os.PathLike[str]) -> str:
         """What changes whenever the mask or the boxes of that photo do."""
-        path = self._folder / f"{Path(name)}.png"
+        place = check_path("name", name)
+        path = self._folder / f"{place}.png"
         if path.is_file():
             return f"{printable(path)} {path.stat().st_mtime_ns} {path.stat().st_size}"
-        return repr(self._boxes.get(Path(name).as_posix()))
+        return repr(self._boxes.get(place.as_posix()))
 
 
 def seen(drawn: Image.Image, classifier: Classifier) -> Tensor | None:
@@ -100,6 +104,8 @@ def _mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _read_boxes(path: Path) -> dict[str, list[tuple[int, ...]]]:
+    if not path.is_file():  # a pipe would be waited for
+        raise ValueError(f"truth {printable(path)!r} cannot be read: it is not a file")
     try:
         return _boxes(path)
     except OSError as error:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import check_count, check_kind, check_path
 from ..evaluate import audit
 from ..evaluate.audit import MEASURES, Estimate, Flag, Group, Limits, Photos
 from ..evaluate.background import PLACES
@@ -24,7 +25,7 @@ from ..ops import build_info
 from . import items, layout, summary, table
 from .audit_rows import Row, kept, measured, rounded
 from .detections import CONFIDENCE
-from .events import Failed, Lessened, Measured, OnEvent, Started
+from .events import Failed, Lessened, Measured, OnEvent, Started, listener
 from .results import Classifiers, Originals, Result, read
 from .table import as_cell
 from .truth import Truth, sites
@@ -34,6 +35,7 @@ __all__ = ["SCHEMA", "Audit"]
 SCHEMA = "sdfido-audit/1"
 _CHUNK = 16  # photos measured at once
 _WORST = 20
+_FILES = (layout.AUDIT, layout.AUDIT_PHOTOS, layout.AUDIT_GROUPS, layout.AUDIT_ROWS)
 
 
 class Audit:
@@ -51,6 +53,7 @@ class Audit:
         device: where to compute.
 
     Raises:
+        TypeError: an argument has a wrong type; the message says which.
         ValueError: there are no such results, the truth does not fit them, or another argument is wrong; before
             anything is measured.
         ImportError: an optional package is missing.
@@ -76,16 +79,18 @@ class Audit:
         max_batch: int = 64,
         device: str = "cpu",
     ) -> None:
-        self.out, self.limits = Path(out), limits or Limits()
+        self.out = check_path("out", out)
+        self.limits = Limits() if limits is None else check_kind("limits", limits, Limits, "evaluate.audit.Limits")
+        self._max_batch = check_count("max_batch", max_batch)
         self._damaged: list[Failed] = []
         self._results = _read(self.out, self._damaged)
         self._check_place()
-        self._paths = [printable(path) for path in truth]
         self._truth = Truth(truth, self._results, confidence=confidence, categories=categories)
+        self._paths = [printable(path) for path in self._truth.paths]
         self._sites = _sites(self._results, self._truth, sites)
         self._originals = Originals(photos)
-        self._classifier = Classifiers(device).get(self._results[0])
-        self._max_batch, self._device = max_batch, device
+        classifiers = Classifiers(device)
+        self._classifier, self._device = classifiers.get(self._results[0]), classifiers.device
         self._chosen = {"confidence": confidence, "categories": None if categories is None else list(categories)}
         self._rows: dict[Path, Row] = {}
         #: results whose photos no truth knows
@@ -108,7 +113,7 @@ class Audit:
             RuntimeError: the classifier does not give finite answers.
             OSError: what is measured cannot be kept.
         """
-        report: Callable[[Any], object] = on_event or (lambda event: None)
+        report = listener(on_event)
         with Lock(self.out / ".audit.lock").holding() as is_free:
             if not is_free:
                 shown = repr(printable(self.out))
@@ -221,7 +226,7 @@ class Audit:
         shown = repr(printable(self.out))
         if not os.access(self.out, os.W_OK | os.X_OK):
             raise ValueError(f"out must be a folder to write to, got {shown}, which is not writable")
-        for path in (self.out / name for name in (layout.AUDIT, layout.AUDIT_PHOTOS, layout.AUDIT_GROUPS)):
+        for path in (self.out / name for name in _FILES):
             if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
                 raise ValueError(f"out must take the audit, got {shown}, where {printable(path)} cannot be replaced")
 

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .. import json_file
+from ..checks import check_path
 from ..files import printable
 from .layout import AUDIT
 
@@ -60,10 +61,10 @@ class Beside:
     """
 
     def __init__(self, out: Path, labels: str | os.PathLike[str] | None = None) -> None:
-        self._by_folder = labels == FOLDERS
+        self._by_folder = isinstance(labels, str) and labels == FOLDERS
         self._labels: Rows = {}
         self.sources: list[str] = []  #: where it is known from
-        path = out / LABELS if labels is None else Path(labels)
+        path = out / LABELS if labels is None else check_path("labels", labels)
         if self._by_folder:
             self.sources.append("the names of the photos' folders")
         elif labels is not None or path.is_file():

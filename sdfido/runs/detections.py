@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import json_file
+from ..checks import check_list, check_number, check_path
 from ..files import printable
 
 __all__ = ["CONFIDENCE", "Boxes", "first", "read"]
@@ -58,6 +59,23 @@ def read(path: str | Path, *, confidence: float = CONFIDENCE, categories: Sequen
         ValueError: the file cannot be read, has another format, or has boxes that cannot be; the message names the
             first photos that these are of.
     """
+    return entries_of(check_path("path", path), chosen(confidence, categories))
+
+
+def chosen(confidence: float, categories: Sequence[str] | None) -> Filter:
+    """Which boxes count, of the arguments of ``read``.
+
+    Raises:
+        TypeError, ValueError: an argument has a wrong type or value; the message says which.
+    """
+    confidence = check_number("confidence", confidence)
+    if categories is None:
+        return Filter(confidence, None)
+    return Filter(confidence, {name.casefold() for name in check_list("categories", categories, str, "names")})
+
+
+def entries_of(path: Path, counted: Filter) -> list[Boxes]:
+    """The boxes of all photos in a file, as ``read``."""
     shown = repr(printable(path))
     try:
         found = json_file.read(path, None)
@@ -68,9 +86,8 @@ def read(path: str | Path, *, confidence: float = CONFIDENCE, categories: Sequen
         ) from error
     except ValueError as error:
         raise ValueError(f"truth {shown} must be JSON, or a folder with masks: {error}") from error
-    wanted = None if categories is None else {name.casefold() for name in categories}
     try:
-        entries = list(_entries(found, _Filter(confidence, wanted)))
+        entries = list(_entries(found, counted))
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         why = f"an entry {error} is missing" if isinstance(error, KeyError) else error
         raise ValueError(
@@ -87,7 +104,9 @@ def first(names: Sequence[str], most: int = 3) -> str:
 
 
 @dataclass(frozen=True)
-class _Filter:
+class Filter:
+    """Which boxes count."""
+
     confidence: float
     wanted: set[str] | None
 
@@ -97,7 +116,7 @@ class _Filter:
         return named and confidence >= self.confidence
 
 
-def _entries(found: Any, chosen: _Filter) -> Iterator[Boxes]:
+def _entries(found: Any, chosen: Filter) -> Iterator[Boxes]:
     if isinstance(found, list):
         return _of_pixels(found, chosen)
     if "predictions" in found:
@@ -107,7 +126,7 @@ def _entries(found: Any, chosen: _Filter) -> Iterator[Boxes]:
     return _of_parts(found["images"], "file", found.get("detection_categories", _MEGADETECTOR), chosen)
 
 
-def _of_parts(photos: Any, key: str, names: dict[str, str], chosen: _Filter) -> Iterator[Boxes]:
+def _of_parts(photos: Any, key: str, names: dict[str, str], chosen: Filter) -> Iterator[Boxes]:
     for photo in photos:
         boxes = []
         for each in photo.get("detections") or ():  # null where the photo could not be read
@@ -118,7 +137,7 @@ def _of_parts(photos: Any, key: str, names: dict[str, str], chosen: _Filter) -> 
         yield Boxes(str(photo[key]), tuple(boxes), relative=True)
 
 
-def _of_pixels(photos: Any, chosen: _Filter) -> Iterator[Boxes]:
+def _of_pixels(photos: Any, chosen: Filter) -> Iterator[Boxes]:
     for photo in photos:
         boxes: list[Box] = []
         for each in photo.get("detections") or ():
@@ -129,7 +148,7 @@ def _of_pixels(photos: Any, chosen: _Filter) -> Iterator[Boxes]:
         yield Boxes(str(photo["file"]), tuple(boxes), relative=False)
 
 
-def _of_coco(found: Any, chosen: _Filter) -> Iterator[Boxes]:
+def _of_coco(found: Any, chosen: Filter) -> Iterator[Boxes]:
     names = {each["id"]: str(each["name"]) for each in found.get("categories", ())}
     by_photo: dict[Any, list[Box]] = {}
     for each in found["annotations"]:

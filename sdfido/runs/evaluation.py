@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
@@ -14,13 +13,14 @@ import torch
 from torch import Tensor
 
 from .. import evaluate
+from ..checks import check_count, check_paths
 from ..evaluate import Curve
 from ..explanation import MapInfo
 from ..files import printable, replacing
 from ..ops import build_info
 from . import layout, table
 from .detections import CONFIDENCE
-from .events import Failed, OnEvent
+from .events import Failed, OnEvent, listener
 from .measure import Measurements, Numbers, Role, agreement, best_map, measure
 from .results import Classifiers, Originals, Result, read
 from .truth import Truth
@@ -44,6 +44,7 @@ class Evaluation:
         device: where to compute.
 
     Raises:
+        TypeError: an argument has a wrong type; the message says which.
         ValueError: a folder has no results, the files of the evaluation have no place in the first one, a classifier
             is not the same any more, or another argument is wrong. All of that is found before anything is measured.
         ImportError: an optional package is missing.
@@ -66,16 +67,19 @@ class Evaluation:
         max_batch: int = 64,
         device: str = "cpu",
     ) -> None:
-        self.outs = [Path(out) for out in outs]
+        self.outs = check_paths("outs", outs)
+        if not self.outs:
+            raise ValueError("outs must be at least one folder with results, got none")
+        self._max_batch = check_count("max_batch", max_batch)
         self._damaged: list[Failed] = []
         self._found = [read(out, self._damaged) for out in self.outs]
         self._check_place()
-        paths = [truth] if isinstance(truth, str | os.PathLike) else list(truth or ())
+        several = [truth] if isinstance(truth, str | os.PathLike) else truth
+        paths = [] if several is None else check_paths("truth", several)
         results = [result for found in self._found for result in found]
         self._truth = Truth(paths, results, confidence=confidence, categories=categories) if paths else None
         self._originals = Originals(photos)
         self._classifiers = Classifiers(device)
-        self._max_batch = max_batch
         for result in results:
             self._classifiers.get(result)
         #: of each photo, with R folders, R > 1, the rank correlations of its maps between them [R, R]
@@ -98,7 +102,7 @@ class Evaluation:
         Raises:
             RuntimeError, ValueError: a classifier does not give finite answers.
         """
-        report: Callable[[Any], object] = on_event or (lambda event: None)
+        report = listener(on_event)
         for event in self._damaged:
             report(event)
         find = self._truth.find if self._truth else None

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..checks import check_callback
+
 __all__ = [
     "Damaged",
     "Event",
@@ -25,6 +27,7 @@ __all__ = [
     "Vanished",
     "WorkerLost",
     "WriterLost",
+    "listener",
     "reason",
 ]
 
@@ -160,6 +163,16 @@ class IndexFailed:
 _OfPhotos = Started | Stepped | Explained | Taken | Measured | Exported | Failed | Retried
 Event = Resumed | _OfPhotos | Lessened | Vanished | WriterLost | WorkerLost | Damaged | IndexFailed
 OnEvent = Callable[[Event], object]
+
+
+def listener(on_event: OnEvent | None) -> OnEvent:
+    """What a caller has given to be told of events; by default nobody is.
+
+    Raises:
+        TypeError: it cannot be called.
+    """
+    check_callback("on_event", on_event)
+    return on_event or (lambda event: None)
 
 
 def reason(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from ..checks import check_number
 from .batches import explain_in_batches
 from .events import OnEvent, WriterLost
 from .items import Item
@@ -36,10 +37,13 @@ class Serial:
 
     Args:
         writers: how many processes write results meanwhile; None: as many as pay, which is none on CPUs.
+
+    Raises:
+        TypeError, ValueError: ``writers`` is something else.
     """
 
     def __init__(self, writers: int | None = None) -> None:
-        self.writers = writers
+        self.writers = None if writers is None else check_number("writers", writers, int, 0)
 
     def execute(self, explainer: PhotoExplainer, items: Sequence[Item], batch: int, report: OnEvent) -> None:
         """Explain photos, ``batch`` at once, and write the results of each."""

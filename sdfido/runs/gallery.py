@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from ..checks import check_count, check_path
 from ..evaluate import parts
 from ..files import printable, replacing
 from . import layout, page_files, table
-from .events import Failed, Measured, OnEvent, Started, reason
+from .events import Failed, Measured, OnEvent, Started, listener, reason
 from .results import Classifiers, Originals, Result, read
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Gallery:
         shown: crops of each cluster on the page.
 
     Raises:
+        TypeError: an argument has a wrong type; the message says which.
         ValueError: the folder has no results, or the files have no place. That is found before the model runs.
         ImportError: an optional package is missing.
 
@@ -61,18 +62,19 @@ class Gallery:
         shown: int = 8,
     ) -> None:
         self._damaged: list[Failed] = []
-        self._results = read(results, self._damaged)
-        self.out = Path(out if out is not None else results)
+        self._most, self._shown = check_count("most", most), check_count("shown", shown)
+        folder = check_path("results", results)
+        self._results = read(folder, self._damaged)
+        self.out = folder if out is None else check_path("out", out)
         if self.out.exists() and not (self.out.is_dir() and os.access(self.out, os.W_OK | os.X_OK)):
             raise ValueError(f"out must be a folder to write to, got {printable(self.out)!r}")
         page_files.check_gallery(self.out)
         parts.require()  # a missing package must not wait for the model
         self._originals, self._classifiers = Originals(photos), Classifiers(device)
-        self._most, self._shown = most, shown
         by_class: dict[str, list[Result]] = {}
         for result in self._results:
             by_class.setdefault(str(result.summary["label"]), []).append(result)
-        self._chosen = {label: _spread(found, most) for label, found in sorted(by_class.items())}
+        self._chosen = {label: _spread(found, self._most) for label, found in sorted(by_class.items())}
         self._total = {label: len(found) for label, found in by_class.items()}
         self.classes: Classes = []  # of each class its name, a remark and its parts, once ``make`` has run
 
@@ -88,7 +90,7 @@ class Gallery:
         """
         from ..reports.gallery import Part, crop
 
-        report = on_event or (lambda event: None)
+        report = listener(on_event)
         self.classes = []
         for event in self._damaged:
             report(event)

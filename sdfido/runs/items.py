@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import models
-from ..checks import check_kind, check_list, check_path, describe
+from ..checks import check_flag, check_kind, check_list, check_path, check_paths
 from ..files import printable
+from ..models.limits import check_file
 from . import layout
 
 if TYPE_CHECKING:
@@ -29,11 +30,21 @@ _STREAM_DIGITS = 12  # 48 bits: every program that reads JSON has them as a numb
 
 @dataclass(frozen=True)
 class Item:
-    """A photo to explain, and the folder that its results go to."""
+    """A photo to explain, and the folder that its results go to.
+
+    Raises:
+        TypeError, ValueError: a path is none.
+    """
 
     path: Path | None  #: of the photo; None: the photo of the demo
     folder: Path  #: where its results go
     again: bool = False  #: whether it is explained although it is finished
+
+    def __post_init__(self) -> None:
+        if self.path is not None:
+            object.__setattr__(self, "path", check_path("path", self.path))
+        object.__setattr__(self, "folder", check_path("folder", self.folder))
+        check_flag("again", self.again)
 
     @property
     def name(self) -> str:
@@ -53,7 +64,7 @@ class Item:
         """Where the photo lies, seen from its results, and the SHA-256 of its content, for the summary.
 
         Raises:
-            OSError: it cannot be read.
+            OSError, ValueError: it cannot be read.
         """
         if self.path is None:
             return {}
@@ -79,9 +90,7 @@ def choose(paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str])
         >>> items = runs.choose(["birds", "cat.jpg"], "results")
         >>> share = runs.shard(items, "3/8")  # for the third of eight machines
     """
-    if isinstance(paths, str):
-        raise TypeError(f"paths must be a list of files and folders, got {describe(paths)}; put it in a list")
-    given = [check_path("paths", path) for path in check_list("paths", paths, object, "files and folders")]
+    given = check_paths("paths", paths)
     out = check_path("out", out)
     if len(given) == 1 and not given[0].is_dir():
         return [Item(given[0], out)]
@@ -136,11 +145,16 @@ def inside(folder: Path, out: Path | None = None) -> Iterator[Path]:
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256 of a file's content.
+    """SHA-256 of a photo's file.
 
     Raises:
         OSError: the file cannot be read.
+        ValueError: it is none that ``models.read_photo`` reads; the message names it.
     """
+    try:
+        check_file(path)
+    except ValueError as error:
+        raise ValueError(f"photo {os.fspath(path)!r} cannot be read: {error}") from error
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

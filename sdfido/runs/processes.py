@@ -16,7 +16,7 @@ from typing import NamedTuple, cast
 
 import torch
 
-from ..checks import check_number
+from ..checks import check_kind, check_number
 from ..interrupts import held
 from .batches import explain_in_batches
 from .events import Event, OnEvent, Stepped, WriterLost, reason
@@ -66,7 +66,7 @@ class Processes:
 
     def __init__(self, workers: int, *, device: str | None = None, threads: int | None = None) -> None:
         self.workers = check_number("workers", workers, int, 1)
-        self.device = device
+        self.device = check_kind("device", device, (str, type(None)), "the name of a device")
         if threads is None:
             threads = max(1, torch.get_num_threads() // self.workers)
         self.threads = check_number("threads", threads, int, 1)

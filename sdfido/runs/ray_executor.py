@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..checks import check_number
+from ..checks import check_kind, check_number
 from .batches import explain_in_batches
 from .events import Event, OnEvent, Stepped, WriterLost
 from .items import Item
@@ -61,7 +61,8 @@ class RayExecutor:
     ) -> None:
         self.workers = None if workers is None else check_number("workers", workers, int, 1)
         self.num_cpus = check_number("num_cpus", num_cpus, int, 1)
-        self.address, self.device = address, device
+        self.address = check_kind("address", address, (str, type(None)), "an address, as text")
+        self.device = check_kind("device", device, (str, type(None)), "the name of a device")
         try:
             self._ray: Any = importlib.import_module("ray")
         except ModuleNotFoundError as error:

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 
 from .. import infills
+from ..checks import check_device, check_path
 from ..files import printable, replacing
 from . import layout, page_files, table
 from .beside import Beside
-from .events import Failed, OnEvent, reason
+from .events import Failed, OnEvent, listener, reason
 from .results import Classifiers, Originals, Result
 from .store import Store
 
@@ -27,6 +28,7 @@ class Report:
         device: where the classifier runs, which is needed for older results only.
 
     Raises:
+        TypeError: an argument has a wrong type; the message says which.
         ValueError: there are no results, or the labels cannot be read.
 
     Example:
@@ -44,7 +46,8 @@ class Report:
     ) -> None:
         self.store = Store(out)
         self._beside = Beside(self.store.out, labels)
-        self._photos, self._device = photos, device
+        self._photos = None if photos is None else check_path("photos", photos)
+        self._device = str(check_device("device", device))
         if not self.store.has_told():
             raise ValueError(f"out must be a folder with results of `sdfido explain`, got {printable(out)!r}")
 
@@ -57,7 +60,7 @@ class Report:
         Raises:
             ImportError: a package that reads photos is not installed.
         """
-        report = on_event or (lambda event: None)
+        report = listener(on_event)
         for message in self._beside.damaged:
             report(Failed(printable(self.store.out), message, self.store.out))
         lacking = [
@@ -91,7 +94,7 @@ class Report:
             OSError: a file cannot be written.
             ValueError: a file that sdfido has not written would be replaced.
         """
-        place = self.store.out if to is None else Path(to)
+        place = self.store.out if to is None else check_path("to", to)
         among = to is None or (place.exists() and place.samefile(self.store.out))
         table.check(place)
         page_files.check(place, None if among else self.store.out)

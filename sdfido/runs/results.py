@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .. import models
+from ..checks import check_device, check_path
 from ..explanation import Explanation
 from ..files import printable
 from ..models.hub import code_of
@@ -131,7 +132,7 @@ class Classifiers:
     """The classifiers that results were made with, each loaded once."""
 
     def __init__(self, device: str = "cpu") -> None:
-        self.device = device
+        self.device = str(check_device("device", device))
         self._loaded: dict[str, tuple[models.Classifier, str]] = {}
 
     def get(self, result: Result) -> models.Classifier:
@@ -180,14 +181,14 @@ class Originals:
     """
 
     def __init__(self, moved: str | os.PathLike[str] | None = None) -> None:
-        self._moved = moved
+        self._moved = None if moved is None else check_path("photos", moved)
         self._by_content: dict[str, Path] = {}
-        if moved is not None:
-            for path in items.inside(Path(moved)):
-                with contextlib.suppress(OSError):  # told where it is the one that is needed
+        if self._moved is not None:
+            for path in items.inside(self._moved):
+                with contextlib.suppress(OSError, ValueError):  # told where it is the one that is needed
                     self._by_content[items.fingerprint(path)] = path
             if not self._by_content:
-                raise ValueError(f"photos must be a folder with photos, got {printable(moved)!r}")
+                raise ValueError(f"photos must be a folder with photos, got {printable(self._moved)!r}")
 
     def open(self, result: Result) -> Image:
         """The photo of a result.
@@ -207,15 +208,21 @@ class Originals:
         """Where the photo of a result is.
 
         Raises:
-            ValueError: it is not there, or has changed; the message says what to do.
+            OSError, ValueError: it cannot be read, is not there, or has changed; the message says what to do.
         """
         about = result.summary
         there = [result.folder.resolve() / str(about.get("photo_path")), Path(result.photo)]
+        unreadable: Exception | None = None
         for path in filter(Path.is_file, there):
-            if items.fingerprint(path) == about.get("photo_sha256"):
-                return path
+            try:
+                if items.fingerprint(path) == about.get("photo_sha256"):
+                    return path
+            except (OSError, ValueError) as error:
+                unreadable = error
         if moved := self._by_content.get(str(about.get("photo_sha256"))):
             return moved
+        if unreadable is not None:
+            raise unreadable
         state = "has changed since it was explained" if any(map(Path.is_file, there)) else "is not where it was"
         where = "is not in the given folder either" if self._moved else "--photos FOLDER says where it is now"
         raise ValueError(f"photo {result.photo!r} of {printable(result.folder)!r} {state}; {where}")

@@ -40,7 +40,7 @@ def differences(item: Item, about: Mapping[str, Any], made_with: Mapping[str, An
         return []
     try:
         return summary.differences(about, {"photo_sha256": fingerprint(item.path)})
-    except OSError:
+    except (OSError, ValueError):
         return ["photo_sha256"]
 
 

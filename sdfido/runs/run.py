@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..checks import check_callback, check_flag, check_kind, check_list, check_number, describe
 from . import layout, table
 from .events import Damaged, Event, Explained, IndexFailed, OnEvent, Resumed, Taken, Vanished, reason
 from .executors import Executor, Serial
@@ -54,6 +55,9 @@ class Run:
         batch: how many photos are explained at once; the maps stay the same.
         again: whether finished photos are explained anew.
 
+    Raises:
+        TypeError, ValueError: an argument has a wrong type or value; the message says which.
+
     Example:
         >>> explainer = runs.PhotoExplainer("efficientnet-lite0", steps=120)
         >>> run = runs.Run(explainer, runs.choose(["birds"], "results"), runs.Store("results"))
@@ -63,10 +67,11 @@ class Run:
     def __init__(
         self, explainer: PhotoExplainer, items: Sequence[Item], store: Store, *, batch: int = 1, again: bool = False
     ) -> None:
-        if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-            raise ValueError(f"batch must be a positive integer, got {batch!r}")
-        self.explainer, self.items, self.store = explainer, list(items), store
-        self.batch, self.again = batch, again
+        self.explainer: PhotoExplainer = check_kind("explainer", explainer, PhotoExplainer, "a PhotoExplainer")
+        self.items: list[Item] = check_list("items", items, Item, "items, such as choose makes")
+        self.store: Store = check_kind("store", store, Store, "a Store")
+        self.batch: int = check_number("batch", batch, int, 1)
+        self.again = bool(check_flag("again", again))
 
     def execute(self, executor: Executor | None = None, on_event: OnEvent | None = None) -> Outcome:
         """Explain the photos that are not finished.
@@ -81,6 +86,9 @@ class Run:
                 first photo is explained.
             ImportError: a package for reading photos or drawing pictures is missing.
         """
+        if executor is not None and not callable(getattr(executor, "execute", None)):
+            raise TypeError(f"executor must be an Executor, such as Processes(2), got {describe(executor)}")
+        check_callback("on_event", on_event)
         importlib.import_module("sdfido.reports")  # a missing package must not wait for the first result
         self.store.check(self.items, self.explainer.files)
         self.store.clean(())

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..checks import check_path
+from ..checks import check_callback, check_list, check_path
 from ..explanation import Explanation
 from ..files import naming, printable, remove_leftovers, replacing, sync
 from ..interrupts import held
@@ -98,6 +98,7 @@ class Store:
 
     def check(self, items: Sequence[Item], files: Sequence[str] = layout.FILES) -> None:
         """Raise ValueError unless all results, of these files, can be written, and none would replace a photo."""
+        items = check_list("items", items, Item, "items, such as choose makes")
         if self.has_index(items):
             self._check_index()
         photos = [item.path for item in items if item.path is not None]
@@ -129,6 +130,7 @@ class Store:
 
         None where a needed file is missing or the summary cannot be read: such results are not finished.
         """
+        folder, needed = check_path("folder", folder), check_list("needed", needed, str, "names of files")
         try:
             return self._read(folder, needed)
         except (OSError, ValueError):
@@ -148,6 +150,8 @@ class Store:
             needed: names of files.
             on_damaged: told of each summary that cannot be read: its folder, and a sentence that names the file.
         """
+        check_callback("on_damaged", on_damaged)
+        needed = check_list("needed", needed, str, "names of files")
         for parent, names, _ in os.walk(self.out):
             names[:] = sorted(name for name in names if not name.startswith("."))
             try:

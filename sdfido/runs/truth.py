@@ -12,11 +12,12 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from ..checks import check_path, check_paths
 from ..files import printable
 from ..models import Classifier
 from ..models.photo import orientation, turned, upright_size
 from .annotations import Annotations, seen
-from .detections import CONFIDENCE, Boxes, first, read
+from .detections import CONFIDENCE, Boxes, chosen, entries_of, first
 from .matching import match
 from .results import Result
 
@@ -35,6 +36,7 @@ class Truth:
         confidence, categories: which boxes count, see ``sdfido.runs.detections.read``.
 
     Raises:
+        TypeError: an argument has a wrong type; the message says which.
         ValueError: a file cannot be read, does not tell the photos apart, or, all together, they have none of them.
     """
 
@@ -46,16 +48,12 @@ class Truth:
         confidence: float = CONFIDENCE,
         categories: Sequence[str] | None = None,
     ) -> None:
-        given = [Path(path) for path in paths]
+        given = self.paths = check_paths("truth", paths)  #: files and folders
+        counted = chosen(confidence, categories)
         if not given:
             raise ValueError("truth must be at least one file or folder, got none")
         self._masks = [Annotations(path) for path in given if path.is_dir()]
-        entries = [
-            entry
-            for path in given
-            if not path.is_dir()
-            for entry in read(path, confidence=confidence, categories=categories)
-        ]
+        entries = [entry for path in given if not path.is_dir() for entry in entries_of(path, counted)]
         source = f"truth {first([printable(path) for path in given])}"
         found = match(results, [entry.photo for entry in entries], source)
         self._boxes = {
@@ -110,11 +108,12 @@ def sites(results: Sequence[Result], truth: Truth, given: str | os.PathLike[str]
     if given is None:
         said = [truth.site(result) for result in results]
         return said if any(said) else folders
+    given = check_path("sites", given)
     if str(given) == FOLDERS:
         return folders
     shown = f"sites {printable(given)!r}"
     try:
-        with Path(given).open(encoding="utf-8-sig", newline="") as file:
+        with given.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except OSError as error:
         raise ValueError(f"{shown} cannot be read: {error.strerror}; a CSV file, or {FOLDERS!r}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any
 
 from torch import Tensor
@@ -56,6 +57,7 @@ class Scale:
 
     def text(self, confidence: float) -> str:
         """A confidence as it is shown: "93.1%", "0.0412"; a tiny probability is not shown as 0."""
+        check_kind("confidence", confidence, Real, "a number")
         if not self.percent:
             return f"{self.sign * confidence:.3g}".replace("-", "\N{MINUS SIGN}")
         return f"{confidence:.1%}" if confidence >= 0.001 or confidence <= 0 else "< 0.1%"
@@ -76,6 +78,7 @@ class Scale:
 
     def called(self, target: Tensor, label: Callable[[int], str] = "class {}".format) -> str:
         """What a target [...] of one image is called: "tabby", "tabby rather than tiger cat"."""
+        check_kind("target", target, Tensor, "a tensor")
         places = sum(name is not None for _, name, _, _ in string.Formatter().parse(self.target))
         if not places:
             return self.target

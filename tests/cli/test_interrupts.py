@@ -259,9 +259,19 @@ def in_session(leader: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs to see processes")
-@pytest.mark.parametrize(("kind", "word"), [(signal.SIGINT, "Interrupted"), (signal.SIGTERM, "Terminated")])
-def test_a_command_with_workers_takes_them_along(folder: Path, kind: signal.Signals, word: str) -> None:
-    """As a terminal interrupts a command, and a scheduler ends a job: all of its processes at the same moment."""
+@pytest.mark.parametrize(
+    ("kind", "word", "send"),
+    [
+        (signal.SIGINT, "Interrupted", os.killpg),
+        (signal.SIGTERM, "Terminated", os.killpg),
+        (signal.SIGINT, "Interrupted", os.kill),
+    ],
+    ids=["ctrl-c", "job-ended", "kill-int"],
+)
+def test_a_command_with_workers_takes_them_along(
+    folder: Path, kind: signal.Signals, word: str, send: Callable[[int, int], None]
+) -> None:
+    """A terminal interrupts, and a scheduler ends, all processes at the same moment; ``kill`` the command alone."""
     draw(folder / "birds" / "b.png", GREEN)  # the model waits here
     (folder / "calm").mkdir()
     process = begin("birds", "--model", "colour_models:stuck", "--workers", "2")
@@ -271,7 +281,7 @@ def test_a_command_with_workers_takes_them_along(folder: Path, kind: signal.Sign
         assert os.waitpid(process, os.WNOHANG) == (0, 0)
         assert time.monotonic() < limit, Path("said").read_text()
     assert len(in_session(process)) >= 3
-    os.killpg(process, kind)
+    send(process, kind)
     assert ended(process) == 128 + kind
     limit = time.monotonic() + 30  # the one of Python that counts resources ends when the others have
     while (left := in_session(process)) and time.monotonic() < limit:

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import sdfido
-from sdfido import evaluate, exports, models, reports, runs, scores
+from sdfido import evaluate, models, reports, runs, scores
 from sdfido.compat import captum, fido_pytorch, quantus
 from sdfido.models import Window
 from tests.fuzz.core import NORMALIZATION, _attribution, damaged
@@ -214,6 +214,12 @@ AROUND: dict[str, Function] = {
         within(0, 1),
     ),
     "compat.FIDOConfig": defaults(fido_pytorch.FIDOConfig),
+    "compat.MaskConfig": Function(
+        lambda im, **given: fido_pytorch.FIDO.new(im, fido_pytorch.MaskConfig(**given), device=None).infill,
+        lambda rng: {"im": images(rng)[0], "optimized": True, "mask_size": (4, 3), "infill_strategy": "blur"},
+        within(),
+        "infill|size",
+    ),
     "compat.concrete_dropout": Function(
         lambda **given: (torch.manual_seed(0), fido_pytorch.concrete_dropout(**given))[1],
         lambda rng: {"dropout_rate": torch.rand(3), "temp": 0.1, "eps": 1e-6},
@@ -230,7 +236,7 @@ AROUND: dict[str, Function] = {
         within(0, 1),
         "images|model",
     ),
-    "captum.attribute": Function(
+    "captum.MaskAttribution": Function(
         lambda method, map, **given: captum.MaskAttribution(network(), method, map, **_TINY).attribute(**given),
         lambda rng: {
             **{"inputs": images(rng), "baselines": rng.choice((None, 0, images(rng))), "target": 1, "method": "fido"},
@@ -259,16 +265,6 @@ AROUND: dict[str, Function] = {
         },
         anything,
         "model",
-    ),
-    "runs.Store": Function(runs.Store, lambda rng: {"out": "out"}, anything),
-    "Export": Function(
-        lambda format, maps, again: _in_folder(
-            lambda place: exports.Export(place, format, out=place / "out", maps=maps, again=again)
-        ),
-        lambda rng: {"format": "png", "maps": (), "again": False},
-        anything,
-        "results",
-        refuses=True,  # a folder without results
     ),
     "reports.heatmap": Function(
         reports.heatmap,

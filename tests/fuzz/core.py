@@ -7,6 +7,7 @@ import random
 import tempfile
 from collections.abc import Callable
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,7 @@ CORE: dict[str, Function] = {
     "IGOSPlusPlus": _method(sdfido.IGOSPlusPlus, IGOSPlusPlusSettings, steps=2, mask_size=4, path_points=2),
     "ExtremalPerturbation": _method(sdfido.ExtremalPerturbation, ExtremalSettings, steps=2, mask_size=4),
     "AttentionGraph": _method(sdfido.AttentionGraph, AttentionGraphSettings, **_GRAPH),
+    **({"Relevance": _method(sdfido.Relevance, RelevanceSettings)} if find_spec("zennit") else {}),
     "Attribution": _method(sdfido.Attribution, AttributionSettings, attribution=_attribution),
     "Settings": defaults(sdfido.Settings),
     "RegionsSettings": defaults(several.RegionsSettings),

@@ -75,6 +75,10 @@ def _photos(rng: random.Random) -> Arguments:
     }
 
 
+def photos_of(rng: random.Random) -> audit.Photos:
+    return photos(**_photos(rng))
+
+
 _unknown = within(-1, 1, unknown=True)
 _DRAWN = {"module": network(), "seed": 0}
 
@@ -203,5 +207,6 @@ MEASURES: dict[str, Function] = {
         anything,
         "sites",
     ),
+    "audit.Photos": Function(photos, _photos, anything, "sites"),
     "audit.Limits": defaults(audit.Limits),
 }

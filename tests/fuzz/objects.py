@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import sdfido
+from sdfido import models
 from tests.support import TOLERANCE
 
 Arguments = dict[str, Any]
@@ -36,6 +37,14 @@ class Function:
 def network() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)).eval()
+
+
+@functools.cache
+def classifier() -> models.Classifier:
+    """Tells colours apart."""
+    made = nn.Sequential(nn.Conv2d(3, 3, 1, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    made[0].weight.data.copy_(8 * torch.eye(3)[:, :, None, None])
+    return models.Classifier("colours", made, sdfido.Normalization((0.5,) * 3, (0.5,) * 3), (8, 8), tuple("abc"))
 
 
 @functools.cache

@@ -229,6 +229,64 @@ def test_a_pipe_is_not_waited_for(folder: Path) -> None:
     assert all("cannot be read: it is not a file" in message for message in failures(seen).values())
 
 
+@pytest.mark.skipif(os.name != "posix", reason="there are no such files")
+def test_a_pipe_where_a_photo_was_is_not_waited_for(results: Path, folder: Path) -> None:
+    """Neither by a run that goes on, nor by what looks for photos that have moved."""
+    with pytest.raises(ValueError, match="photos must be a folder with photos"):
+        runs.Evaluation([results], photos=_pipes(folder / "moved"))
+    (folder / "photos" / f"{GOOD[0]}.png").unlink()
+    os.mkfifo(folder / "photos" / f"{GOOD[0]}.png")
+    outcome, seen = explain(folder / "photos", folder / "out")
+    assert (outcome.finished, outcome.failed) == (1, 1)
+    assert all("cannot be read: it is not a file" in message for message in failures(seen).values())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such files")
+def test_pipes_among_results_are_not_waited_for(results: Path, folder: Path) -> None:
+    """Whatever the name of the file that one stands for: a page, what a page shows, kept rows, boxes."""
+    (results / GOOD[0] / layout.VIEW).unlink()
+    os.mkfifo(results / GOOD[0] / layout.VIEW)
+    runs.Report(results).write(folder / "copy")
+    os.mkfifo(results / layout.AUDIT_ROWS)
+    assert f"{layout.AUDIT_ROWS} cannot be replaced" in error_of(lambda: runs.Audit(results, [folder]))
+    (results / layout.PAGE).unlink()
+    os.mkfifo(results / layout.PAGE)
+    assert f"{layout.PAGE} cannot be replaced" in error_of(runs.Report(results).write)
+    os.mkfifo(folder / "boxes.csv")
+    assert "boxes.csv' cannot be read: it is not a file" in error_of(lambda: runs.Annotations(folder))
+
+
+def _pipes(folder: Path) -> Path:
+    folder.mkdir()
+    os.mkfifo(folder / "a.png")
+    (folder / "b.png").symlink_to("/dev/zero")
+    return folder
+
+
+def test_how_many_bytes_a_photo_may_have(results: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is more is neither decoded nor hashed, although it begins as a photo does."""
+    path = folder / "photos" / f"{GOOD[0]}.png"
+    (folder / "moved").mkdir()
+    (folder / "moved" / "a.png").write_bytes(path.read_bytes())
+    os.truncate(path, 100 << 30)  # of which the file system stores next to nothing
+    says = (
+        f"photo '{path}' cannot be read: it has 107,374,182,400 bytes, and 4,294,967,296 are allowed; the environment "
+        "variable SDFIDO_MAX_BYTES allows more"
+    )
+    assert error_of(lambda: models.read_photo(path)) == says
+    outcome, seen = explain(folder / "photos", folder / "out")
+    assert (outcome.finished, outcome.failed) == (1, 1)
+    assert list(failures(seen).values()) == [says]
+    seen = []
+    runs.Evaluation([results]).measure(seen.append)
+    assert list(failures(seen).values()) == [says]
+    seen = []
+    runs.Evaluation([results], photos=folder / "moved").measure(seen.append)
+    assert failures(seen) == {}
+    monkeypatch.setenv("SDFIDO_MAX_BYTES", "80")
+    assert "and 80 are allowed" in error_of(lambda: models.read_photo(folder / "moved" / "a.png"))
+
+
 def test_how_many_pixels_a_photo_may_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
     monkeypatch.setenv("SDFIDO_MAX_PIXELS", "1199")

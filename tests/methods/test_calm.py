@@ -311,8 +311,11 @@ def test_a_training_that_was_interrupted_goes_on_with_the_same_bits(
     read = calm()
     read.load(file)
     assert all(torch.equal(value, expected[name]) for name, value in read.model.state_dict().items())
+    other = calm()
+    before = copy.deepcopy(other.model.state_dict())
     with pytest.raises(ValueError, match=r"checkpoint .* must be of the same training, but differs in training"):
-        calm().fit(loader(), checkpoint=file, **(settings | {"epochs": 5}))
+        other.fit(loader(), checkpoint=file, **(settings | {"epochs": 5}))
+    assert all(torch.equal(value, before[name]) for name, value in other.model.state_dict().items())
     assert len(calm().fit(loader(), checkpoint=file, again=True, **(settings | {"epochs": 1}))) == 1
 
 
@@ -396,9 +399,13 @@ def test_files_of_others_are_refused(tmp_path: Path):
     pytest.importorskip("safetensors", reason="checkpoints need it")
     calm = sdfido.CALM(latent())
     calm.save(tmp_path / "three.safetensors")
-    assert read_weights(tmp_path / "three.safetensors", calm.model) == ({"classes": 3}, {})
+    about, weights, more = read_weights(tmp_path / "three.safetensors", calm.model)
+    assert (about, weights.keys(), more) == ({"classes": 3}, calm.model.state_dict().keys(), {})
+    other = sdfido.CALM(latent(4))
+    before = copy.deepcopy(other.model.state_dict())
     with pytest.raises(ValueError, match="path must hold the weights of this model"):
-        sdfido.CALM(latent(4)).load(tmp_path / "three.safetensors")
+        other.load(tmp_path / "three.safetensors")
+    assert all(torch.equal(value, before[name]) for name, value in other.model.state_dict().items())
     (tmp_path / "text").write_text("no weights")
     with pytest.raises(ValueError, match=r"path must be a checkpoint of CALM\.save or CALM\.fit"):
         calm.load(tmp_path / "text")
