@@ -79,7 +79,14 @@ def test_a_mark_in_a_corner_is_found_and_named(folder: Path, out: Path) -> None:
     assert result.exit_code == 0, result.output
     found = record(out)
     assert found["schema"] == "sdfido-audit/1"
-    assert found["counts"] == {"results": N, "audited": N, "without_truth": 0, "without_animal": 0, "failed": 0}
+    assert found["counts"] == {
+        "results": N,
+        "audited": N,
+        "sequences": N,
+        "without_truth": 0,
+        "without_animal": 0,
+        "failed": 0,
+    }
     flags = [(flag["kind"], flag["class"], flag["site"], flag["place"]) for flag in found["flags"]]
     name = found["flags"][0]["class"]  # both are alike
     assert ("background", name, None, "top left corner") in flags
@@ -108,7 +115,7 @@ def test_the_tables_and_the_page(folder: Path, out: Path) -> None:
     with (out / "audit.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["photo"] for row in rows] == [photo["photo"] for photo in found["photos"]]
-    assert list(rows[0]) == ["photo", "results", "class", "site", *MEASURES, "suspicion"]
+    assert list(rows[0]) == ["photo", "results", "class", "site", "sequence", *MEASURES, "suspicion"]
     assert float(rows[0]["background_alone"]) == found["photos"][0]["background_alone"]
     with (out / "audit-groups.csv").open(encoding="utf-8-sig", newline="") as file:
         groups = list(csv.DictReader(file))
@@ -175,7 +182,7 @@ def test_photos_without_truth_or_animal_are_counted(folder: Path, out: Path) -> 
     path.write_text(json.dumps(content))
     result = audit("--truth", str(path))
     assert record(out)["counts"] == {
-        "results": N, "audited": 6, "without_truth": 8, "without_animal": 2, "failed": 0
+        "results": N, "audited": 6, "sequences": 6, "without_truth": 8, "without_animal": 2, "failed": 0
     }  # fmt: skip
     assert "6 photos audited\n8 of 16 photos are not in the truth\n" in result.stdout
 
@@ -186,7 +193,7 @@ def test_a_photo_that_cannot_be_measured(folder: Path, out: Path) -> None:
     assert result.exit_code == 1
     assert "Error: photo 'photos/A/IMG_0.png' of 'results/A/IMG_0' is not where it was" in result.stderr
     assert record(out)["counts"] == {
-        "results": N, "audited": N - 1, "without_truth": 0, "without_animal": 0, "failed": 1
+        "results": N, "audited": N - 1, "sequences": N - 1, "without_truth": 0, "without_animal": 0, "failed": 1
     }  # fmt: skip
 
 
