@@ -123,7 +123,7 @@ def _read_audit(path: Path) -> Mapping[str, Any]:
 
 def _audited(audit: Mapping[str, Any]) -> str | None:
     """What is said before the findings, if there are any: audits of before sequences say less."""
-    parts = ["" if _tables(audit.get("flags")) else "Nothing is flagged.", str(audit.get("intervals", ""))]
+    parts = ["" if _tables(audit.get("flags")) else "Nothing is flagged.", str(audit.get("intervals") or "")]
     return " ".join(filter(None, parts)) or None if audit else None
 
 

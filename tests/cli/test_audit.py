@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,21 +14,10 @@ from PIL import Image
 
 from sdfido import runs
 from sdfido.evaluate.audit import MEASURES
+from tests.cli.audits import N, audit, marked, record, write
 from tests.cli.support import FAST, MODEL, page_of, prepare, run, stamps
 
-N = 16  # photos, half of each class
 WRITTEN = [".audit.jsonl", "audit-groups.csv", "audit.csv", "audit.json"]
-_CORNER = """
-
-class Corner(torch.nn.Module):
-    def forward(self, images):
-        calls.append(images.shape)
-        corner = 6 * images[:, :, :3, :3].mean((2, 3))
-        return corner + images[:, :, 3:, 3:].mean((2, 3))
-
-def corner():
-    return Classifier("corner", Corner(), NORMALIZATION, (16, 16), ("red", "green", "blue"), interpolation="box")
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -39,38 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def out(folder: Path) -> Path:
-    """Results of a classifier that looks at the corner; there, photos of site A have a red mark, others a blue one."""
-    with (folder / "colour_models.py").open("a") as file:
-        file.write(_CORNER)
-    for n in range(N):
-        red = n % 2 == 0
-        pixels = np.full((32, 32, 3), 40 + 4 * n, dtype=np.uint8)
-        pixels[12:20, 12:24] = (240, 20, 20) if red else (20, 20, 240)
-        pixels[:6, :6] = (240, 20, 20) if red else (20, 20, 240)
-        path = folder / "photos" / ("A" if red else "B") / f"IMG_{n // 2}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
-    result = run("explain", "photos", "--model", "colour_models:corner", *FAST, "--no-pictures", "--out", "results")
-    assert result.exit_code == 0, result.output
-    return folder / "results"
-
-
-def write(path: Path, count: int = N, prefix: str = "", **more: Any) -> Path:
-    box = [12 / 32, 12 / 32, 12 / 32, 8 / 32]
-    images = [
-        {"file": f"{prefix}{'AB'[n % 2]}/IMG_{n // 2}.png", "detections": [{"category": "1", "conf": 0.9, "bbox": box}]}
-        for n in range(count)
-    ]
-    path.write_text(json.dumps({"images": images, "detection_categories": {"1": "animal"}} | more))
-    return path
-
-
-def record(out: Path) -> dict[str, Any]:
-    return json.loads((out / "audit.json").read_text(encoding="utf-8"))
-
-
-def audit(*arguments: str) -> Any:
-    return run("audit", "results", *arguments)
+    return marked(folder)
 
 
 def test_a_mark_in_a_corner_is_found_and_named(folder: Path, out: Path) -> None:
