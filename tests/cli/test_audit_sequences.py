@@ -52,7 +52,9 @@ def test_intervals_are_over_bursts(folder: Path) -> None:
     assert record(out)["intervals"] == "Intervals (95%) are over photos, each taken by itself."
     for each in found["classes"]:
         low, high = (by_photos[each["name"]][end] for end in ("low", "high"))
-        assert each["background_alone"]["high"] - each["background_alone"]["low"] == pytest.approx(2**0.5 * (high - low), rel=0.15)
+        assert each["background_alone"]["high"] - each["background_alone"]["low"] == pytest.approx(
+            2**0.5 * (high - low), rel=0.15
+        )
     _classes("--truth", truth, "--sequence-gap", "3600")  # all of a site are one
     found = record(out)
     assert found["counts"]["sequences"] == 2
