@@ -17,7 +17,7 @@ from .events import Failed
 
 __all__ = ["check", "flag", "group", "over", "read", "write"]
 
-_SOURCES = {"table": "the table", "truth": "the truth", "time": "sites and times"}
+_SOURCES = {"table": "the table", "truth": "seq_id in the truth", "time": "sites and times"}
 
 
 def read(out: Path, damaged: list[Failed]) -> list[results.Result]:
@@ -80,14 +80,17 @@ def write(out: Path, record: Mapping[str, Any]) -> None:
 
 def over(photos: int, sequences: int, sources: Sequence[str], level: float) -> str:
     """What the intervals are over, in a sentence or two, given what says the sequence of each photo."""
-    by = [f"{title} ({count})" for source, title in _SOURCES.items() if (count := sources.count(source))]
-    if not by:
-        return f"Intervals ({100 * level:g}%) are over photos, each taken by itself."
+    intervals = f"Intervals ({100 * level:g}%) are over"
+    told = [f"{title} ({count} photos)" for source, title in _SOURCES.items() if (count := sources.count(source))]
+    if not told:
+        return f"{intervals} {photos} photos, each taken by itself."
+    source = f"Sequences are from {', '.join(told)}."
     if alone := sources.count("alone"):
-        by.append(f"none ({alone}, each alone)")
+        source = f"{source[:-1]}; {alone} photos have none."
+    if sequences == photos:
+        return f"{intervals} {photos} photos, each a sequence by itself. {source}"
     return (
-        f"Intervals ({100 * level:g}%) are over sequences, since photos of a sequence are nearly the same: "
-        f"{sequences} of {photos} photos, told by {', '.join(by)}."
+        f"{intervals} {sequences} sequences of {photos} photos, since those of a sequence are nearly the same. {source}"
     )
 
 

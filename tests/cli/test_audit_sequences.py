@@ -34,7 +34,9 @@ def test_intervals_are_over_bursts(folder: Path) -> None:
     found = record(out)
     assert (found["counts"]["audited"], found["counts"]["sequences"]) == (2 * N, N)
     assert found["sequences_from"] == {"table": 0, "truth": 0, "time": 2 * N, "alone": 0}
-    assert "32 photos in 16 sequences audited\nIntervals (95%) are over sequences" in result.stdout
+    assert (
+        "32 photos in 16 sequences audited\nIntervals (95%) are over 16 sequences of 32 photos, since" in result.stdout
+    )
     assert "sequences" in result.stdout.splitlines()[1]
     assert [(each["photos"], each["sequences"]) for each in found["classes"] + found["sites"]] == [(N, N // 2)] * 4
     said = {photo["results"]: photo["sequence"] for photo in found["photos"]}
@@ -49,7 +51,7 @@ def test_intervals_are_over_bursts(folder: Path) -> None:
     assert page["audited"] == found["intervals"]
     assert {row["sequence"] for row in page["rows"]} == {photo["sequence"] for photo in found["photos"]}
     by_photos = {each["name"]: each["background_alone"] for each in _classes("--truth", truth, "--sequences", "photos")}
-    assert record(out)["intervals"] == "Intervals (95%) are over photos, each taken by itself."
+    assert record(out)["intervals"] == "Intervals (95%) are over 32 photos, each taken by itself."
     for each in found["classes"]:
         low, high = (by_photos[each["name"]][end] for end in ("low", "high"))
         assert each["background_alone"]["high"] - each["background_alone"]["low"] == pytest.approx(
@@ -86,8 +88,8 @@ def test_sequences_of_a_table_and_of_camera_traps(folder: Path) -> None:
     said = {photo["results"]: photo["sequence"] for photo in found["photos"]}
     assert [said[path.removesuffix(".png")] for path in paths] == [f"{'' if n < 8 else 'q'}{n // 4}" for n in range(N)]
     assert found["intervals"] == (
-        "Intervals (95%) are over sequences, since photos of a sequence are nearly the same: 4 of 16 photos, told by "
-        "the table (8), the truth (8)."
+        "Intervals (95%) are over 4 sequences of 16 photos, since those of a sequence are nearly the same. "
+        "Sequences are from the table (8 photos), seq_id in the truth (8 photos)."
     )
     assert found["flags"] == []  # of so few sequences, though a corner decides
     result = audit("--truth", "coco.json", "--sequences", "coco.json")
