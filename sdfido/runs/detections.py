@@ -140,8 +140,13 @@ def _of_coco(found: Any, chosen: _Filter) -> Iterator[Boxes]:
             by_photo.setdefault(each["image_id"], []).append((x, y, x + width, y + height))
     for photo in found["images"]:
         size = (int(photo["width"]), int(photo["height"])) if {"width", "height"} <= photo.keys() else None
-        site, sequence = (None if photo.get(key) is None else str(photo[key]) for key in ("location", "seq_id"))
-        yield Boxes(str(photo["file_name"]), tuple(by_photo.get(photo["id"], ())), False, size, site, sequence or None)
+        about = [_text(photo.get(key)) for key in ("location", "seq_id")]
+        yield Boxes(str(photo["file_name"]), tuple(by_photo.get(photo["id"], ())), False, size, *about)
+
+
+def _text(value: Any) -> str | None:
+    """As text that can be written as UTF-8; None where there is none."""
+    return None if value is None else str(value).encode(errors="replace").decode() or None
 
 
 def _check(shown: str, entries: Sequence[Boxes]) -> None:
