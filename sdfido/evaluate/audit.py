@@ -68,9 +68,7 @@ class Photos:
     numbers: Mapping[str, Array]  #: those of ``MEASURES`` by name [N], NaN where not known
     backgrounds: Mapping[str, Array]  #: by class, its probability for the background alone of every photo [N]
     without: Array  #: of the explained class for the background without each of ``PLACES`` [N, places]
-    sequences: Sequence[str | None] | None = (
-        None  #: that each photo is of [N], None where it is alone, as all are by default
-    )
+    sequences: Sequence[str | None] | None = None  #: each photo's [N], None where it is alone; by default all are
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", check_list("classes", self.classes, str, "classes, one for each photo"))
