@@ -64,6 +64,7 @@ studies: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.studies.concepts
 	$(BIN)/python -m benchmarks.studies.calm
 	$(BIN)/python -m benchmarks.studies.audit
+	$(BIN)/python -m benchmarks.studies.audit.bursts
 	$(BIN)/python -m benchmarks.studies.audit.example
 	$(BIN)/python -m benchmarks.studies.conformance.environment
 	$(BIN)/python -m benchmarks.studies.contrast

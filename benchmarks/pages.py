@@ -47,7 +47,7 @@ PAGES = {
     "docs/cuda.md": Page(cuda_report.blocks, ("cuda_kernels",)),
     "docs/guides/migration.md": Page(migration.blocks, ("migration",)),
     "docs/guides/audit.md": Page(audit_example.blocks, ("audit_example",)),
-    "docs/studies/audit.md": Page(audit.blocks, ("audit",)),
+    "docs/studies/audit.md": Page(audit.blocks, ("audit", "audit_bursts")),
     "docs/studies/birds.md": Page(birds.blocks, ("birds",)),
     "docs/studies/calm.md": Page(calm.blocks, ("calm",)),
     "docs/studies/photos.md": Page(photos.blocks, ("photos", "birds")),

@@ -101,6 +101,7 @@ CALLS = [
     (lambda: parts.region_features(3, IMAGES, MAPS), TypeError, "model must be"),
     (lambda: parts.clusters([1, 2]), TypeError, "features must be"),
     (lambda: audit.Photos(3, [], {}, {}, MAPS), TypeError, "classes must be a list"),
+    (lambda: audit.Photos([], [], {}, {}, np.zeros((0, 8)), [None]), ValueError, "sequences must be one for each of 0"),
     (lambda: audit.Limits(resamples=HUGE), ValueError, "resamples must be at most"),
     # folders and pictures
     (lambda: runs.shard([], 3), TypeError, "shard must be a text"),

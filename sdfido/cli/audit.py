@@ -14,6 +14,7 @@ from ..evaluate.audit import SPREAD, Limits
 from ..files import printable
 from ..runs import events, layout
 from ..runs.detections import CONFIDENCE
+from ..runs.sequences import GAP, PHOTOS
 from ..runs.truth import FOLDERS
 from .console import Tally, complain, fail, find_own_modules, in_markup, interruptible, one_line, say, table_console
 from .explain import Device
@@ -36,7 +37,7 @@ by class and by site, what it finds suspicious, and the photos to look at first.
 
 * {layout.AUDIT_PHOTOS}: a row a photo, with p for animal and background alone and how suspicious that is
 
-* {layout.AUDIT_GROUPS}: a row a class and a site, with 95% intervals (bootstrap over photos)
+* {layout.AUDIT_GROUPS}: a row a class and a site, with 95% intervals (bootstrap over sequences of photos)
 
 The columns; in brackets the interval:
 
@@ -54,7 +55,13 @@ photos get. A model that looks at the animal alone has 0
 It flags a class where the rise is above {_LIMITS.background:.0%} (at the lower end of its interval), and names the edge
 or corner that holds {_LIMITS.place:.0%} of it, if one does: a timestamp, a logo. If none does, it names the sites whose
 backgrounds speak for the class. It flags evidence that lies outside the animal as much as by chance. Classes and sites
-with fewer than {_LIMITS.photos} photos are not flagged. A flag is a reason to look, no proof; no flag is none either.
+with fewer than {_LIMITS.photos} photos, or sequences, are not flagged. A flag is a reason to look, no proof; no flag is
+none either.
+
+Photos that a camera took at one trigger are nearly the same, and say hardly more than one of them. The intervals, and
+the flags that rest on them, are therefore over such sequences, not over photos. Which sequence a photo is of is told by
+the first of these: the table --sequences; seq_id in COCO Camera Traps; its site and time (DateTimeOriginal in its Exif
+data), at most {GAP:g} s after another photo (--sequence-gap). Else the photo is a sequence by itself.
 
 The truth, as many as there are (--truth repeatable), told apart by its content:
 
@@ -74,6 +81,8 @@ Examples:
     sdfido audit results --truth detections.json --sites {FOLDERS}
 
     sdfido audit results --truth site1.json --truth site2.json --sites sites.csv
+
+    sdfido audit results --truth detections.json --sites cameras.csv --sequences cameras.csv
 
     sdfido audit results --truth coco.json --category "red fox" --category badger
 
@@ -124,6 +133,18 @@ def audit(
             show_default=False,
         ),
     ] = None,
+    sequences: Annotated[
+        str | None,
+        typer.Option(
+            metavar=f"FILE|{PHOTOS}",
+            help="Which photos were taken at one trigger: a CSV file with the columns photo and sequence; "
+            f"{PHOTOS}: each photo is by itself. [default: what the truth says, or else sites and times]",
+            show_default=False,
+        ),
+    ] = None,
+    sequence_gap: Annotated[
+        float, typer.Option(min=0, help="Most seconds between two photos of a sequence that is told by their times.")
+    ] = GAP,
     photos: Annotated[
         Path | None, typer.Option(help="Folder where the photos are now, if they have moved; found by content.")
     ] = None,
@@ -142,6 +163,8 @@ def audit(
                 out,
                 truth,
                 sites=sites,
+                sequences=sequences,
+                sequence_gap=sequence_gap,
                 photos=photos,
                 confidence=confidence,
                 categories=category,
@@ -180,13 +203,15 @@ def _print(record: dict[str, Any]) -> None:
         if record[kind]:
             console.print(_groups(title, record[kind]))
     counts = record["counts"]
-    say(f"{counts['audited']} photos audited")
+    in_sequences = f" in {counts['sequences']} sequences" if counts["sequences"] < counts["audited"] else ""
+    say(f"{counts['audited']} photos{in_sequences} audited")
     if counts["without_truth"]:
         say(f"{counts['without_truth']} of {counts['results']} photos are not in the truth")
     if counts["without_animal"]:
         say(f"{counts['without_animal']} of {counts['results']} photos have no animal in the truth that the model sees")
     if not counts["audited"]:
         return
+    say(record["intervals"])
     if record["worst"]:
         console.print(_worst(record))
     if not record["flags"]:
@@ -199,12 +224,13 @@ def _print(record: dict[str, Any]) -> None:
 
 def _groups(title: str, groups: list[dict[str, Any]]) -> Table:
     shown = [name for name in _SHOWN if name in groups[0]]
-    table = Table(title, "photos")
+    counts = ["photos", "sequences"] if any(group["sequences"] < group["photos"] for group in groups) else ["photos"]
+    table = Table(title, *counts)
     for name in shown:
         table.add_column(_SHOWN[name], justify="right")
     for group in groups:
         cells = [_cell(group[name], name in _INTERVALS) for name in shown]
-        table.add_row(in_markup(group["name"]), str(group["photos"]), *cells)
+        table.add_row(in_markup(group["name"]), *(str(group[name]) for name in counts), *cells)
     return table
 
 

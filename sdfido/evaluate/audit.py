@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import check_kind, check_list, set_count, set_number
 from .background import PLACES
+from .bootstrap import Estimate, Numbers, Sample, numbered
 
 __all__ = ["MEASURES", "SPREAD", "Estimate", "Flag", "Group", "Limits", "Photos", "flags", "groups", "suspicion"]
 
 Array = NDArray[np.float64]
 Chosen = NDArray[np.bool_]
-
-_MANY = 1000  # values, of which no single one sways the mean
 
 MEASURES = {
     "prob_image": "probability of the class for the photo",
@@ -42,7 +41,7 @@ class Limits:
     site: float = 0.15  #: likewise by how much the backgrounds of a site must
     outside: float = 0.95  #: part of what chance puts outside the animal that evidence must have there
     place: float = 0.6  #: part of the rise that must go with a place, for that to be named
-    photos: int = 8  #: fewer are no group
+    photos: int = 8  #: fewer are no group; those of a sequence count as one
     level: float = 0.95  #: of the intervals
     resamples: int = 2000  #: of the bootstrap
 
@@ -54,41 +53,34 @@ class Limits:
         set_count(self, "photos")
         set_count(self, "resamples")
 
-
-class Estimate(NamedTuple):
-    """A mean over photos, or a difference of two, with its bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
     @property
-    def text(self) -> str:
-        """In percent: "62% (55% to 70%)"."""
-        if not math.isfinite(self.value):
-            return "–"
-        if not math.isfinite(self.low):
-            return f"{self.value:.0%}"
-        return f"{self.value:.0%} ({self.low:.0%} to {self.high:.0%})"
+    def drawn(self) -> tuple[float, int]:
+        """Level and resamples of each interval."""
+        return self.level, self.resamples
 
 
 @dataclass(frozen=True)
 class Photos:
-    """What is known of N photos."""
+    """What is known of N photos; intervals are over their sequences, see ``sdfido.evaluate.bootstrap.Sample``."""
 
     classes: Sequence[str]  #: that is explained in each photo [N]
     sites: Sequence[str | None]  #: where the camera stood [N]
     numbers: Mapping[str, Array]  #: those of ``MEASURES`` by name [N], NaN where not known
     backgrounds: Mapping[str, Array]  #: by class, its probability for the background alone of every photo [N]
     without: Array  #: of the explained class for the background without each of ``PLACES`` [N, places]
+    sequences: Sequence[str | None] | None = None  #: each photo's [N], None where it is alone; by default all are
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", check_list("classes", self.classes, str, "classes, one for each photo"))
         sites = check_list("sites", self.sites, (str, type(None)), "sites, or None, one for each photo")
         object.__setattr__(self, "sites", sites)
         n = len(self.classes)
-        if len(self.sites) != n:
-            raise ValueError(f"sites must be one for each of {n} photos, got {len(self.sites)}")
+        if self.sequences is not None:
+            given = check_list("sequences", self.sequences, (str, type(None)), "sequences, or None, one for each photo")
+            object.__setattr__(self, "sequences", given)
+        for name, names in (("sites", self.sites), ("sequences", self.sequences)):
+            if names is not None and len(names) != n:
+                raise ValueError(f"{name} must be one for each of {n} photos, got {len(names)}")
         for name in ("numbers", "backgrounds"):
             arrays = check_kind(name, getattr(self, name), Mapping, "arrays [N] by name")
             for key, array in arrays.items():
@@ -99,6 +91,19 @@ class Photos:
     def of(self, name: str, value: str) -> Chosen:
         """Which photos have this class or site: [N]."""
         return np.array([each == value for each in (self.classes if name == "class" else self.sites)], dtype=bool)
+
+    @functools.cached_property
+    def numbered(self) -> Numbers:
+        """The number of each photo's sequence [N]."""
+        return numbered(self.sequences or [None] * len(self.classes))
+
+    def counts(self, chosen: Chosen) -> tuple[int, int]:
+        """How many photos these are, and how many sequences."""
+        return int(chosen.sum()), len(np.unique(self.numbered[chosen]))
+
+    def sample(self, values: Array, chosen: Chosen) -> Sample:
+        """The values of some photos, and the sequences that they come in."""
+        return Sample(values[chosen], self.numbered[chosen])
 
 
 def _check_names(name: str, arrays: Mapping[str, Array], needed: Sequence[str]) -> None:
@@ -119,6 +124,7 @@ class Group:
     kind: Literal["class", "site"]
     name: str
     photos: int
+    sequences: int  #: that these are of
     numbers: Mapping[str, Estimate]  #: those of ``MEASURES``, and ``background_rise`` of classes
 
 
@@ -132,6 +138,7 @@ class Flag:
     place: str | None  #: where in the frame it lies: one of ``PLACES``, or ``SPREAD``
     estimate: Estimate  #: of the number that was compared with the limit
     photos: int  #: that speak for it
+    sequences: int  #: that these are of
     reason: str  #: one or several sentences
 
 
@@ -149,10 +156,12 @@ def groups(photos: Photos, limits: Limits | None = None) -> list[Group]:
     for kind, names in (("class", photos.classes), ("site", photos.sites)):
         for name in sorted({each for each in names if each is not None}):
             chosen = photos.of(kind, name)
-            numbers = {each: _mean(values[chosen], limits) for each, values in photos.numbers.items()}
+            samples = {each: photos.sample(values, chosen) for each, values in photos.numbers.items()}
+            numbers = {each: sample.mean(*limits.drawn) for each, sample in samples.items()}
             if kind == "class":
-                numbers["background_rise"] = _rise(photos, name, chosen, ~chosen, limits)
-            found.append(Group("class" if kind == "class" else "site", name, int(chosen.sum()), numbers))
+                own, others = (photos.sample(photos.backgrounds[name], each) for each in (chosen, ~chosen))
+                numbers["background_rise"] = own.minus(others, *limits.drawn)
+            found.append(Group("class" if kind == "class" else "site", name, *photos.counts(chosen), numbers))
     return found
 
 
@@ -207,8 +216,10 @@ def _of_backgrounds(photos: Photos, limits: Limits) -> list[Flag]:
 def _of_background(
     photos: Photos, name: str, here: Chosen, there: Chosen, but: str, rise: Estimate, limits: Limits
 ) -> Flag:
-    own, without = photos.backgrounds[name][here], photos.without[here]
-    drops = {place: float(np.nanmean(own - without[:, k])) / rise.value for k, place in enumerate(PLACES)}
+    values = photos.backgrounds[name]
+    drops = {
+        place: float(np.nanmean(values[here] - photos.without[here, k])) / rise.value for k, place in enumerate(PLACES)
+    }
     place = next((each for each in PLACES if drops[each] >= limits.place), None)  # small ones first
     if place is not None:
         place = max((each for each in PLACES if _kind(each) == _kind(place)), key=lambda each: drops[each])
@@ -216,13 +227,13 @@ def _of_background(
         where = f"It goes with the {place} of the photo: filled in, that takes {part:.0%} of the difference away."
     else:
         where = "No edge or corner of the photo holds most of that: it is spread over the background."
-    count, others = int(here.sum()), _mean(photos.backgrounds[name][there], limits).text
+    own, others = (photos.sample(values, each).mean(*limits.drawn).text for each in (here, there))
+    counts = photos.counts(here)
     reason = (
-        f"The background alone speaks for {name!r}: with the animal filled in, the model still gives it "
-        f"{_mean(own, limits).text} in the {count} photos explained for it, and {others} in the other photos{but}. "
-        f"{where}"
+        f"The background alone speaks for {name!r}: with the animal filled in, the model still gives it {own} in the "
+        f"{_told(*counts)} explained for it, and {others} in the other photos{but}. {where}"
     )
-    return Flag("background", name, None, place or SPREAD, rise, count, reason)
+    return Flag("background", name, None, place or SPREAD, rise, *counts, reason)
 
 
 def _of_sites(photos: Photos, names: Sequence[str], limits: Limits) -> list[Flag]:
@@ -234,88 +245,53 @@ def _of_sites(photos: Photos, names: Sequence[str], limits: Limits) -> list[Flag
         here, there = chosen[site], ~chosen[site] & ~left_out
         rise = _compared(photos, name, here, there, limits.site, limits)
         if rise is not None:
-            values = photos.backgrounds[name]
+            own, others = (
+                photos.sample(photos.backgrounds[name], each).mean(*limits.drawn).text for each in (here, there)
+            )
             but = list(dict.fromkeys(flag.site for flag in found if flag.site not in (None, site)))
             without = f" (but for {', '.join(map(str, but))})" if but else ""
             reason = (
                 f"The background of site {site!r} speaks for {name!r}: with all animals filled in, the model gives it "
-                f"{_mean(values[here], limits).text} there, and {_mean(values[there], limits).text} at the other "
-                f"sites{without}."
+                f"{own} there, and {others} at the other sites{without}."
             )
-            found.append(Flag("site", name, site, SPREAD, rise, int(here.sum()), reason))
+            found.append(Flag("site", name, site, SPREAD, rise, *photos.counts(here), reason))
             left_out |= here
     return found
 
 
 def _of_outside(photos: Photos, name: str, chosen: Chosen, limits: Limits) -> list[Flag]:
-    outside, chance = (photos.numbers[each][chosen] for each in ("outside", "outside_by_chance"))
-    if _known(outside) < limits.photos:
+    outside, chance = (photos.numbers[each] for each in ("outside", "outside_by_chance"))
+    excess = photos.sample(outside - limits.outside * chance, chosen)
+    if excess.sequences < limits.photos or excess.mean(*limits.drawn).low <= 0:
         return []
-    excess = _mean(outside - limits.outside * chance, limits)
-    if excess.low <= 0:
-        return []
-    found = _mean(outside, limits)
+    found = photos.sample(outside, chosen).mean(*limits.drawn)
     reason = (
         f"The evidence for {name!r} lies where the animal is not: {found.text} of the map is outside the animal, and "
-        f"{np.nanmean(chance):.0%} of the photo is."
+        f"{np.nanmean(chance[chosen]):.0%} of the photo is."
     )
-    return [Flag("outside", name, None, None, found, int(chosen.sum()), reason)]
+    return [Flag("outside", name, None, None, found, *photos.counts(chosen), reason)]
 
 
 def _compared(photos: Photos, name: str, here: Chosen, there: Chosen, limit: float, limits: Limits) -> Estimate | None:
     """By how much some backgrounds give a class more than others, if that is above a limit."""
-    values = photos.backgrounds[name]
-    if min(_known(values[here]), _known(values[there])) < limits.photos or _step(photos, name, here, there) <= limit:
+    own, others = (photos.sample(photos.backgrounds[name], each) for each in (here, there))
+    if min(own.sequences, others.sequences) < limits.photos or _step(photos, name, here, there) <= limit:
         return None
-    rise = _rise(photos, name, here, there, limits)
+    rise = own.minus(others, *limits.drawn)
     return rise if rise.low > limit else None
 
 
 def _step(photos: Photos, name: str, here: Chosen, there: Chosen) -> float:
     """By how much some backgrounds give a class more than others; -1 where that is not known."""
     own, others = (photos.backgrounds[name][each] for each in (here, there))
-    return float(np.nanmean(own) - np.nanmean(others)) if _known(own) and _known(others) else -1.0
+    is_known = np.isfinite(own).any() and np.isfinite(others).any()
+    return float(np.nanmean(own) - np.nanmean(others)) if is_known else -1.0
 
 
-def _rise(photos: Photos, name: str, here: Chosen, there: Chosen, limits: Limits) -> Estimate:
-    """The same with its interval."""
-    own, others = (photos.backgrounds[name][each] for each in (here, there))
-    if not (_known(own) and _known(others)):
-        return Estimate(math.nan, math.nan, math.nan)
-    return _estimate(_resampled(own, limits, 0) - _resampled(others, limits, 1), limits)
-
-
-def _mean(values: Array, limits: Limits) -> Estimate:
-    if not _known(values):
-        return Estimate(math.nan, math.nan, math.nan)
-    return _estimate(_resampled(values, limits, 0), limits)
-
-
-def _estimate(resampled: Array, limits: Limits) -> Estimate:
-    """The first is of the photos themselves, the others of the photos resampled."""
-    tail = (1 - limits.level) / 2
-    low, high = np.quantile(resampled[1:], [tail, 1 - tail])
-    return Estimate(float(resampled[0]), float(low), float(high))
-
-
-def _resampled(values: Array, limits: Limits, stream: int) -> Array:
-    """The mean of the known values, and of as many drawn from them with replacement, again and again [1 + resamples].
-
-    Of many values, the means are drawn from the normal distribution that they then have.
-
-    Source: Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 1979.
-    """
-    known = values[np.isfinite(values)]
-    rng = np.random.default_rng([stream, len(known)])
-    if len(known) > _MANY:
-        drawn = known.mean() + known.std() / math.sqrt(len(known)) * rng.standard_normal(limits.resamples)
-    else:
-        drawn = known[rng.integers(len(known), size=(limits.resamples, len(known)))].mean(1)
-    return np.array([known.mean(), *drawn])
-
-
-def _known(values: Array) -> int:
-    return int(np.isfinite(values).sum())
+def _told(photos: int, sequences: int) -> str:
+    """How many there are: "18 photos", "18 photos (4 sequences)"."""
+    of = f" ({sequences} sequence{'s' if sequences > 1 else ''})" if sequences < photos else ""
+    return f"{photos} photos{of}"
 
 
 def _kind(place: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 INTERPOLATIONS = ("bicubic", "bilinear", "lanczos", "box", "hamming", "nearest")
 CROP_MODES = ("center", "squash", "border")
 _ORIENTATION = 0x0112  # the Exif tag
+_DETAILS, _TAKEN = 0x8769, 0x9003  # the Exif directory with the camera's settings, and its tag DateTimeOriginal
 _TURNS = {  # how a stored photo becomes upright, by the Exif orientation
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -142,6 +144,14 @@ def orientation(photo: Image.Image) -> int:
     except Exception:  # whatever parsing them runs into
         return 1
     return found if isinstance(found, int) and (found == 1 or found in _TURNS) else 1
+
+
+def taken(photo: Image.Image) -> datetime | None:
+    """When a photo was taken, by the camera's clock; None where Exif data do not say it, or are damaged."""
+    try:
+        return datetime.strptime(photo.getexif().get_ifd(_DETAILS)[_TAKEN].strip("\0 "), "%Y:%m:%d %H:%M:%S")
+    except Exception:  # whatever parsing them runs into
+        return None
 
 
 def turned(photo: Image.Image, stored: int) -> Image.Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import math
@@ -17,17 +16,17 @@ import numpy as np
 
 from ..checks import check_count, check_kind, check_path
 from ..evaluate import audit
-from ..evaluate.audit import MEASURES, Estimate, Flag, Group, Limits, Photos
+from ..evaluate.audit import MEASURES, Flag, Group, Limits, Photos
 from ..evaluate.background import PLACES
-from ..files import naming, printable, remove_leftovers, replacing
+from ..files import naming, printable, remove_leftovers
 from ..locks import Lock
 from ..ops import build_info
-from . import items, layout, summary, table
-from .audit_rows import Row, kept, measured, rounded
+from . import audit_files, layout
+from .audit_rows import Row, kept, measured
 from .detections import CONFIDENCE
 from .events import Failed, Lessened, Measured, OnEvent, Started, listener
-from .results import Classifiers, Originals, Result, read
-from .table import as_cell
+from .results import Classifiers, Originals, Result
+from .sequences import GAP, SOURCES, Said, Sequences
 from .truth import Truth, sites
 
 __all__ = ["SCHEMA", "Audit"]
@@ -35,7 +34,6 @@ __all__ = ["SCHEMA", "Audit"]
 SCHEMA = "sdfido-audit/1"
 _CHUNK = 16  # photos measured at once
 _WORST = 20
-_FILES = (layout.AUDIT, layout.AUDIT_PHOTOS, layout.AUDIT_GROUPS, layout.AUDIT_ROWS)
 
 
 class Audit:
@@ -46,6 +44,10 @@ class Audit:
         truth: files with boxes, or folders with masks, see ``Truth``.
         sites: where the photos' sites come from: a CSV file with the columns photo and site, or "folders", the photos'
             sub-folders; by default what the truth says, as COCO Camera Traps do, or else the sub-folders.
+        sequences: which photos were taken at one trigger: a CSV file with the columns photo and sequence, or "photos",
+            each by itself; by default what the truth says, as COCO Camera Traps do, or else the sites and times of the
+            photos, see ``sdfido.runs.sequences.Sequences``. Intervals are over whole sequences.
+        sequence_gap: most seconds between two photos of a sequence that is told by their times.
         photos: folder where the photos are now, if they have moved.
         confidence, categories: which boxes count, see ``sdfido.runs.detections.read``.
         limits: what counts as a shortcut.
@@ -72,6 +74,8 @@ class Audit:
         truth: Sequence[str | os.PathLike[str]],
         *,
         sites: str | os.PathLike[str] | None = None,
+        sequences: str | os.PathLike[str] | None = None,
+        sequence_gap: float = GAP,
         photos: str | os.PathLike[str] | None = None,
         confidence: float = CONFIDENCE,
         categories: Sequence[str] | None = None,
@@ -83,15 +87,20 @@ class Audit:
         self.limits = Limits() if limits is None else check_kind("limits", limits, Limits, "evaluate.audit.Limits")
         self._max_batch = check_count("max_batch", max_batch)
         self._damaged: list[Failed] = []
-        self._results = _read(self.out, self._damaged)
-        self._check_place()
+        self._results = audit_files.read(self.out, self._damaged)
+        audit_files.check(self.out)
         self._truth = Truth(truth, self._results, confidence=confidence, categories=categories)
         self._paths = [printable(path) for path in self._truth.paths]
         self._sites = _sites(self._results, self._truth, sites)
+        self._sequences = Sequences(self._results, self._truth, sequences, sequence_gap)
         self._originals = Originals(photos)
         classifiers = Classifiers(device)
         self._classifier, self._device = classifiers.get(self._results[0]), classifiers.device
-        self._chosen = {"confidence": confidence, "categories": None if categories is None else list(categories)}
+        self._chosen = {
+            "confidence": confidence,
+            "categories": None if categories is None else list(categories),
+            "sequence_gap": sequence_gap,
+        }
         self._rows: dict[Path, Row] = {}
         #: results whose photos no truth knows
         self.without_truth = sum(not self._truth.knows(result) for result in self._results)
@@ -144,6 +153,7 @@ class Audit:
             {name: _array([row[name] for row in rows]) for name in MEASURES},
             {name: _array(values) for name, values in backgrounds.items()},
             _array([row.get("without") or [None] * len(PLACES) for row in rows]).reshape(len(rows), len(PLACES)),
+            [name for name, _ in self._said(rows)],
         )
 
     @property
@@ -160,14 +170,21 @@ class Audit:
         """The audit as plain values; None for numbers that are not known.
 
         * ``schema``: "sdfido-audit/1"; ``out``, ``truth``, ``model``, ``settings``, ``build``: how it was made;
-        * ``counts``: results in all (``results``), ``audited``, ``without_truth``, ``without_animal``, ``failed``;
+        * ``counts``: results in all (``results``), ``audited``, the ``sequences`` that these are of, ``without_truth``,
+          ``without_animal``, ``failed``;
+        * ``sequences_from``: how many audited photos are in a sequence by the ``table``, ``truth`` or ``time``, or are
+          taken for ``alone``; ``intervals``: what the intervals are over, in words;
         * ``measures``: what each number means, in words;
-        * ``flags``: ``kind``, ``class``, ``site``, ``place``, ``estimate``, ``photos``, ``reason``;
-        * ``classes`` and ``sites``: ``name``, ``photos``, and each number as ``{"value", "low", "high"}``;
-        * ``photos``: ``photo``, ``results`` (its folder in OUT), ``class``, ``site``, each number, ``suspicion``;
+        * ``flags``: ``kind``, ``class``, ``site``, ``place``, ``estimate``, ``photos``, ``sequences``, ``reason``;
+        * ``classes`` and ``sites``: ``name``, ``photos``, ``sequences``, each number as ``{"value", "low", "high"}``;
+        * ``photos``: ``photo``, ``results`` (its folder in OUT), ``class``, ``site``, ``sequence`` (None where alone),
+          each number, ``suspicion``;
         * ``worst``: places in ``photos``, the most suspicious first.
         """
         photos, rows = self.photos, self.rows
+        said = self._said(rows)
+        sources = [source for _, source in said]
+        counts = photos.counts(np.ones(len(rows), dtype=bool))
         suspicion = audit.suspicion(photos)
         order = np.argsort(-suspicion, kind="stable")
         worst = [int(n) for n in order if math.isfinite(suspicion[n])][:_WORST]
@@ -184,17 +201,20 @@ class Audit:
             "counts": {
                 "results": len(self),
                 "audited": len(rows),
+                "sequences": counts[1],
                 "without_truth": self.without_truth,
                 "without_animal": self.without_animal,
                 "failed": self.failed,
             },
+            "sequences_from": {source: sources.count(source) for source in SOURCES},
+            "intervals": audit_files.over(*counts, sources, self.limits.level),
             "measures": dict(MEASURES),
-            "flags": [_flag(each) for each in audit.flags(photos, self.limits)],
-            "classes": [_group(each) for each in grouped if each.kind == "class"],
-            "sites": [_group(each) for each in grouped if each.kind == "site"],
+            "flags": [audit_files.flag(each) for each in audit.flags(photos, self.limits)],
+            "classes": [audit_files.group(each) for each in grouped if each.kind == "class"],
+            "sites": [audit_files.group(each) for each in grouped if each.kind == "site"],
             "photos": [
                 {"photo": row["photo"], "results": row["results"]}
-                | {"class": photos.classes[n], "site": photos.sites[n]}
+                | {"class": photos.classes[n], "site": photos.sites[n], "sequence": said[n][0]}
                 | {name: row[name] for name in MEASURES}
                 | {"suspicion": round(float(suspicion[n]), 5) if math.isfinite(suspicion[n]) else None}
                 for n, row in enumerate(rows)
@@ -210,25 +230,13 @@ class Audit:
             OSError: a file cannot be written.
         """
         record = self.record()
-        text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        with (
-            table.lock(self.out).holding(wait=True),
-            replacing(self.out / layout.AUDIT) as whole,
-            replacing(self.out / layout.AUDIT_PHOTOS) as photos,
-            replacing(self.out / layout.AUDIT_GROUPS) as grouped,
-        ):
-            _table(photos, record["photos"])
-            _table(grouped, [_flat(kind, each) for kind in ("classes", "sites") for each in record[kind]])
-            whole.write_text(text, encoding="utf-8")
+        audit_files.write(self.out, record)
         return record
 
-    def _check_place(self) -> None:
-        shown = repr(printable(self.out))
-        if not os.access(self.out, os.W_OK | os.X_OK):
-            raise ValueError(f"out must be a folder to write to, got {shown}, which is not writable")
-        for path in (self.out / name for name in _FILES):
-            if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
-                raise ValueError(f"out must take the audit, got {shown}, where {printable(path)} cannot be replaced")
+    def _said(self, rows: Sequence[Row]) -> list[Said]:
+        """The sequence of each photo, and what says it; those without an animal may be between two with one."""
+        said = self._sequences.of(list(self._rows.values()), self._sites)
+        return [said[row["results"]] for row in rows]
 
     def _measure(self, report: Callable[[Any], object]) -> None:
         def tell(event: Failed) -> None:
@@ -279,32 +287,6 @@ class Audit:
         return hashlib.sha256(repr(about).encode()).hexdigest()
 
 
-def _read(out: Path, damaged: list[Failed]) -> list[Result]:
-    """The results, of one classifier, that explain classes."""
-    try:
-        results = read(out, damaged)
-    except ValueError:
-        if next(items.inside(out), None) is None or any(out.rglob(layout.SUMMARY)):
-            raise
-        raise ValueError(
-            f"out must be a folder with results, got photos in {printable(out)!r}; explain them first: "
-            f"sdfido explain {printable(out)} --model MODEL --out results, then audit results"
-        ) from None
-    models = {(each.summary["model"], each.summary["model_sha256"]) for each in results}
-    if len(models) > 1:
-        raise ValueError(
-            f"out must have results of one model, got {', '.join(sorted({name for name, _ in models}))} in "
-            f"{printable(out)!r}; audit each by itself"
-        )
-    for result in results:
-        if not isinstance(result.summary["target"], int) or summary.scale(result.summary).name != "probability":
-            raise ValueError(
-                f"results {printable(result.folder)!r} must explain a class, got {result.summary['label']!r}; an audit "
-                "takes those of sdfido explain without --rather-than and --value"
-            )
-    return results
-
-
 def _sites(results: Sequence[Result], truth: Truth, given: Any) -> dict[str, str | None]:
     return {printable(result.place): site for result, site in zip(results, sites(results, truth, given), strict=True)}
 
@@ -322,35 +304,3 @@ def _probability(row: Row, target: int) -> float | None:
 
 def _array(values: Sequence[Any]) -> Any:
     return np.array(values, dtype=np.float64)
-
-
-def _estimate(each: Estimate) -> dict[str, float | None]:
-    return {name: rounded(value) for name, value in each._asdict().items()}
-
-
-def _group(group: Group) -> dict[str, Any]:
-    numbers = {name: _estimate(each) for name, each in group.numbers.items()}
-    return {"name": group.name, "photos": group.photos} | numbers
-
-
-def _flag(flag: Flag) -> dict[str, Any]:
-    about = {"kind": flag.kind, "class": flag.name, "site": flag.site, "place": flag.place, "photos": flag.photos}
-    return about | {"estimate": _estimate(flag.estimate), "reason": flag.reason}
-
-
-def _flat(kind: str, group: dict[str, Any]) -> dict[str, Any]:
-    """A group as a row of a table."""
-    row = {"group": {"classes": "class", "sites": "site"}[kind], "name": group["name"], "photos": group["photos"]}
-    for name, value in group.items():
-        if isinstance(value, dict):
-            row |= {name: value["value"], f"{name}_low": value["low"], f"{name}_high": value["high"]}
-    return row
-
-
-def _table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """A CSV file for spreadsheets."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
-        table = csv.DictWriter(file, columns, restval="")
-        table.writeheader()
-        table.writerows({name: as_cell(value) for name, value in row.items()} for row in rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,10 +15,14 @@ from ..evaluate.background import PLACES
 from ..execution import halving
 from ..files import printable
 from ..models import Classifier
+from ..models.photo import taken
 from . import measure, summary
 from .events import Failed, reason
 from .results import Originals, Result
 from .truth import Truth
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["Row", "kept", "measured", "rounded"]
 
@@ -55,16 +59,17 @@ def measured(
             photo = originals.open(result)
             mask = truth.find(photo, result, classifier)
             if mask is None:
-                rows.append((result, _about(result) | {"animal": False}))
+                rows.append((result, _about(result, photo) | {"animal": False}))
                 continue
-            opened.append((result, result.load(classifier), mask, classifier.preprocess(photo)))
+            about = _about(result, photo) | {"animal": True}
+            opened.append((result, about, result.load(classifier), mask, classifier.preprocess(photo)))
         except ImportError:
             raise
         except (OSError, ValueError) as error:
             report(Failed(result.photo, reason(error)))
     if not opened:
         return rows
-    _, explanations, masks, images = zip(*opened, strict=True)
+    _, _, explanations, masks, images = zip(*opened, strict=True)
     animals = torch.stack(masks).to(device)
     targets = torch.cat([each.targets for each in explanations]).to(device)
     seen = torch.stack(images).to(device)
@@ -73,7 +78,7 @@ def measured(
         max_batch,
         lessened,
     )
-    for n, (result, explanation, _, _) in enumerate(opened):
+    for n, (result, about, explanation, _, _) in enumerate(opened):
         target, classes = int(targets[n]), said.classes[n]
         evidence = explanation[measure.best_map(explanation.legend, "keep")].clamp(min=0).to(device)
         outside = evaluate.energy_outside(evidence, animals[n : n + 1])
@@ -85,8 +90,7 @@ def measured(
             "outside_by_chance": 1 - float(animals[n].float().mean()),
             **_areas(result),
         }
-        row = _about(result) | {"animal": True, "target": target}
-        row |= {name: rounded(value) for name, value in numbers.items()}
+        row = about | {"target": target} | {name: rounded(value) for name, value in numbers.items()}
         if not classes.isnan().any():
             row["without"] = [rounded(value) for value in said.without[n].tolist()]
             row["background"] = {str(k): rounded(p) for k, p in enumerate(classes.tolist()) if p >= _FAINT}
@@ -115,6 +119,8 @@ def _is_row(row: Any) -> bool:
     """Whether a row has what an audit reads of it."""
     if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in ("photo", "results", "class")):
         return False
+    if not isinstance(row.get("taken", 0), str | None):  # an older row does not say it
+        return False
     if row.get("animal") is not True:
         return row.get("animal") is False
     edges, background = row.get("without") or [], row.get("background") or {}
@@ -130,8 +136,10 @@ def rounded(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(value, 5)
 
 
-def _about(result: Result) -> Row:
-    return {"photo": result.photo, "results": printable(result.place), "class": str(result.summary["label"])}
+def _about(result: Result, photo: Image) -> Row:
+    time = taken(photo)
+    about = {"photo": result.photo, "results": printable(result.place), "class": str(result.summary["label"])}
+    return about | {"taken": None if time is None else time.isoformat(" ")}
 
 
 def _needs_evidence(result: Result) -> bool:

@@ -41,6 +41,7 @@ class Known:
 
     truth: str | None = None  #: its true class
     site: str | None = None  #: where it was taken
+    sequence: str | None = None  #: what it shares with photos of the same trigger
     flags: tuple[str, ...] = ()  #: what is wrong with it, in words
     numbers: Mapping[str, float] = field(default_factory=dict)  #: those of ``AUDITED`` that are known
 
@@ -77,6 +78,7 @@ class Beside:
             audit, shown = {}, repr(printable(out / AUDIT))
             self.damaged.append(f"audit {shown} cannot be read: {error}; `sdfido audit` makes it anew")
         self._audit: Rows = {str(row.get("results")): row for row in _tables(audit.get("photos"))}
+        self.audited = _audited(audit)  #: over what the audit's intervals are, and whether anything is flagged
         self.findings = [_finding(flag) for flag in _tables(audit.get("flags"))]  #: of the audit, the strongest first
         if audit:
             self.sources.append(AUDIT)
@@ -88,10 +90,11 @@ class Beside:
         label = next((self._labels[name] for name in names if name in self._labels), {})
         audit = self._audit.get(printable(folder), {})
         truth = photo.parent.name if self._by_folder else label.get("label")
-        site, flags = label.get("site") or audit.get("site"), audit.get("flags")
+        site, sequence, flags = label.get("site") or audit.get("site"), audit.get("sequence"), audit.get("flags")
         numbers = {name: audit[name] for name in AUDITED if _is_finite(audit.get(name))}
         told = tuple(map(str, flags)) if isinstance(flags, list) else ()
-        return Known(truth or None, None if site is None else str(site), told, numbers)
+        site, sequence = (None if each is None else str(each) for each in (site, sequence))
+        return Known(truth or None, site, sequence, told, numbers)
 
 
 def _read_labels(path: Path) -> Rows:
@@ -117,6 +120,12 @@ def _read_audit(path: Path) -> Mapping[str, Any]:
         return {}
     found = json_file.read(path, None)
     return found if isinstance(found, dict) and str(found.get("schema")).startswith(_SCHEMA) else {}
+
+
+def _audited(audit: Mapping[str, Any]) -> str | None:
+    """What is said before the findings, if there are any: audits of before sequences say less."""
+    parts = ["" if _tables(audit.get("flags")) else "Nothing is flagged.", str(audit.get("intervals") or "")]
+    return " ".join(filter(None, parts)) or None if audit else None
 
 
 def _finding(flag: Mapping[str, Any]) -> dict[str, str | None]:

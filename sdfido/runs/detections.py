@@ -7,8 +7,8 @@ Formats, told apart by their content:
 * that of Microsoft's MegaDetector package: ``[{"file", "detections": [{"category", "confidence", "bbox": [x0, y0, x1,
   y1]}]}]``, in pixels;
 * SpeciesNet: ``{"predictions": [{"filepath", "detections": [{"label", "conf", "bbox": [x, y, w, h]}]}]}``, in parts;
-* COCO, also with the fields of COCO Camera Traps: ``{"images": [{"id", "file_name", "width", "height", "location"}],
-  "annotations": [{"image_id", "category_id", "bbox": [x, y, w, h]}], "categories"}``, in pixels.
+* COCO, also with the fields of COCO Camera Traps: ``{"images": [{"id", "file_name", "width", "height", "location",
+  "seq_id"}], "annotations": [{"image_id", "category_id", "bbox": [x, y, w, h]}], "categories"}``, in pixels.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Boxes:
     relative: bool  #: whether they are parts of the photo, 0..1, or pixels
     size: tuple[int, int] | None = None  #: width and height of the photo, if the file says it
     site: str | None = None  #: where the camera stood, if the file says it
+    sequence: str | None = None  #: what the photo shares with those of the same trigger, if the file says it
 
 
 def read(path: str | Path, *, confidence: float = CONFIDENCE, categories: Sequence[str] | None = None) -> list[Boxes]:
@@ -158,8 +159,13 @@ def _of_coco(found: Any, chosen: Filter) -> Iterator[Boxes]:
             by_photo.setdefault(each["image_id"], []).append((x, y, x + width, y + height))
     for photo in found["images"]:
         size = (int(photo["width"]), int(photo["height"])) if {"width", "height"} <= photo.keys() else None
-        site = None if photo.get("location") is None else str(photo["location"])
-        yield Boxes(str(photo["file_name"]), tuple(by_photo.get(photo["id"], ())), False, size, site)
+        about = [_text(photo.get(key)) for key in ("location", "seq_id")]
+        yield Boxes(str(photo["file_name"]), tuple(by_photo.get(photo["id"], ())), False, size, *about)
+
+
+def _text(value: Any) -> str | None:
+    """As text that can be written as UTF-8; None where there is none."""
+    return None if value is None else str(value).encode(errors="replace").decode() or None
 
 
 def _check(shown: str, entries: Sequence[Boxes]) -> None:

@@ -60,6 +60,7 @@ def _row(out: Path, folder: Path, about: Mapping[str, Any], beside: Beside) -> R
         "truth": known.truth,
         "right": right,
         "site": known.site,
+        "sequence": known.sequence,
         "sentence": summary.sentence(about),
         "flags": list(known.flags),
         "notes": summary.notes(about),
@@ -109,6 +110,7 @@ def about_all(found: Found, rows: Sequence[Mapping[str, Any]], beside: Beside) -
         ],
         "signed": any(info.signed for info in legend.values()),
         "numbers": list(names),
+        "audited": beside.audited,
         "findings": beside.findings,
         "made": _made(summaries, beside),
     }

@@ -21,7 +21,7 @@ from .detections import CONFIDENCE, Boxes, chosen, entries_of, first
 from .matching import match
 from .results import Result
 
-__all__ = ["FOLDERS", "Truth", "sites"]
+__all__ = ["FOLDERS", "Truth", "column", "sites"]
 
 FOLDERS = "folders"
 _PROPORTIONS = 0.02  # by which the sides of a photo and of its truth may differ in proportion
@@ -80,6 +80,11 @@ class Truth:
         entry = self._boxes.get(result.folder)
         return None if entry is None else entry.site
 
+    def sequence(self, result: Result) -> str | None:
+        """What the photo shares with those of the same trigger, if a file says it."""
+        entry = self._boxes.get(result.folder)
+        return None if entry is None else entry.sequence
+
     def find(self, photo: Image.Image, result: Result, classifier: Classifier) -> Tensor | None:
         """Where animals are in the photo as the classifier sees it: bool [H, W]; None if there is none that it sees.
 
@@ -111,18 +116,34 @@ def sites(results: Sequence[Result], truth: Truth, given: str | os.PathLike[str]
     given = check_path("sites", given)
     if str(given) == FOLDERS:
         return folders
-    shown = f"sites {printable(given)!r}"
+    return column("site", results, given, FOLDERS)
+
+
+def column(name: str, results: Sequence[Result], given: str | os.PathLike[str], instead: str) -> list[str | None]:
+    """What a CSV file with the columns photo and ``name`` says of each result; None where it has no row.
+
+    Args:
+        name: of the column, in the singular; of the argument, in the plural.
+        results: of the photos.
+        given: the file.
+        instead: the word that the argument takes in place of a file, for messages.
+
+    Raises:
+        ValueError: the file cannot be read, or does not tell the photos apart.
+    """
+    path = check_path(f"{name}s", given)
+    shown = f"{name}s {printable(path)!r}"
     try:
-        with given.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except OSError as error:
-        raise ValueError(f"{shown} cannot be read: {error.strerror}; a CSV file, or {FOLDERS!r}") from error
+        raise ValueError(f"{shown} cannot be read: {error.strerror}; a CSV file, or {instead!r}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{shown} must be a CSV file in UTF-8, or {FOLDERS!r}: {error}") from error
-    if not rows or not {"photo", "site"} <= set(rows[0]):
-        raise ValueError(f"{shown} must have the columns photo and site, and a row for each photo")
+        raise ValueError(f"{shown} must be a CSV file in UTF-8, or {instead!r}: {error}") from error
+    if not rows or not {"photo", name} <= set(rows[0]):
+        raise ValueError(f"{shown} must have the columns photo and {name}, and a row for each photo")
     found = match(results, [row["photo"] or "" for row in rows], shown)
-    return [None if place is None else rows[place]["site"] for place in found]
+    return [None if place is None else rows[place][name] for place in found]
 
 
 def _drawn(entry: Boxes, photo: Image.Image) -> Image.Image:

@@ -144,7 +144,8 @@ def row(output: Any, place: int, n: int) -> Any:
         if len(output) == n and not (isinstance(output, tuple) and all(_has_rows(value, n) for value in output)):
             return output[place]
         parts = [None if value is None else row(value, place, n) for value in output]
-        return type(output)(*parts) if hasattr(output, "_fields") else type(output)(parts)
+        kind: Any = type(output)
+        return kind(*parts) if hasattr(output, "_fields") else kind(parts)
     raise TypeError(
         f"model must return tensors, or lists and dicts of them, for each image, got {type(output).__name__}"
     )

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from benchmarks.common import records
-from benchmarks.studies.audit import models, picture, report
+from benchmarks.studies.audit import bursts, models, picture, report
 from benchmarks.studies.audit.scenes import KINDS, SIZE, SPECIES, Draw, draw
 
 study = importlib.import_module("benchmarks.studies.audit.__main__")
@@ -64,6 +64,13 @@ def test_what_counts_as_found_and_named() -> None:
     assert not report.named(at | {"flags": [flag, flag | {"kind": "site", "site": "rocks"}]})
 
 
+def test_intervals_over_bursts_hold_the_truth_more_often() -> None:
+    known = bursts.covered(32, (5, 5), 60)
+    assert known["sequences"] > 0.85 > 0.75 > known["photos"]
+    alone = bursts.covered(32, (1, 1), 10)
+    assert alone["sequences"] == alone["photos"]
+
+
 def test_a_small_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study, "TRAINING", 32)
     monkeypatch.setattr(study, "AUDITED", 6)
@@ -77,7 +84,7 @@ def test_a_small_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = records.read(tmp_path / report.RESULTS.name)
     assert [row["kind"] for row in results["rows"]] == ["clean", *KINDS]
     assert {row["class"] for row in results["rows"]} == {None, SPECIES[200 % 3]}
-    for block in report.blocks(results).values():
+    for block in report.blocks(results, bursts.measured(2)).values():
         assert block.startswith("| ")
     with Image.open(tmp_path / report.PICTURE.name) as drawn:
         assert drawn.width > 400

@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,21 +14,10 @@ from PIL import Image
 
 from sdfido import runs
 from sdfido.evaluate.audit import MEASURES
+from tests.cli.audits import N, audit, marked, record, write
 from tests.cli.support import FAST, MODEL, page_of, prepare, run, stamps
 
-N = 16  # photos, half of each class
 WRITTEN = [".audit.jsonl", "audit-groups.csv", "audit.csv", "audit.json"]
-_CORNER = """
-
-class Corner(torch.nn.Module):
-    def forward(self, images):
-        calls.append(images.shape)
-        corner = 6 * images[:, :, :3, :3].mean((2, 3))
-        return corner + images[:, :, 3:, 3:].mean((2, 3))
-
-def corner():
-    return Classifier("corner", Corner(), NORMALIZATION, (16, 16), ("red", "green", "blue"), interpolation="box")
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -39,38 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def out(folder: Path) -> Path:
-    """Results of a classifier that looks at the corner; there, photos of site A have a red mark, others a blue one."""
-    with (folder / "colour_models.py").open("a") as file:
-        file.write(_CORNER)
-    for n in range(N):
-        red = n % 2 == 0
-        pixels = np.full((32, 32, 3), 40 + 4 * n, dtype=np.uint8)
-        pixels[12:20, 12:24] = (240, 20, 20) if red else (20, 20, 240)
-        pixels[:6, :6] = (240, 20, 20) if red else (20, 20, 240)
-        path = folder / "photos" / ("A" if red else "B") / f"IMG_{n // 2}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
-    result = run("explain", "photos", "--model", "colour_models:corner", *FAST, "--no-pictures", "--out", "results")
-    assert result.exit_code == 0, result.output
-    return folder / "results"
-
-
-def write(path: Path, count: int = N, prefix: str = "", **more: Any) -> Path:
-    box = [12 / 32, 12 / 32, 12 / 32, 8 / 32]
-    images = [
-        {"file": f"{prefix}{'AB'[n % 2]}/IMG_{n // 2}.png", "detections": [{"category": "1", "conf": 0.9, "bbox": box}]}
-        for n in range(count)
-    ]
-    path.write_text(json.dumps({"images": images, "detection_categories": {"1": "animal"}} | more))
-    return path
-
-
-def record(out: Path) -> dict[str, Any]:
-    return json.loads((out / "audit.json").read_text(encoding="utf-8"))
-
-
-def audit(*arguments: str) -> Any:
-    return run("audit", "results", *arguments)
+    return marked(folder)
 
 
 def test_a_mark_in_a_corner_is_found_and_named(folder: Path, out: Path) -> None:
@@ -79,7 +36,14 @@ def test_a_mark_in_a_corner_is_found_and_named(folder: Path, out: Path) -> None:
     assert result.exit_code == 0, result.output
     found = record(out)
     assert found["schema"] == "sdfido-audit/1"
-    assert found["counts"] == {"results": N, "audited": N, "without_truth": 0, "without_animal": 0, "failed": 0}
+    assert found["counts"] == {
+        "results": N,
+        "audited": N,
+        "sequences": N,
+        "without_truth": 0,
+        "without_animal": 0,
+        "failed": 0,
+    }
     flags = [(flag["kind"], flag["class"], flag["site"], flag["place"]) for flag in found["flags"]]
     name = found["flags"][0]["class"]  # both are alike
     assert ("background", name, None, "top left corner") in flags
@@ -108,7 +72,7 @@ def test_the_tables_and_the_page(folder: Path, out: Path) -> None:
     with (out / "audit.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["photo"] for row in rows] == [photo["photo"] for photo in found["photos"]]
-    assert list(rows[0]) == ["photo", "results", "class", "site", *MEASURES, "suspicion"]
+    assert list(rows[0]) == ["photo", "results", "class", "site", "sequence", *MEASURES, "suspicion"]
     assert float(rows[0]["background_alone"]) == found["photos"][0]["background_alone"]
     with (out / "audit-groups.csv").open(encoding="utf-8-sig", newline="") as file:
         groups = list(csv.DictReader(file))
@@ -175,7 +139,7 @@ def test_photos_without_truth_or_animal_are_counted(folder: Path, out: Path) -> 
     path.write_text(json.dumps(content))
     result = audit("--truth", str(path))
     assert record(out)["counts"] == {
-        "results": N, "audited": 6, "without_truth": 8, "without_animal": 2, "failed": 0
+        "results": N, "audited": 6, "sequences": 6, "without_truth": 8, "without_animal": 2, "failed": 0
     }  # fmt: skip
     assert "6 photos audited\n8 of 16 photos are not in the truth\n" in result.stdout
 
@@ -186,7 +150,7 @@ def test_a_photo_that_cannot_be_measured(folder: Path, out: Path) -> None:
     assert result.exit_code == 1
     assert "Error: photo 'photos/A/IMG_0.png' of 'results/A/IMG_0' is not where it was" in result.stderr
     assert record(out)["counts"] == {
-        "results": N, "audited": N - 1, "without_truth": 0, "without_animal": 0, "failed": 1
+        "results": N, "audited": N - 1, "sequences": N - 1, "without_truth": 0, "without_animal": 0, "failed": 1
     }  # fmt: skip
 
 

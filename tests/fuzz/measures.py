@@ -72,6 +72,7 @@ def _photos(rng: random.Random) -> Arguments:
         "numbers": {name: draw.random(n) for name in audit.MEASURES},
         "backgrounds": {name: draw.random(n) for name in "ab"},
         "without": draw.random((n, 8)),
+        "sequences": ["s"] * 3 + ["t"] * 7 + [None] * 2,
     }
 
 

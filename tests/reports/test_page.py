@@ -36,6 +36,7 @@ NAMES: list[str | bytes] = [
 LABELS = ("heron", "stork", HOSTILE)
 AUDIT = {
     "schema": "sdfido-audit/1",
+    "intervals": f"Intervals are over {HOSTILE}.",
     "flags": [{"class": "stork", "site": "south", "reason": f"Backgrounds of {HOSTILE} tell."}],
     "photos": [
         {"results": "plain6", "site": "north", "outside": 0.7, "flags": [HOSTILE, "strip"], "suspicion": 0.9},
@@ -240,6 +241,7 @@ def test_classes_are_summed_up_and_chosen(results: Path, open_page: Callable[...
 
 def test_what_an_audit_found(results: Path, open_page: Callable[..., Any]) -> None:
     tab = open_page(results / "index.html")
+    assert tab.locator("#findings p").inner_text() == f"Intervals are over {HOSTILE}."
     assert f"Backgrounds of {HOSTILE} tell." in tab.locator("#findings li").inner_text()
     tab.click("#findings button")
     assert photos(tab) == ["plain7"]

@@ -73,7 +73,7 @@ def test_speciesnet(tmp_path: Path) -> None:
 
 def test_coco_camera_traps(tmp_path: Path) -> None:
     images = [
-        {"id": "i", "file_name": "a.jpg", "width": 100, "height": 50, "location": 7},
+        {"id": "i", "file_name": "a.jpg", "width": 100, "height": 50, "location": 7, "seq_id": "q"},
         {"id": 2, "file_name": "b.jpg"},
     ]
     annotations = [
@@ -85,7 +85,17 @@ def test_coco_camera_traps(tmp_path: Path) -> None:
     content = {"images": images, "annotations": annotations, "categories": categories}
     first, second = read(write(tmp_path / "c.json", content))
     assert (first.boxes, first.relative, first.size, first.site) == (((10, 20, 40, 30),), False, (100, 50), "7")
+    assert (first.sequence, second.sequence) == ("q", None)
     assert (second.boxes, second.size, second.site) == ((), None, None)
+
+
+def test_sites_and_sequences_can_be_written_whatever_they_are(tmp_path: Path) -> None:
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg", "location": "\ud800", "seq_id": "s\udfff"}],
+        "annotations": [],
+    }
+    (entry,) = read(write(tmp_path / "c.json", content))
+    assert (entry.site, entry.sequence) == ("?", "s?")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from benchmarks.common import markers, paths
 from benchmarks.common.records import Results
 from benchmarks.common.report import Goal, conditions, goals_table, percent, table
 from benchmarks.common.statistics import mean
+from benchmarks.studies.audit import bursts
 from benchmarks.studies.audit.scenes import KINDS
 
 RESULTS, PICTURE = paths.RESULTS / "audit.json", paths.IMAGES / "audit.webp"
@@ -92,7 +93,7 @@ def summary(results: Results) -> str:
     return f"{goals_block(results)}\n\n{models_table(results)}"
 
 
-def blocks(results: Results) -> markers.Blocks:
+def blocks(results: Results, drawn: Results) -> markers.Blocks:
     counts: dict[str, Any] = results["photos"]
     limits = results["limits"]
     more: dict[str, Any] = {
@@ -102,4 +103,9 @@ def blocks(results: Results) -> markers.Blocks:
         ),
         "limits": ", ".join(f"{name} {value}" for name, value in limits.items()),
     }
-    return {"goals": goals_block(results), "models": models_table(results), "conditions": conditions(results, more)}
+    return {
+        "goals": goals_block(results),
+        "models": models_table(results),
+        "bursts": bursts.bursts_table(drawn),
+        "conditions": conditions(results, more),
+    }

@@ -18,7 +18,7 @@ const matches = (row) => {
 };
 
 ROWS.forEach((row) => {
-  row.text = [row.photo, row.label, row.truth, row.site, ...row.flags, ...row.notes].filter(Boolean).join(" ").toLowerCase();
+  row.text = [row.photo, row.label, row.truth, row.site, row.sequence, ...row.flags, ...row.notes].filter(Boolean).join(" ").toLowerCase();
 });
 
 // The places of all texts of a kind in alphabetical order, with numbers in them by their value: found once.
@@ -76,7 +76,7 @@ function showClasses(choose) {
 
 // The shown rows as CSV, for spreadsheets.
 function asCsv(rows) {
-  const names = ["photo", "label", "truth", "right", "site", ...DATA.numbers, "flags", "notes", "results"];
+  const names = ["photo", "label", "truth", "right", "site", "sequence", ...DATA.numbers, "flags", "notes", "results"];
   const cell = (value) => {
     if (value === null || value === undefined) return "";
     let text = Array.isArray(value) ? value.join(" ") : String(value);

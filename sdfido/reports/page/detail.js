@@ -20,7 +20,7 @@ function fillDetail(row) {
   byId("previous").disabled = index <= 0;
   byId("next").disabled = index < 0 || index >= shown.length - 1;
   byId("detail-title").textContent = row.label;
-  byId("detail-name").textContent = [row.photo, row.site && `site ${row.site}`].filter(Boolean).join(" · ");
+  byId("detail-name").textContent = [row.photo, row.site && `site ${row.site}`, row.sequence && `sequence ${row.sequence}`].filter(Boolean).join(" · ");
   const verdict = byId("detail-verdict");
   verdict.hidden = row.truth === null;
   verdict.className = row.right === null ? "" : row.right ? "right" : "wrong";

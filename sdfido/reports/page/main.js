@@ -147,7 +147,8 @@ function startTexts() {
     scale(false, "0", "1"),
     ...(DATA.signed ? [scale(true, "−1", "1")] : []),
   );
-  byId("findings").hidden = !DATA.findings.length;
+  byId("findings").hidden = !DATA.audited && !DATA.findings.length;
+  byId("findings").querySelector("p").textContent = DATA.audited ?? "";
   byId("findings").querySelector("ul").append(...DATA.findings.map(({ reason, class: label, site }) => {
     const button = element("button", { type: "button" }, "show these photos");
     button.addEventListener("click", () => {
