@@ -267,7 +267,7 @@ def test_texts_of_the_pictures_do_not_touch():
     shape = (2, 8, 8)
     arrays = {name: np.full(shape, 0.5, np.float32) for name in report.METHODS}
     arrays |= {name: np.full((2, 3, 8, 8), 0.5, np.float32) for name in ("pixels", "only ssr", "without sdr")}
-    for figure in (picture.gallery(results, arrays, list(results["photos"])), picture.methods(results, arrays)):
+    for figure in (picture.gallery(results, arrays), picture.methods(results, arrays)):
         figure.canvas.draw()
         boxes = [text.get_window_extent() for text in figure.texts] + [axes.get_window_extent() for axes in figure.axes]
         assert len(figure.axes) == 1 + 2 * 6

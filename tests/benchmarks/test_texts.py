@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from benchmarks.common import classifiers, drawing, markers, paths, records
-from benchmarks.studies.texts import model, report
+from benchmarks.studies.texts import model, picture, report
 from sdfido.models import Classifier
 
 study = importlib.import_module("benchmarks.studies.texts.__main__")
@@ -47,8 +48,12 @@ def test_a_run_writes_what_the_page_shows(untrained, monkeypatch, tmp_path: Path
     toy = model.train(7, 2)
     monkeypatch.setattr(study, "NONSENSE", 1)
     monkeypatch.setattr(study, "fits", lambda score, images, labels: torch.ones(len(labels), dtype=torch.bool))
-    results = records.write(tmp_path / "texts.json", study.run(6, 0, toy))
+    results, birds, maps, nonsense = study.run(6, 0, toy)
+    results = records.write(tmp_path / "texts.json", results)
     assert set(results["methods"]) == set(report.LABELS)
     text = (paths.ROOT / "docs/studies/texts.md").read_text()
     assert set(report.blocks(results)) == set(markers.names(text))
     assert set(records.read(report.RESULTS)) == set(results)
+    picture.draw(birds, maps, nonsense, tmp_path / "texts.webp")
+    assert [birds.labels[each.bird].item() for each in nonsense] == [1]  # as there is one text of random letters
+    assert Image.open(tmp_path / "texts.webp").width > 400

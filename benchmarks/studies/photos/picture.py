@@ -1,4 +1,4 @@
-"""The pictures of the photos: photos.webp, photos-few.webp for the README, and photos-methods.webp.
+"""The pictures of the photos: photos.webp and photos-methods.webp.
 
     python -m benchmarks.studies.photos.picture
 
@@ -25,7 +25,6 @@ from sdfido.reports import heatmap
 from sdfido.reports.style import INK, MUTED, OWN
 
 MAPS = paths.OUT / "photos/maps.npz"
-FEW = ("cheetah", "photographer", "pagoda")  # that show at a glance what the maps are
 
 Arrays = dict[str, NDArray[np.float32]]
 """By name: ``pixels`` and the two composites [N, 3, H, W] in 0..1, and every method's map [N, H, W]."""
@@ -42,30 +41,25 @@ class Cell:
 
 
 def draw(results: Results, arrays: Arrays, folder: Path) -> None:
-    """All pictures; that of a few only where these were explained."""
+    """Both pictures."""
     folder.mkdir(parents=True, exist_ok=True)
-    save(gallery(results, arrays, list(results["photos"])), folder / "photos.webp")
-    if set(FEW) <= set(results["photos"]):
-        save(gallery(results, arrays, FEW), folder / "photos-few.webp")
+    save(gallery(results, arrays), folder / "photos.webp")
     save(methods(results, arrays), folder / "photos-methods.webp")
 
 
-def gallery(results: Results, arrays: Arrays, names: Sequence[str]) -> Figure:
-    """A row for each of these photos: photo, SSR, SDR and joint map, what the SSR keeps, what the SDR leaves."""
+def gallery(results: Results, arrays: Arrays) -> Figure:
+    """A row for each photo: photo, SSR, SDR and joint map, what the SSR keeps, what the SDR leaves."""
     columns = [
         ("Photo", "and its class", INK),
         ("SSR", "smallest sufficient region", OWN["ssr"]),
         ("SDR", "smallest destroying region", OWN["sdr"]),
-        ("Joint", "√(SSR · SDR)", INK),
+        ("Joint", "(SSR + SDR) / 2", INK),
         ("Only the SSR", "all else blurred", OWN["ssr"]),
         ("Without the SDR", "that blurred", OWN["sdr"]),
     ]
 
-    every = list(results["photos"])
-
-    def cells(_: int, name: str) -> list[Cell]:
-        photo, index = results["photos"][name], every.index(name)
-        pixels = arrays["pixels"][index]
+    def cells(index: int, name: str) -> list[Cell]:
+        photo, pixels = results["photos"][name], arrays["pixels"][index]
 
         def composite(which: str, shown: str, done: str, colour: str) -> Cell:
             area, probability = photo[f"area_{which}"], photo[f"prob_{which}_binary"]
@@ -80,7 +74,7 @@ def gallery(results: Results, arrays: Arrays, names: Sequence[str]) -> Figure:
             composite("sdr", "without sdr", "blurred", OWN["sdr"]),
         ]
 
-    return _rows("What is enough, and what is needed?", columns, names, cells)
+    return _rows("What is enough, and what is needed?", columns, list(results["photos"]), cells)
 
 
 def methods(results: Results, arrays: Arrays) -> Figure:

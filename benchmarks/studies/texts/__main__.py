@@ -2,7 +2,8 @@
 
     python -m benchmarks.studies.texts [--images 24] [--seed 0] [--out FOLDER]
 
-writes benchmarks/results/texts.json. ``python -m benchmarks.pages`` puts the tables into docs/studies/texts.md.
+writes benchmarks/results/texts.json and docs/img/texts.webp. A trial with other numbers (--images, --seed) goes
+elsewhere (--out). ``python -m benchmarks.pages`` puts the tables into docs/studies/texts.md.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from torch import Tensor, nn
 import sdfido
 from benchmarks.common import classifiers, drawing, paths, records
 from benchmarks.common.attributions import BLUR, grad_cam, integrated_gradients
+from benchmarks.common.drawing import Drawings
 from benchmarks.common.measuring import machine
 from benchmarks.common.records import Results
 from benchmarks.common.statistics import interval
-from benchmarks.studies.texts import report
+from benchmarks.studies.texts import picture, report
 from benchmarks.studies.texts.model import PARTS, SCALE, TEMPLATES, TEXTS, TRAINED, Toy, train
+from benchmarks.studies.texts.picture import Nonsense
 from sdfido import evaluate, scores
 
 NONSENSE_SEED, NONSENSE = 11, 10  # of the prompts without meaning, and how many
+SHOWN = ("a crest", "a long bill", "bars on the wing")  # parts of the birds in the picture
 
 
 class OneNumber(nn.Module):
@@ -50,6 +54,30 @@ def others(score: scores.TextScore, model: Toy, images: Tensor, targets: Tensor)
     return {name: torch.cat(each) for name, each in found.items()}
 
 
+def nonsense() -> list[str]:
+    """Texts of random letters, each with the words' lengths of one of the texts."""
+    letters = random.Random(NONSENSE_SEED)
+    found = []
+    for _ in range(NONSENSE):
+        sense = letters.choice(TEXTS[1:])
+        words = ("".join(letters.choices(string.ascii_lowercase, k=len(word))) for word in sense.split())
+        found.append(" ".join(words))
+    return found
+
+
+def mapped(model: Toy, images: Tensor, labels: Tensor) -> list[Nonsense]:
+    """For the first bird of each part that is shown, the map for a text of random letters, set against all texts."""
+    found = []
+    for part, text in zip(SHOWN, nonsense(), strict=False):
+        for bird in (labels == PARTS.index(part)).nonzero()[:1, 0].tolist():
+            score = scores.TextScore(model, [*TEXTS, text], model.encode_text, logit_scale=SCALE)
+            image = images[bird : bird + 1]
+            learned = sdfido.FIDO(score, infill=BLUR).explain(image, text).joint[0]
+            passed = evaluate.prompt_check(score, image, text).passed
+            found.append(Nonsense(bird, text, learned, flagged=not passed.item()))
+    return found
+
+
 def prompts(score: scores.TextScore, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Whether the prompt check flags texts that are true, wrong, or without meaning: by kind, a pair each."""
     found: dict[str, list[Tensor]] = {"true": [], "wrong": [], "nonsense": []}
@@ -57,11 +85,8 @@ def prompts(score: scores.TextScore, images: Tensor, labels: Tensor) -> dict[str
         flagged = ~evaluate.prompt_check(score, images, TEXTS[label]).passed
         found["true"].append(flagged[labels == label])
         found["wrong"].append(flagged[labels != label])
-    letters = random.Random(NONSENSE_SEED)
-    for _ in range(NONSENSE):
-        sense = letters.choice(TEXTS[1:])
-        words = ("".join(letters.choices(string.ascii_lowercase, k=len(word))) for word in sense.split())
-        found["nonsense"].append(~evaluate.prompt_check(score, images, " ".join(words)).passed)
+    for text in nonsense():
+        found["nonsense"].append(~evaluate.prompt_check(score, images, text).passed)
     return {name: torch.cat(each) for name, each in found.items()}
 
 
@@ -71,8 +96,11 @@ def fits(score: scores.TextScore, images: Tensor, labels: Tensor) -> Tensor:
     return score.logits(images).argmax(1) == labels
 
 
-def run(count: int, seed: int, model: Toy) -> Results:
-    """Results for the first ``count`` birds with a part that the model gives their own text."""
+def run(count: int, seed: int, model: Toy) -> tuple[Results, Drawings, dict[str, Tensor], list[Nonsense]]:
+    """The first ``count`` birds with a part that the model gives their own text: results, the birds, and what is drawn.
+
+    That is each method's maps [N, H, W], and FIDO's maps for random letters.
+    """
     drawn = drawing.birds(range(2 * count), seed=seed)
     with_part = drawn.some(drawn.labels > 0)
     everything = classifiers.NORMALIZATION.normalize(with_part.pixels)
@@ -91,7 +119,7 @@ def run(count: int, seed: int, model: Toy) -> Results:
     }
     hits = evaluate.pointing_game(maps["fido"], birds.truth)
     own = {PARTS[label]: hits[birds.labels == label] for label in range(1, len(PARTS))}
-    return {
+    results: Results = {
         "machine": machine(),
         "threads": torch.get_num_threads(),
         "images": len(birds.labels),
@@ -108,21 +136,24 @@ def run(count: int, seed: int, model: Toy) -> Results:
         },
         "settings": explanation.settings,
     }
+    return results, birds, maps, mapped(model, images, birds.labels)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=24, help="how many birds are explained")
     parser.add_argument("--seed", type=int, default=classifiers.TEST_SEED, help="of the held-out drawings")
-    parser.add_argument("--out", type=Path, help="folder of the file; by default it goes to its place")
+    parser.add_argument("--out", type=Path, help="folder of both files; by default each goes to its place")
     arguments = parser.parse_args()
-    (file,) = paths.placed(arguments.out, report.RESULTS)
+    file, shown = paths.placed(arguments.out, report.RESULTS, report.PICTURE)
     print("training", flush=True)
     model = train()
     print("explaining", flush=True)
-    results = records.write(file, run(arguments.images, arguments.seed, model))
+    results, *drawn = run(arguments.images, arguments.seed, model)
+    results = records.write(file, results)
+    picture.draw(*drawn, shown)
     print(report.summary(results))
-    print(f"wrote {file}")
+    print(f"wrote {file} and {shown}")
 
 
 if __name__ == "__main__":

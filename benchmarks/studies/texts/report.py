@@ -6,7 +6,7 @@ from benchmarks.common import markers, paths
 from benchmarks.common.records import Results
 from benchmarks.common.report import Goal, conditions, goals_table, percent, table, with_interval
 
-RESULTS = paths.RESULTS / "texts.json"
+RESULTS, PICTURE = paths.RESULTS / "texts.json", paths.IMAGES / "texts.webp"
 LABELS = {"fido": "**FIDO**", "grad-cam": "Grad-CAM", "integrated gradients": "integrated gradients"}
 _KINDS = {"true": "true of the bird", "wrong": "names a part that the bird lacks", "nonsense": "random letters"}
 
