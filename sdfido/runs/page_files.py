@@ -102,8 +102,9 @@ def _is_ours(path: Path) -> bool:
 def _as_json(title: str, data: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows, a line each, and how they were made."""
     lines = ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
-    title, made, findings = (json.dumps(each, allow_nan=False) for each in (title, data["made"], data["findings"]))
-    return f'{_ROWS_BEGIN}"title": {title},\n"made": {made},\n"findings": {findings},\n"photos": [\n{lines}\n]\n}}\n'
+    about = {"title": title} | {key: data[key] for key in ("made", "audited", "findings")}
+    head = "".join(f'"{key}": {json.dumps(value, allow_nan=False)},\n' for key, value in about.items())
+    return f'{_ROWS_BEGIN}{head}"photos": [\n{lines}\n]\n}}\n'
 
 
 def _copy(out: Path, found: page.Found, rows: Sequence[dict[str, Any]], to: Path, *, views: bool) -> None:

@@ -49,6 +49,7 @@ def test_intervals_are_over_bursts(folder: Path) -> None:
     assert run("report", "results").exit_code == 0
     page = page_of(out)
     assert page["audited"] == found["intervals"]
+    assert json.loads((out / "index.json").read_text(encoding="utf-8"))["audited"] == found["intervals"]
     assert {row["sequence"] for row in page["rows"]} == {photo["sequence"] for photo in found["photos"]}
     by_photos = {each["name"]: each["background_alone"] for each in _classes("--truth", truth, "--sequences", "photos")}
     assert record(out)["intervals"] == "Intervals (95%) are over 32 photos, each taken by itself."
