@@ -132,6 +132,7 @@ CALLS = [
     (lambda: scores.Scale().text("a"), TypeError, "confidence must be a number"),
     (lambda: scores.Scale().called(3), TypeError, "target must be a tensor"),
     (lambda: sdfido.Concepts.load(3, nn.Flatten()), TypeError, "path must be a path"),
+    (lambda: models.Classifier("a", nn.Flatten(), border=(0.1, 0.2)), ValueError, "border must be one number"),
     (lambda: models.Selected(3, None), TypeError, "network must be"),
     (lambda: models.Classifier("a", nn.Flatten()).preprocess(MAPS), TypeError, "photo must be a photo"),
     # interfaces of other packages

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .. import outputs
-from ..checks import check_count, check_flag, check_kind, check_number, check_tensor, describe
+from ..checks import check_count, check_flag, check_kind, check_number, check_tensor
 from ..models import packages
 from ..scores import eval_mode
 from .coherence import label_components
@@ -53,7 +53,8 @@ def pieces(region: Tensor, *, least: float = 0.2) -> Tensor:
         TypeError, ValueError: an argument has a wrong type or value; the message says which.
     """
     if check_tensor("region", region, "[H, W]", 2, values=True).dtype != torch.bool:
-        raise TypeError(f"region must be a bool tensor [H, W], got {describe(region)}; threshold the map first")
+        got = f"{region.dtype} {list(region.shape)}"
+        raise TypeError(f"region must be a bool tensor [H, W], got {got}; threshold the map first")
     least = check_number("least", least, float, 0, 1)
     labels = label_components(region[None]).view(region.shape)
     found, sizes = torch.unique(labels[region], return_counts=True)

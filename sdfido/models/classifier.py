@@ -174,4 +174,6 @@ def _border(given: Any) -> tuple[float, ...]:
     """The colour of a border, checked."""
     if not isinstance(given, tuple | list):
         raise TypeError(f"border must be a tuple of numbers, one per channel, got {describe(given)}")
+    if len(given) not in (1, 3):
+        raise ValueError(f"border must be one number, or one for each of 3 channels, got {describe(given)}")
     return tuple(check_number("border", value) for value in given)

@@ -33,7 +33,7 @@ class Item:
     """A photo to explain, and the folder that its results go to.
 
     Raises:
-        TypeError, ValueError: a path is none.
+        TypeError, ValueError: an argument has a wrong type or value; the message says which.
     """
 
     path: Path | None  #: of the photo; None: the photo of the demo
