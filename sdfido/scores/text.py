@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..checks import check_list, check_number
-from ..surroundings import plain
-from .base import Model, ModelScore
+from .base import Model, ModelScore, eval_mode
 from .classes import checked_indices
 from .links import log_odds, probability
 from .scale import Scale
@@ -78,7 +77,7 @@ class TextScore(ModelScore):
         Raises:
             TypeError, ValueError: the text's encoder does not return one embedding for each text.
         """
-        with torch.inference_mode(False), torch.no_grad(), plain():
+        with torch.inference_mode(False), torch.no_grad(), eval_mode(self.model):
             found = self.encode_text(list(texts))
         if not isinstance(found, Tensor):
             raise TypeError(f"encode_text must return a tensor [T, D], got {type(found).__name__}")

@@ -178,6 +178,22 @@ def test_targets_of_grad_cam_are_scores():
     torch.testing.assert_close(score(images(), chosen), Quarters()(images())[[0, 1], [1, 2]])
 
 
+def test_texts_are_embedded_in_eval_mode():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop = nn.Dropout(0.5)
+
+        def encode_image(self, given):
+            return Encoder()(given)
+
+    model = Both().train()
+    score = scores.TextScore(model, ["one", "two"], lambda texts: model.drop(encode_text(texts)))
+    torch.testing.assert_close(score.embeddings, torch.nn.functional.normalize(encode_text(["one", "two"]), dim=1))
+    assert model.training
+    assert model.drop.training
+
+
 class ClassifierOutputTarget:
     """As pytorch-grad-cam has it, by its documentation."""
 
