@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..checks import check_integers, check_number, check_tensor
+from ..checks import check_integers, check_number, check_tensor, from_array
 from .base import ModelScore
 from .scale import Scale
 
@@ -91,7 +92,7 @@ class DetectionScore(ModelScore):
         Raises:
             TypeError, ValueError: a target is none of these, or the model detects nothing of the kind.
         """
-        n = len(images)
+        n, targets = len(images), from_array("targets", targets)
         if isinstance(targets, Tensor) and targets.is_floating_point():
             check_tensor("targets", targets, "[5] or [B, 5]: class, x1, y1, x2, y2", (1, 2), finite=True)
             if targets.shape not in ((5,), (n, 5)):
@@ -135,12 +136,12 @@ def _overlaps(boxes: Tensor, box: Tensor) -> Tensor:
 
 def _surest(found: Mapping[str, Tensor], wanted: Any, place: int) -> dict[str, Any]:
     """The surest detection of an image, of a class where one is named."""
-    if wanted is not None and (isinstance(wanted, bool) or not isinstance(wanted, int)):
+    if wanted is not None and (isinstance(wanted, bool) or not isinstance(wanted, numbers.Integral)):
         raise TypeError(
             'targets must be {"label": class, "box": [x1, y1, x2, y2]}, classes or None, got ' + repr(wanted)
         )
     if wanted is not None:
-        check_number("targets", wanted, int, -(2**63), 2**63 - 1)
+        wanted = check_number("targets", wanted, int, -(2**63), 2**63 - 1)
     fits = found["labels"] == found["labels"] if wanted is None else found["labels"] == wanted
     if not fits.any():
         seen = sorted(set(found["labels"].tolist()))

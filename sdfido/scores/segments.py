@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 import torch
@@ -91,9 +92,9 @@ class SegmentScore(ModelScore):
         predicted, classes = logits.argmax(1), logits.shape[1]
         if targets is None:
             return predicted
-        if isinstance(targets, int) and not isinstance(targets, bool):
-            _check_class(targets, classes)
-            chosen = torch.where(predicted == targets, predicted, OUTSIDE)
+        if isinstance(targets, numbers.Integral) and not isinstance(targets, bool):
+            targets = _class(targets, classes)
+            chosen: Tensor = torch.where(predicted == targets, predicted, OUTSIDE)
             what = f"class {targets}, which the model sees nowhere in"
         else:
             chosen = _pixels(targets, shape, classes).to(images.device)
@@ -116,13 +117,13 @@ def _pixels(targets: Any, shape: tuple[int, ...], classes: int) -> Tensor:
     """Targets of pixels [B, H, W] from a class and a mask, or as they were given."""
     if isinstance(targets, tuple) and len(targets) == 2:
         chosen, mask = targets
-        _check_class(chosen, classes)
+        chosen = _class(chosen, classes)
         mask = mask if isinstance(mask, Tensor) else torch.as_tensor(mask, device="cpu")
         if mask.dtype != torch.bool:
             raise TypeError(f"targets must have a mask of truth values, got {mask.dtype}; use mask > 0")
         if mask.shape not in (shape, shape[1:]):
             raise ValueError(f"targets must have a mask {list(shape[1:])} or {list(shape)}, got {list(mask.shape)}")
-        return torch.where(mask, int(chosen), OUTSIDE).expand(shape).contiguous()
+        return torch.where(mask, chosen, OUTSIDE).expand(shape).contiguous()
     if not isinstance(targets, Tensor) or targets.dtype != torch.int64:
         got = targets.dtype if isinstance(targets, Tensor) else type(targets).__name__
         raise TypeError(f"targets must be a class, (class, mask), or the pixels' classes [B, H, W], int64, got {got}")
@@ -134,6 +135,8 @@ def _pixels(targets: Any, shape: tuple[int, ...], classes: int) -> Tensor:
     return targets
 
 
-def _check_class(index: Any, classes: int) -> None:
-    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < classes:
+def _class(index: Any, classes: int) -> int:
+    """A class of the model's, as Python's integer."""
+    if isinstance(index, bool) or not isinstance(index, numbers.Integral) or not 0 <= int(index) < classes:
         raise ValueError(f"targets must be a class in 0..{classes - 1}, got {index!r}")
+    return int(index)

@@ -163,6 +163,17 @@ def test_a_segment_is_of_a_class_a_mask_or_every_pixel():
     assert small.logits(images()).shape == (2, 2, 16, 16)
 
 
+def test_classes_may_be_numpys_integers():
+    segment, detection = scores.SegmentScore(Pixels()), scores.DetectionScore(Detector())
+    whole = np.ones((16, 16), bool)
+    for given in (1, (1, whole)):
+        other = (np.int64(1), whole) if isinstance(given, tuple) else np.int64(1)
+        assert torch.equal(segment.resolve(images(), other), segment.resolve(images(), given))
+    expected = detection.resolve(images(), 1)
+    assert torch.equal(detection.resolve(images(), np.int64(1)), expected)
+    assert torch.equal(detection.resolve(images(), np.array([1, 1])), expected)
+
+
 def test_a_text_is_set_against_the_others():
     score = scores.TextScore(Encoder(), ["one", "two", "four"], encode_text, logit_scale=10.0)
     assert score.resolve(images()).tolist() == [0, 1]
