@@ -1,13 +1,14 @@
 """Scores: what is explained, and how a model is run for it."""
 
 import functools
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 import sdfido
-from sdfido import scores
+from sdfido import execution, scores
 from tests.support import DEVICES
 
 
@@ -94,3 +95,19 @@ def test_eval_mode_of_what_is_no_module():
 def test_wrong_scores(wrong, says):
     with pytest.raises(TypeError, match=says):
         sdfido.ClassScore(**wrong)
+
+
+@pytest.mark.parametrize(("most", "kept"), [(2**31, 2**30), (2**25, 2**25), (0, None)])  # of glibc 2.35, of older ones
+def test_memory_is_kept_as_far_as_the_c_library_allows(monkeypatch, most, kept):
+    taken = {}
+
+    def mallopt(what, value):
+        if what == execution._M_MMAP_THRESHOLD and value > most:
+            return 0
+        taken[what] = value
+        return 1
+
+    monkeypatch.setattr(execution.ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
+    execution._keep_memory.__wrapped__()
+    assert taken.get(execution._M_MMAP_THRESHOLD) == kept
+    assert (execution._M_TRIM_THRESHOLD in taken) == (kept is not None)

@@ -62,8 +62,9 @@ class LayerGraph:
 
     Where the gradient reaches
 
-    - an elementwise operation (an activation, a constant factor or summand), it passes unchanged;
-    - a sum, a difference, an average or a batch normalisation ``y = sum_j w_j a_j``, each input gets
+    - an elementwise operation (an activation, a constant factor or summand, or a batch normalisation of the image
+      itself, before any layer), it passes unchanged;
+    - a sum, a difference, an average or another batch normalisation ``y = sum_j w_j a_j``, each input gets
       ``a_j w_j / (y + e sign(y))`` of it, as by the epsilon rule;
     - a maximum, the largest input gets all of it; a reshape, a slice or a concatenation moves it.
 
@@ -94,6 +95,7 @@ class LayerGraph:
                 "model must be a module whose operations torch.fx can trace, without conditions on the values of "
                 f"tensors and without functions of its own for autograd; got {type(error).__name__}: {first}"
             ) from error
+        self._before_layers = {node for node in graph.nodes if node.op == "placeholder"}
         for node in list(graph.nodes):
             if node in self._of_image and node.op.startswith("call"):
                 self._prepare(node)
@@ -107,13 +109,16 @@ class LayerGraph:
     def _prepare(self, node: fx.Node) -> None:
         """Give one operation of the image the gradients that it is to have."""
         given = [each for each in node.all_input_nodes if each in self._of_image]
+        if self._before_layers.issuperset(given) and not self._is_layer(node):
+            self._before_layers.add(node)
         if node.op == "call_module":
             self._prepare_module(node, given)
             return
         target = node.target = _out_of_place(node.target)
         if "inplace" in node.kwargs:
             node.update_kwarg("inplace", False)
-        if target in _ELEMENTWISE or (target in _SUMS | _SCALES and len(given) == 1):
+        constant = target in _SUMS | _SCALES and len(given) == 1
+        if target in _ELEMENTWISE or constant or (target is F.batch_norm and node in self._before_layers):
             self._pass(node, given[0])
         elif target in _SUMS or target in _AVERAGING:
             self._share(node, given)
@@ -136,10 +141,16 @@ class LayerGraph:
             self.layers.append(part)
         elif isinstance(part, _ACTIVATIONS) or is_folded(part):
             self._pass(node, given[0])
+        elif isinstance(part, _BatchNorm) and node in self._before_layers:
+            # Its shares would be those of the image, but what the first layer hands on need not have them.
+            self._pass(node, given[0])
         elif isinstance(part, (*_AVERAGES, _BatchNorm)):
             self._share(node, given)
         elif not isinstance(part, _MOVES):
             raise _refusal(node, type(part).__name__)
+
+    def _is_layer(self, node: fx.Node) -> bool:
+        return node.op == "call_module" and isinstance(self.module.get_submodule(str(node.target)), _ConvNd | nn.Linear)
 
     def _pass(self, node: fx.Node, given: fx.Node) -> None:
         """Have the gradient of an operation's output be that of its input."""
@@ -160,6 +171,8 @@ class LayerGraph:
         for user in users:
             user.replace_input_with(node, result)
         self._of_image.add(result)
+        if node in self._before_layers:
+            self._before_layers.add(result)
 
 
 def _out_of_place(target: Any) -> Any:

@@ -90,8 +90,8 @@ class Relevance(Explainer):
     - flat: a = 1 and w' = 1, which spreads the relevance evenly over all that a unit of the first layer sees.
 
     ``preset`` says which layer has which rule. Activations pass relevance, maxima give it to the largest input, sums
-    and averages share it by the epsilon rule, and batch normalisation is folded into the layer before it. Residual sums
-    may be functional: the model is traced by ``torch.fx``.
+    and averages share it by the epsilon rule. Batch normalisation is folded into the layer before it; that of the image
+    itself passes relevance. Residual sums may be functional: the model is traced by ``torch.fx``.
 
     The map ``relevance`` is signed: the sum over the colours, divided by its largest absolute value, so -1..1. Positive
     relevance speaks for the class. ``explanation.divisor`` [N] is that value, ``logit`` the output's relevance
@@ -99,7 +99,7 @@ class Relevance(Explainer):
 
     Args:
         model: a classifier, from images [B, C, H, W] to class logits [B, classes]: a module that ``torch.fx`` can
-            trace, or its ``sdfido.ClassScore``, of which only the model counts.
+            trace, or its ``sdfido.ClassScore``, of which only the model and its output count.
         infill: what replaces removed pixels where the explanation is measured; the relevance does not depend on it.
         normalization: how the model's input was normalised; infills that are defined by pixel values need it.
         settings: any field of ``RelevanceSettings``, such as ``preset="epsilon"``, and of ``sdfido.Execution``; the

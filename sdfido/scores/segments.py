@@ -122,13 +122,13 @@ def _pixels(targets: Any, shape: tuple[int, ...], classes: int) -> Tensor:
     """Targets of pixels [B, H, W] from a class and a mask, or as they were given."""
     if isinstance(targets, tuple) and len(targets) == 2:
         chosen, mask = targets
-        _check_class(chosen, classes)
+        chosen = _class(chosen, classes)
         mask = mask if isinstance(mask, Tensor) else torch.as_tensor(mask, device="cpu")
         if mask.dtype != torch.bool:
             raise TypeError(f"targets must have a mask of truth values, got {mask.dtype}; use mask > 0")
         if mask.shape not in (shape, shape[1:]):
             raise ValueError(f"targets must have a mask {list(shape[1:])} or {list(shape)}, got {list(mask.shape)}")
-        return torch.where(mask, int(chosen), OUTSIDE).expand(shape).contiguous()
+        return torch.where(mask, chosen, OUTSIDE).expand(shape).contiguous()
     if not isinstance(targets, Tensor) or targets.dtype != torch.int64:
         got = targets.dtype if isinstance(targets, Tensor) else type(targets).__name__
         raise TypeError(f"targets must be a class, (class, mask), or the pixels' classes [B, H, W], int64, got {got}")

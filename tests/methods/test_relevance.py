@@ -286,6 +286,33 @@ class _Beside(nn.Module):
         return F.pad(logit, [1, 0])
 
 
+class Normalised(nn.Module):
+    """A network behind a normalisation of its images, by constants or by batch normalisation."""
+
+    def __init__(self, by: str) -> None:
+        super().__init__()
+        self.by, self.network, self.norm = by, network(), nn.BatchNorm2d(3, affine=False, eps=0.0)
+        self.norm.running_mean, self.norm.running_var = torch.tensor([0.5, 0.4, 0.6]), torch.tensor([0.04, 0.09, 0.01])
+
+    def forward(self, given: Tensor) -> Tensor:
+        mean, var = self.norm.running_mean, self.norm.running_var
+        if self.by == "constants":
+            return self.network((given - mean[:, None, None]) / var[:, None, None].sqrt())
+        if self.by == "module":
+            return self.network(self.norm(given))
+        return self.network(F.batch_norm(given, mean, var, eps=0.0))
+
+
+@pytest.mark.parametrize("preset", ["epsilon", "epsilon-plus-flat"])
+def test_batch_normalisation_of_the_image_passes_relevance_as_constants_do(preset: str) -> None:
+    expected = relevance(Normalised("constants").eval(), images(), 1, preset=preset)
+    for by in ("module", "function"):
+        model = Normalised(by).eval()
+        torch.testing.assert_close(relevance(model, images(), 1, preset=preset), expected, rtol=1e-4, atol=1e-6)
+        explanation = sdfido.Relevance(model, preset=preset, **EXACT).explain(images(), 1)
+        torch.testing.assert_close(explanation.arrived, explanation.logit, rtol=1e-3, atol=1e-5)
+
+
 def test_what_relevance_cannot_pass_is_named() -> None:
     with pytest.raises(ValueError, match="it has 'mul'"):
         sdfido.Relevance(Residual(gate=True)).explain(images())

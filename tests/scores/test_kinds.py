@@ -170,6 +170,7 @@ def test_a_segment_is_of_a_class_a_mask_or_every_pixel():
 def test_classes_may_be_numbers_of_numpy():
     detection, segment = scores.DetectionScore(Detector()), scores.SegmentScore(Pixels())
     assert torch.equal(detection.resolve(images(), np.int64(1)), detection.resolve(images(), 1))
+    assert torch.equal(detection.resolve(images(), np.array([1, 1])), detection.resolve(images(), 1))
     row = {"label": 1, "box": [8, 0, 16, 8]}
     assert torch.equal(detection.resolve(images(), [np.int64(1), row]), detection.resolve(images(), [1, row]))
     assert torch.equal(segment.resolve(images(), np.int64(1)), segment.resolve(images(), 1))
@@ -213,6 +214,22 @@ def test_targets_of_grad_cam_are_scores():
     score = scores.TargetScore(Quarters())
     chosen = score.resolve(images(), [target.ClassifierOutputTarget(1), target.ClassifierOutputTarget(2)])
     torch.testing.assert_close(score(images(), chosen), Quarters()(images())[[0, 1], [1, 2]])
+
+
+def test_texts_are_embedded_in_eval_mode():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop = nn.Dropout(0.5)
+
+        def encode_image(self, given):
+            return Encoder()(given)
+
+    model = Both().train()
+    score = scores.TextScore(model, ["one", "two"], lambda texts: model.drop(encode_text(texts)))
+    torch.testing.assert_close(score.embeddings, torch.nn.functional.normalize(encode_text(["one", "two"]), dim=1))
+    assert model.training
+    assert model.drop.training
 
 
 class ClassifierOutputTarget:
