@@ -83,6 +83,34 @@ def test_eval_mode_of_methods_of_modules(pack):
     assert all(part.training for part in net.modules())
 
 
+def test_models_of_transformers_say_what_they_predict():
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net.config = SimpleNamespace(problem_type="multi_label_classification")
+    images = torch.rand(2, 3, 12, 12)
+    explanation = sdfido.FIDO(net, steps=2, mask_size=4).explain(images, 1)
+    torch.testing.assert_close(explanation.prob_image, torch.sigmoid(net(images)[:, 1]))
+    assert isinstance(sdfido.FIDO(sdfido.ClassScore(net)).score, sdfido.ClassScore)  # who asks for it, gets it
+    net.config.problem_type = "regression"
+    with pytest.raises(ValueError, match=r"predicts values .*RegressionScore"):
+        sdfido.FIDO(net)
+    net.config.problem_type = None
+    assert isinstance(sdfido.FIDO(net).score, sdfido.ClassScore)
+
+
+def test_embeddings_of_transformers():
+    def pooled(values):
+        return SimpleNamespace(pooler_output=values, last_hidden_state=torch.zeros(len(values), 5, 3))
+
+    def encode(images):
+        return pooled(images.mean((2, 3)))
+
+    images = torch.rand(2, 3, 12, 12)
+    texts = torch.eye(3)[:2]
+    score = scores.TextScore(encode, ["a", "b"], lambda given: pooled(texts))
+    torch.testing.assert_close(score.embeddings, texts)
+    torch.testing.assert_close(scores.EmbeddingScore(encode).resolve(images), images.mean((2, 3)))
+
+
 def test_eval_mode_of_what_is_no_module():
     with scores.eval_mode(lambda x: x), scores.eval_mode(Brightness()):
         pass

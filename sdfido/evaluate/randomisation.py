@@ -33,9 +33,12 @@ def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
 
     Raises:
         TypeError: the argument is no module.
+        ValueError: it has no parameters, as programs that are frozen.
     """
     check_kind("module", module, nn.Module, "a torch.nn.Module")
     check_seed("seed", seed)
+    if not any(parameter.is_floating_point() for parameter in module.parameters()):
+        raise ValueError(f"module must have parameters to draw anew, got {type(module).__name__} without any")
     twin = copy.deepcopy(module)
     with seeded(seed, range(torch.cuda.device_count())), torch.no_grad():
         for part in twin.modules():
@@ -88,12 +91,20 @@ def model_randomisation(
     check_seed("seed", seed)
     check_tensor("images", images, "[N, C, H, W]", 4, floating=True, finite=True, filled=1)
     other = randomised(module, seed) if other is None else other
-    known = _known(maps, lambda: explain(module, images, targets))
-    return rank_correlation(known, check_maps("what explain returns", explain(other, images, targets)))
+    known = _explained(explain, module, images, targets) if maps is None else _checked("maps", maps, images)
+    return rank_correlation(known, _explained(explain, other, images, targets))
 
 
-def _known(maps: Tensor | None, explain: Callable[[], Tensor]) -> Tensor:
-    return check_maps("maps", maps) if maps is not None else check_maps("what explain returns", explain())
+def _explained(explain: Explain, module: nn.Module, images: Tensor, targets: Any) -> Tensor:
+    return _checked("what explain returns", explain(module, images, targets), images)
+
+
+def _checked(name: str, maps: Tensor, images: Tensor) -> Tensor:
+    """Maps [N, H, W], one for each image."""
+    found = check_maps(name, maps)
+    if len(found) != len(images):
+        raise ValueError(f"{name} must be [N, H, W] with a map for each of {len(images)} images, got {len(found)}")
+    return found
 
 
 def label_randomisation(
@@ -138,6 +149,5 @@ def label_randomisation(
     check_count("classes", classes, 2)
     generator = torch.Generator().manual_seed(check_seed("seed", seed))
     away = torch.randint(1, classes, (len(targets),), generator=generator, device="cpu").to(targets.device)
-    known = _known(maps, lambda: explain(module, images, targets))
-    found = check_maps("what explain returns", explain(module, images, (targets + away) % classes))
-    return rank_correlation(known, found)
+    known = _explained(explain, module, images, targets) if maps is None else _checked("maps", maps, images)
+    return rank_correlation(known, _explained(explain, module, images, (targets + away) % classes))

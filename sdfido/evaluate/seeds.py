@@ -97,6 +97,9 @@ def agreed(explanations: Sequence[Explanation]) -> Explanation:
                 "explanations must be of the same images and method, got "
                 f"{len(first)} by {first.method!r} and {len(other)} by {other.method!r}"
             )
+        shapes = [[list(each[name].shape) for name in each.maps] for each in (first, other)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"explanations must have maps of one size, got {shapes[0][0]} and {shapes[1][0]}")
         if other.regions and other.mask_size != first.mask_size:
             raise ValueError(f"explanations must have masks of one size, got {first.mask_size} and {other.mask_size}")
     every = torch.ones(len(first), dtype=torch.float32, device=first.targets.device)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..checks import check_choice, check_images, check_number, check_seed
+from ..models.adapters import normalization_of
 from ..normalization import Normalization
 from ..ops.functional import upsample
 from ..scores import ClassScore, Model, as_score
@@ -134,7 +135,8 @@ def transfer(
         if len(pixels) != count:
             raise ValueError(f"images must be as many as maps, {count}, got {len(pixels)} for model {name!r}")
         score = _Answer(model.model, output=model.part) if isinstance(model, ClassScore) else _Answer(model)
-        probe = Probe(score, pixels, chosen[name], infill=infill, normalization=normalization, max_batch=max_batch)
+        own = normalization_of(model, normalization)
+        probe = Probe(score, pixels, chosen[name], infill=infill, normalization=own, max_batch=max_batch)
         sized = {row: _sized(maps, pixels) for row, maps in rows.items()} | _controls(pixels, seed)
         found["kept"].append(torch.stack([probe.keep(maps, parts).values for maps in sized.values()]))
         found["removed"].append(torch.stack([probe.remove(maps, parts).values for maps in sized.values()]))

@@ -21,7 +21,7 @@ from ..checks import check_choice, check_flag, set_number
 from ..execution import chunks
 from ..explanation import Explanation, MapInfo
 from ..normalization import Normalization
-from ..scores import ClassScore, Model, Score, module_of, probability
+from ..scores import ClassScore, LabelScore, Model, Score, module_of, probability
 from .base import Explainer, OnImage, OnStep, Scene
 from .layer_graph import LayerGraph
 
@@ -134,9 +134,10 @@ class Relevance(Explainer):
     ) -> None:
         super().__init__(model, infill=infill, normalization=normalization, **settings)
         if module_of(self.score) is None or not isinstance(self.score, ClassScore):
+            labels = ", of several labels: give sdfido.ClassScore(model)" if isinstance(self.score, LabelScore) else ""
             raise TypeError(
                 "model must be a torch.nn.Module that returns class logits, or a ClassScore of one: relevance passes "
-                f"through its layers; got {type(model).__name__}"
+                f"through its layers; got {type(model).__name__}{labels}"
             )
         if self.execution.dtype != torch.float32:
             raise ValueError(f"dtype must be torch.float32 for relevance, got {self.execution.dtype}")

@@ -16,7 +16,7 @@ from ..normalization import Normalization
 from . import packages
 from .adapters import ReversedChannels
 from .classifier import Classifier
-from .texts import TextClassifier, check_texts, embeddings_of
+from .texts import TextClassifier, check_texts, embeddings_of, written
 
 _INSTALL = "pip install transformers"
 _INTERPOLATIONS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}  # Pillow's numbers
@@ -48,13 +48,14 @@ def load(name: str, texts: Sequence[str] | None = None, template: str = "{}") ->
         reads_texts = texts is not None or _reads_texts(library, config)
         if reads_texts:
             texts = check_texts(texts, f"hf:{name}")
+            read = written(texts, template)
         kind = (
             library.AutoModelForZeroShotImageClassification if reads_texts else library.AutoModelForImageClassification
         )
         network, about = kind.from_pretrained(name, output_loading_info=True, dtype=torch.float32)
         processor = library.AutoImageProcessor.from_pretrained(name)
     except (OSError, KeyError, ValueError) as error:
-        if isinstance(error, ValueError) and str(error).startswith("texts"):
+        if isinstance(error, ValueError) and str(error).startswith(("texts", "template")):
             raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(
@@ -68,9 +69,8 @@ def load(name: str, texts: Sequence[str] | None = None, template: str = "{}") ->
     network.eval()
     if texts is None:
         return described(network, processor, f"hf:{name}")
-    written = [template.format(text) for text in texts]
     tokenizer = library.AutoTokenizer.from_pretrained(name)
-    return with_texts(network, processor, tokenizer, texts, written, f"hf:{name}")
+    return with_texts(network, processor, tokenizer, texts, read, f"hf:{name}")
 
 
 def described(network: nn.Module, processor: Any, name: str) -> Classifier:

@@ -12,7 +12,7 @@ from ..normalization import Normalization
 from . import packages
 from .classifier import Classifier
 from .labels import close_to
-from .texts import TextClassifier, check_texts
+from .texts import TextClassifier, check_texts, written
 
 _INSTALL = "pip install open_clip_torch"
 _MODES = {"shortest": "center", "longest": "border", "squash": "squash"}
@@ -35,6 +35,7 @@ def load(
     """
     library = packages.require("open_clip", f"model 'open_clip:{name}'", _INSTALL)
     texts = check_texts(texts, f"open_clip:{name}")
+    read = written(texts, template)
     if ":" not in name:
         _check(library, name, pretrained)
     try:
@@ -43,10 +44,7 @@ def load(
     except (OSError, RuntimeError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"model 'open_clip:{name}' cannot be loaded: {reason}") from error
-    written = [template.format(text) for text in texts]
-    return with_texts(
-        network, tokenizer, texts, written, f"open_clip:{name}", library.get_model_preprocess_cfg(network)
-    )
+    return with_texts(network, tokenizer, texts, read, f"open_clip:{name}", library.get_model_preprocess_cfg(network))
 
 
 def with_texts(

@@ -61,6 +61,21 @@ def check_texts(texts: Sequence[str] | None, name: str) -> tuple[str, ...]:
         raise ValueError(f"texts must be given for {name!r}, whose classes are texts: {how}")
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise TypeError(f"texts must be a sequence of texts, one for each class, got {texts!r}")
+    if len(set(texts)) < len(texts):
+        raise ValueError(f"texts must be different, one of each class, got {list(texts)}")
     if len(texts) < 2:
         raise ValueError(f"texts must be at least two, one of each class to tell apart, got {list(texts)}: {how}")
     return tuple(texts)
+
+
+def written(texts: Sequence[str], template: str) -> list[str]:
+    """What is read for each text: the template, with the text in place of ``{}``.
+
+    Raises:
+        ValueError: the template has no such place.
+    """
+    if "{}" not in template:
+        raise ValueError(
+            f"template must have {{}} where the text stands, such as 'a photo of a {{}}', got {template!r}"
+        )
+    return [template.replace("{}", text) for text in texts]

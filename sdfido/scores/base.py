@@ -69,26 +69,26 @@ class ModelScore:
         with torch.autocast(images.device.type, dtype=images.dtype) if low else contextlib.nullcontext():
             return outputs.ask(ask or self.model, images)
 
-    def numbers(self, images: Tensor, form: str, dims: tuple[int, ...], key: str = "logits") -> Tensor:
+    def numbers(self, images: Tensor, form: str, dims: tuple[int, ...], *keys: str) -> Tensor:
         """The model's output as a float32 tensor whose first axis is the image.
 
-        An output that is no tensor gives its entry ``key``, an attribute or a key of a dict, or the only tensor in it.
-        Axes of length 1 after the second one are left out.
+        An output that is no tensor gives an entry named in ``keys``, an attribute or a key of a dict, or else its only
+        tensor. Axes of length 1 after the second one are left out.
 
         Args:
             images: [B, C, H, W].
             form: what the model must return, for the message.
             dims: how many axes that may have.
-            key: of the entry.
+            keys: of the entries, the first one that is there; "logits" by default.
 
         Raises:
             TypeError, ValueError: the model returns something else.
         """
-        output = self.output(images)
-        found = outputs.obvious(output, key)
+        output, keys = self.output(images), keys or ("logits",)
+        found = outputs.obvious(output, *keys)
         if found is None:
             raise TypeError(
-                f"model must return a tensor {form}, or have it as {key!r} of its output, got "
+                f"model must return a tensor {form}, or have it as {' or '.join(map(repr, keys))} of its output, got "
                 f"{outputs.parts_of(output)}; wrap it: lambda images: model(images)[NAME]"
             )
         if found.dim() > 2 and len(found) == len(images) and set(found.shape[2:]) == {1}:

@@ -23,7 +23,8 @@ class EmbeddingScore(ModelScore):
     Targets are embeddings [B, D].
 
     Args:
-        model: maps images [B, C, H, W] to embeddings [B, D]; a module or any callable.
+        model: maps images [B, C, H, W] to embeddings [B, D], as a tensor, or as ``image_embeds`` or ``pooler_output``
+            (transformers); a module or any callable.
 
     Raises:
         TypeError: the model cannot be called.
@@ -46,7 +47,7 @@ class EmbeddingScore(ModelScore):
 
     def embeddings(self, images: Tensor) -> Tensor:
         """Embeddings [B, D], float32, of images [B, C, H, W]."""
-        return self.numbers(images, "embeddings [B, D]", (2,), key="image_embeds")
+        return self.numbers(images, "embeddings [B, D]", (2,), "image_embeds", "pooler_output")
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
         """Scores [B] of images [B, C, H, W] for the embeddings ``targets`` [B, D]."""

@@ -122,7 +122,7 @@ def _pixels(targets: Any, shape: tuple[int, ...], classes: int) -> Tensor:
     """Targets of pixels [B, H, W] from a class and a mask, or as they were given."""
     if isinstance(targets, tuple) and len(targets) == 2:
         chosen, mask = targets
-        chosen = _class(chosen, classes)
+        chosen = _check_class(chosen, classes)
         mask = mask if isinstance(mask, Tensor) else torch.as_tensor(mask, device="cpu")
         if mask.dtype != torch.bool:
             raise TypeError(f"targets must have a mask of truth values, got {mask.dtype}; use mask > 0")

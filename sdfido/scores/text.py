@@ -78,7 +78,7 @@ class TextScore(ModelScore):
             TypeError, ValueError: the text's encoder does not return one embedding for each text.
         """
         with torch.inference_mode(False), torch.no_grad(), eval_mode(self):
-            found = self.encode_text(list(texts))
+            found = _embeddings(self.encode_text(list(texts)), "text_embeds")
         if not isinstance(found, Tensor):
             raise TypeError(f"encode_text must return a tensor [T, D], got {type(found).__name__}")
         if found.dim() != 2 or len(found) != len(texts):
@@ -93,7 +93,7 @@ class TextScore(ModelScore):
         """
         names = [name for name in _ENCODERS if callable(getattr(self.model, name, None))]
         found = self.output(images, getattr(self.model, names[0]) if names else None)
-        found = getattr(found, "image_embeds", getattr(found, "pooler_output", found))
+        found = _embeddings(found, "image_embeds")
         wanted = self.embeddings.shape[1]
         if not isinstance(found, Tensor):
             raise TypeError(f"model must return embeddings [B, {wanted}] of images, got {type(found).__name__}")
@@ -146,3 +146,8 @@ class TextScore(ModelScore):
     def confidence(self, images: Tensor, targets: Tensor) -> Tensor:
         """Softmax probability of the texts ``targets`` [B] among all texts: [B], 0..1."""
         return probability(self.logits(images), targets)
+
+
+def _embeddings(returned: Any, name: str) -> Any:
+    """The embeddings in what transformers returns for images or texts; all else as it is."""
+    return getattr(returned, name, getattr(returned, "pooler_output", returned))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import sdfido
-from sdfido import evaluate
+from sdfido import evaluate, models
 
 SIZE = 8
 PLACES = {"left": (slice(2, 4), slice(0, 2)), "right": (slice(2, 4), slice(6, 8))}
@@ -83,6 +83,19 @@ def test_the_output_that_a_score_names_is_asked() -> None:
     given = {name: maps(name) for name in PLACES}
     transferred = evaluate.transfer(given, scored, torch.ones(4, 3, 8, 8), FRACTIONS, infill=torch.zeros(()))
     assert torch.equal(transferred.kept.confidence, found().kept.confidence)
+
+
+def test_classifiers_bring_their_normalisation() -> None:
+    class Module(torch.nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return MODELS["left"](images)
+
+    own = sdfido.Normalization((0.5,), (0.25,))
+    classifier = models.Classifier("left", Module(), own, size=(8, 8))
+    images, given = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)), {"left": maps("left")}
+    result = evaluate.transfer(given, {"left": classifier}, images, FRACTIONS, infill="zeros")
+    expected = evaluate.transfer(given, {"left": MODELS["left"]}, images, FRACTIONS, infill="zeros", normalization=own)
+    assert torch.equal(result.kept.confidence, expected.kept.confidence)
 
 
 def test_signed_maps_count_by_value() -> None:

@@ -139,6 +139,17 @@ def test_a_text_without_meaning_is_found_out():
         evaluate.prompt_check(Quarters(), images(), "one")
 
 
+def test_what_cannot_be_compared_is_told():
+    one = sdfido.FIDO(Quarters(), steps=2, **QUICK)
+    with pytest.raises(ValueError, match=r"maps of one size, got \[2, 16, 16\] and \[2, 16, 12\]"):
+        evaluate.agreed([one.explain(images()), one.explain(images()[..., :12])])
+    with pytest.raises(ValueError, match="must have parameters to draw anew, got Quarters without any"):
+        evaluate.model_randomisation(explain, Quarters(), images(), torch.tensor([0, 1]))
+    for check in (evaluate.model_randomisation, evaluate.label_randomisation):
+        with pytest.raises(ValueError, match="a map for each of 2 images, got 1"):
+            check(lambda module, images, targets: images[:1].mean(1), network(), images(), torch.tensor([0, 1]))
+
+
 def test_texts_are_read_in_eval_mode():
     class Clip(nn.Module):
         def __init__(self):

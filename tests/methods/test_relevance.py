@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import sdfido
-import sdfido.models
 import sdfido.reports
-from sdfido import Explanation
+from sdfido import Explanation, models
 from sdfido.methods.layer_graph import LayerGraph
 from sdfido.methods.relevance import PRESETS, _zennit_rules
 
@@ -337,6 +336,10 @@ def test_wrong_arguments_are_refused_at_once() -> None:
         sdfido.Relevance(network(), dtype=torch.bfloat16)
     with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module"):
         sdfido.Relevance(lambda images: images.flatten(1))
+    labels = models.Classifier("mine", network(), multi_label=True)
+    with pytest.raises(TypeError, match=r"got Classifier, of several labels: give sdfido\.ClassScore\(model\)"):
+        sdfido.Relevance(labels)
+    assert sdfido.Relevance(sdfido.ClassScore(labels))
 
 
 def test_zennit_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,7 +374,7 @@ def test_signed_maps_are_drawn_in_two_colours() -> None:
 
 
 def test_the_efficientnets_of_the_package_are_explained() -> None:
-    classifier = sdfido.models.load("efficientnet-lite0")
+    classifier = models.load("efficientnet-lite0")
     pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     explanation = sdfido.Relevance(classifier.model).explain(classifier.normalization.normalize(pixels))
     assert explanation["relevance"].abs().max() == 1

@@ -13,6 +13,7 @@ from torch import nn
 import sdfido
 from sdfido import models
 from sdfido.models.specification import Specification
+from sdfido.models.texts import check_texts, written
 
 
 def network() -> nn.Sequential:
@@ -133,6 +134,14 @@ def test_wrong_specifications(spec: str, says: str, folder: Path, monkeypatch: p
         monkeypatch.setitem(sys.modules, package, SimpleNamespace(__version__="0"))
     with pytest.raises(ValueError, match=says):
         models.load(spec)
+
+
+def test_texts_of_classes_are_different_and_have_a_place_in_the_template() -> None:
+    assert written(["a heron", "{}"], "a photo of {}.") == ["a photo of a heron.", "a photo of {}."]
+    with pytest.raises(ValueError, match=r"template must have {} where the text stands.*got 'a photo of a {name}'"):
+        written(["a", "b"], "a photo of a {name}")
+    with pytest.raises(ValueError, match="texts must be different"):
+        check_texts(["a", "b", "a"], "hf:x")
 
 
 def test_texts_are_for_models_that_read_them(folder: Path) -> None:
