@@ -134,7 +134,7 @@ class Settings(SampledSettings):
 
 
 FAST: dict[str, Any] = {"steps": 20, "repeats": 1, "num_samples": 1, "learning_rate": 1.0, "pruning": False}
-"""Settings of FIDO for a first look, at a quarter of the composites: ``sdfido.FIDO(model, **FAST)``."""
+"""Settings of FIDO for a first look, at a fifth of the composites: ``sdfido.FIDO(model, **FAST)``."""
 
 
 def _ends(temperature: float | Sequence[float]) -> tuple[float, float]:
