@@ -72,5 +72,5 @@ def test_wrong_arguments(given, options, error, says):
 
 
 def test_there_are_three_tables():
-    with pytest.raises(ValueError, match="measure must be one of rank, overlap, other_images, got 'iou'"):
+    with pytest.raises(ValueError, match="measure must be one of 'rank', 'overlap', 'other_images', got 'iou'"):
         evaluate.model_agreement({"a": maps(0), "b": maps(1)}).table("iou")
