@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_tensor
+from ..checks import check_integers, check_tensor
 from .base import Model
 from .classes import OfClasses
 from .scale import Scale
@@ -81,7 +81,8 @@ class ContrastScore(OfClasses):
         if len(images) == 0:
             return images.new_zeros(0, 2, dtype=torch.int64)
         if isinstance(targets, tuple) and len(targets) == 2 and all(map(_is_index, targets)):
-            targets = torch.tensor([list(map(int, targets))], device=images.device).expand(len(images), 2)
+            pair = check_integers("targets", list(map(int, targets)), "class indices (integers)", images.device)
+            targets = pair.expand(len(images), 2)
         given = None if targets is None or callable(targets) else _tensor(targets, images.device)
         if given is not None and given.dim() == 2:
             if given.shape != (len(images), 2):

@@ -89,10 +89,8 @@ class TargetScore(ModelScore):
             )
         if len(targets) != n:
             raise ValueError(f"targets must be one callable, or one for each of {n} images, got {len(targets)}")
-        output = self.output(images[:1].clone()) if n else []
-        if (
-            n and isinstance(output, list) and len(output) != 1
-        ):  # in a batch of as many images it would be taken for one
+        output = self.output(images[:1].clone()) if n else None
+        if isinstance(output, list) and len(output) != 1:  # in a batch of so many images, they would pass for these
             raise TypeError(
                 f"model must return a list with an entry for each image, got one of {len(output)} for one image; parts "
                 "of an output that each hold all images belong into a tuple: lambda images: tuple(model(images))"
