@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from .. import outputs
 from ..checks import check_choice, check_flag
 from ..execution import chunks
 from ..explanation import Explanation, MapInfo
@@ -182,7 +183,7 @@ def _function(given: Any, score: Score) -> Function:
         model = getattr(score, "model", score) if asked is None else asked
         return lambda images, targets, **options: given(model, images, targets, **options)
     if isinstance(score, ClassScore):
-        method = cast(Any, given)(score.model) if inspect.isclass(given) else given
+        method = cast(Any, given)(_plain(score)) if inspect.isclass(given) else given
         return lambda images, targets, **options: method.attribute(images.requires_grad_(), target=targets, **options)
     if not inspect.isclass(given):
         raise TypeError(
@@ -199,6 +200,25 @@ def _function(given: Any, score: Score) -> Function:
     return lambda images, targets, **options: method.attribute(
         images.requires_grad_(), additional_forward_args=(targets,), **options
     )
+
+
+class _Logits(nn.Module):
+    """A model that returns class logits [B, classes], whatever the one in it returns."""
+
+    def __init__(self, model: nn.Module, output: outputs.Output) -> None:
+        super().__init__()
+        self.model, self.output = model, output
+
+    def forward(self, images: Tensor) -> Tensor:
+        returned = self.model(images)
+        if self.output is None and isinstance(returned, Tensor) and returned.dim() == 2 and returned.shape[1] > 1:
+            return returned
+        return outputs.class_logits(returned, len(images), self.output)
+
+
+def _plain(score: ClassScore) -> Any:
+    """What an attribution of captum is made with: it counts the target's column in class logits."""
+    return _Logits(score.model, score.part) if isinstance(score.model, nn.Module) else score.model
 
 
 def _found(given: Any) -> Any:

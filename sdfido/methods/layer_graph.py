@@ -142,7 +142,7 @@ class LayerGraph:
         elif isinstance(part, _ACTIVATIONS) or is_folded(part):
             self._pass(node, given[0])
         elif isinstance(part, _BatchNorm) and node in self._before_layers:
-            # Its shares would be those of the image, but what the first layer hands on need not have them.
+            # The epsilon rule would divide by the output, which may be near 0 where the flat rule hands on relevance.
             self._pass(node, given[0])
         elif isinstance(part, (*_AVERAGES, _BatchNorm)):
             self._share(node, given)

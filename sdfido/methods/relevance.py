@@ -99,7 +99,7 @@ class Relevance(Explainer):
 
     Args:
         model: a classifier, from images [B, C, H, W] to class logits [B, classes]: a module that ``torch.fx`` can
-            trace, or its ``sdfido.ClassScore``, of which only the model and its output count.
+            trace, or its ``sdfido.ClassScore``, of which only the model and ``output`` count.
         infill: what replaces removed pixels where the explanation is measured; the relevance does not depend on it.
         normalization: how the model's input was normalised; infills that are defined by pixel values need it.
         settings: any field of ``RelevanceSettings``, such as ``preset="epsilon"``, and of ``sdfido.Execution``; the

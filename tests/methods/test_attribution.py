@@ -53,6 +53,34 @@ def test_captum_is_an_explainer_by_class_by_name_and_by_instance() -> None:
     assert explanation.settings["attribution"] == "InputXGradient"
 
 
+class Named(nn.Module):
+    """A model whose logits are part of what it returns."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, given: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.network(given)}
+
+
+@pytest.mark.parametrize("name", ["Saliency", "GuidedBackprop", "DeepLift"])
+def test_captum_finds_the_logits_in_what_a_model_returns(name: str) -> None:
+    attr = pytest.importorskip("captum.attr")
+    kind, asked = getattr(attr, name), model().eval()
+    expected = sdfido.Attribution(asked, attribution=kind).explain(images(), 1)
+    direct = kind(asked).attribute(images().requires_grad_(), target=1).sum(1).detach()
+    found = expected["attribution"] * expected.scale_attribution[:, None, None]
+    torch.testing.assert_close(found, direct)
+    for other in (Named(asked), sdfido.ClassScore(Named(asked), output="logits")):
+        again = sdfido.Attribution(other, attribution=kind).explain(images(), 1)
+        assert torch.equal(again["attribution"], expected["attribution"])
+    single = nn.Sequential(*asked[:-1], nn.Linear(4, 1)).eval()
+    one = sdfido.Attribution(single, attribution=kind).explain(images(), 1)
+    assert one["attribution"].abs().amax((1, 2)).tolist() == [1.0] * 3
+    assert not single.training
+
+
 def test_captum_explains_other_questions() -> None:
     attr = pytest.importorskip("captum.attr")
     asked, given = model().eval(), images()

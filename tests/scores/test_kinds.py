@@ -363,6 +363,7 @@ def test_several_outputs_are_cut_by_image_whatever_the_batch(pack):
         (lambda: scores.ContrastScore(Quarters()), (1, 4), r"0\.\.3, got 4"),
         (lambda: scores.ContrastScore(Quarters()), torch.ones(3, 2, dtype=torch.int64), r"\[3, 2\]"),
         (lambda: scores.ContrastScore(Quarters()), "tabby", "got 'tabby'"),
+        (lambda: scores.ContrastScore(Quarters()), (2**70, 1), r"each below 2\*\*63"),
         (lambda: scores.ContrastScore(Quarters(), rather_than=-1), None, "rather_than .* got -1"),
         (lambda: scores.LabelScore(Quarters()), 4, r"label indices in 0\.\.3, got 4"),
         (lambda: scores.LabelScore(Quarters(), present=1), None, "present must be True or False"),
