@@ -125,8 +125,9 @@ def row(output: Any, place: int, n: int) -> Any:
         except (TypeError, ValueError):
             return rows
     if isinstance(output, list | tuple):
-        # A model with as many outputs as images must not get another meaning by that.
-        if len(output) == n and not all(_is_by_image(part, n) for part in output):
+        # As many outputs as images must not be taken for these. A list of one may be of one image's detections.
+        several = all(_is_by_image(part, n) for part in output) and (n > 1 or isinstance(output, tuple))
+        if len(output) == n and not several:
             return output[place]
         parts = [None if part is None else row(part, place, n) for part in output]
         kind: Any = type(output)
