@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -163,7 +164,7 @@ class Classifier:
         if self.rounding != "nearest":
             about += (self.rounding,)
         digest = hashlib.sha256(repr(about).encode())
-        for name, value in self.model.state_dict().items():
+        for name, value in (*self.model.state_dict().items(), *_constants(self.model)):
             if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized:
                 digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
                 digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
@@ -177,3 +178,15 @@ def _border(given: Any) -> tuple[float, ...]:
     if len(given) not in (1, 3):
         raise ValueError(f"border must be one number, or one for each of 3 channels, got {describe(given)}")
     return tuple(check_number("border", value) for value in given)
+
+
+def _constants(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Weights that are part of a program and of no state dict: of TorchScript that is frozen, of what was exported."""
+    for part in model.modules():
+        if isinstance(part, torch.jit.ScriptModule) and hasattr(part, "forward"):
+            graph: Any = part.graph
+            for place, node in enumerate(graph.findAllNodes("prim::Constant")):
+                if node.hasAttribute("value") and node.kindOf("value") == "t":
+                    yield f"constant {place}", node.t("value")
+        elif isinstance(part, torch.fx.GraphModule):
+            yield from ((name, value) for name, value in vars(part).items() if isinstance(value, Tensor))

@@ -69,22 +69,24 @@ class ModelScore:
         with torch.autocast(images.device.type, dtype=images.dtype) if low else contextlib.nullcontext():
             return outputs.ask(ask or self.model, images)
 
-    def numbers(self, images: Tensor, form: str, dims: tuple[int, ...], *keys: str) -> Tensor:
+    def numbers(
+        self, images: Tensor, form: str, dims: tuple[int, ...], key: str | tuple[str, ...] = "logits"
+    ) -> Tensor:
         """The model's output as a float32 tensor whose first axis is the image.
 
-        An output that is no tensor gives an entry named in ``keys``, an attribute or a key of a dict, or else its only
-        tensor. Axes of length 1 after the second one are left out.
+        An output that is no tensor gives its entry ``key``, an attribute or a key of a dict, or else its only tensor.
+        Axes of length 1 after the second one are left out.
 
         Args:
             images: [B, C, H, W].
             form: what the model must return, for the message.
             dims: how many axes that may have.
-            keys: of the entries, the first one that is there; "logits" by default.
+            key: of the entry; of several, the first one that is there.
 
         Raises:
             TypeError, ValueError: the model returns something else.
         """
-        output, keys = self.output(images), keys or ("logits",)
+        output, keys = self.output(images), (key,) if isinstance(key, str) else key
         found = outputs.obvious(output, *keys)
         if found is None:
             raise TypeError(

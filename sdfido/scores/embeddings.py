@@ -47,7 +47,7 @@ class EmbeddingScore(ModelScore):
 
     def embeddings(self, images: Tensor) -> Tensor:
         """Embeddings [B, D], float32, of images [B, C, H, W]."""
-        return self.numbers(images, "embeddings [B, D]", (2,), "image_embeds", "pooler_output")
+        return self.numbers(images, "embeddings [B, D]", (2,), ("image_embeds", "pooler_output"))
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
         """Scores [B] of images [B, C, H, W] for the embeddings ``targets`` [B, D]."""

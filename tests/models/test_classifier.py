@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tests.models.support import classifier
 
@@ -89,3 +91,31 @@ def test_the_fingerprint_tells_weights_and_preprocessing_apart() -> None:
     with torch.no_grad():
         network.weight[0, 0] += 1
     assert classifier(model=network).fingerprint() != first
+
+
+class Weighted(nn.Module):
+    """A network whose weights are no parameters."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weights = torch.full((3, 2), weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean((2, 3)) @ self.weights
+
+
+def frozen(weight: float) -> nn.Module:
+    network = nn.Linear(2, 2).eval()
+    nn.init.constant_(network.weight, weight)
+    nn.init.zeros_(network.bias)
+    return torch.jit.freeze(torch.jit.script(network))
+
+
+def exported(weight: float) -> nn.Module:
+    return torch.export.export(Weighted(weight), (torch.zeros(1, 3, 4, 4),)).module()
+
+
+@pytest.mark.parametrize("make", [frozen, exported])
+def test_the_fingerprint_knows_weights_that_are_constants_of_a_program(make: Callable[[float], nn.Module]) -> None:
+    prints = [classifier(model=make(weight)).fingerprint() for weight in (1.0, 1.0, 2.0)]
+    assert prints[0] == prints[1] != prints[2]

@@ -352,8 +352,11 @@ def test_several_outputs_are_cut_by_image_whatever_the_batch(pack):
     three = torch.cat([images(), images()[:1]])
     chosen = score.resolve(three, lambda output: output[0][2])
     expected = Quarters()(three)[:, 2]
+    found = scores.TargetScore(lambda batch: [each[None] for each in Quarters()(batch)])  # one detection in each image
+    found.resolve(three, lambda output: output[0][2])
     for count in (1, 2, 3):  # two is the number of outputs, too
         torch.testing.assert_close(score(three[:count], chosen[:count]), expected[:count])
+        torch.testing.assert_close(found(three[:count], chosen[:count]), expected[:count])
 
 
 @pytest.mark.parametrize(
