@@ -29,6 +29,12 @@ def _load() -> str | None:
     try:
         importlib.import_module("sdfido._C")
     except ImportError as error:
+        folder = Path(__file__).parents[2]
+        if (folder / "setup.py").exists():
+            return (
+                f"{error}: Python has found the sources in {folder}, before any installed package; start it in another "
+                f"folder, or build the library there by pip install --editable {folder}"
+            )
         return str(error)
     return None
 

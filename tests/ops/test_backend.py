@@ -1,11 +1,13 @@
 """What computes the operators: the choice, where it holds, and installations without compiled kernels."""
 
 import importlib
+import json
 import os
 import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -122,6 +124,13 @@ print("fine")
 def test_works_without_the_extension():
     result = _python(WITHOUT_EXTENSION)
     assert result.stdout.strip() == "fine", result.stderr
+
+
+def test_sources_that_hide_the_installed_package_are_named():
+    info = json.loads(_python(WITHOUT_EXTENSION.split("logits =")[0] + "import json; print(json.dumps(info))").stdout)
+    root = Path(sdfido.__file__).parents[1]
+    assert f"Python has found the sources in {root}" in info["native_error"]
+    assert "start it in another folder" in info["native_error"]
 
 
 def test_import_needs_only_torch_and_numpy():
