@@ -28,9 +28,9 @@ Takes the results of `sdfido explain` in OUT, and where the animals are:
 
     sdfido audit results --truth detections.json
 
-Asks the model of each photo three times more: of the animal alone (all else an even grey), of the background alone (the
-animal filled in from around it), and of the background alone without each edge and corner of the frame. Prints a table
-by class and by site, what it finds suspicious, and the photos to look at first. Writes into OUT:
+Asks the model of each photo a dozen times more: of the animal alone (all else an even grey), of the background alone
+(the animal filled in from around it), and of the background alone without each edge and corner of the frame. Prints a
+table by class and by site, what it finds suspicious, and the photos to look at first. Writes into OUT:
 
 * {layout.AUDIT}: everything, for programs
 

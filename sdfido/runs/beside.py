@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import json_file
 from ..files import printable
+from . import csv_file
 from .layout import AUDIT
+from .matching import match_places, none_of
 
 __all__ = ["AUDITED", "FOLDERS", "LABELS", "Beside", "Known"]
 
@@ -44,30 +45,42 @@ class Known:
     numbers: Mapping[str, float] = field(default_factory=dict)  #: those of ``AUDITED`` that are known
 
 
+class _Of(NamedTuple):
+    """Results, as matching takes them."""
+
+    folder: Path
+    place: Path
+    summary: Mapping[str, Any]
+
+
 class Beside:
     """What files in a results folder say of its photos: ``labels.csv`` and ``audit.json``, as far as they are there.
 
     ``labels.csv`` has the columns photo and label, the true class, and may have site. What it is of is told by the
-    photo's path, its name with or without the suffix, or the folder of its results in OUT. ``audit.json`` is what
-    ``sdfido audit`` writes.
+    photo's path or the end of it, with or without the suffix (``sdfido.runs.matching``), or the folder of its results
+    in OUT. ``audit.json`` is what ``sdfido audit`` writes.
 
     Args:
         out: the results folder.
         labels: another file than ``labels.csv``, or "folders": the true class is the name of the photo's folder.
 
     Raises:
-        ValueError: the labels cannot be read, or lack a column.
+        ValueError: the labels cannot be read, lack a column, or give a photo two classes.
     """
 
     def __init__(self, out: Path, labels: str | os.PathLike[str] | None = None) -> None:
-        self._by_folder = labels == FOLDERS
-        self._labels: Rows = {}
+        self._out, self._by_folder, self._is_given = out, labels == FOLDERS, labels is not None
+        self._labels: dict[str, csv_file.Row] = {}
+        self.without_label: int | None = (
+            None  #: results that ``find_all`` found no true class of, if any labels are given
+        )
         self.sources: list[str] = []  #: where it is known from
         path = out / LABELS if labels is None else Path(labels)
         if self._by_folder:
             self.sources.append("the names of the photos' folders")
         elif labels is not None or path.is_file():
-            self._labels = _read_labels(path)
+            self._labels = csv_file.by_photo(path, "labels", "label", repr(FOLDERS))
+            self._source = f"labels {printable(path)!r}"
             self.sources.append(printable(path.name))
         self.damaged: list[str] = []  #: what cannot be read, a sentence each
         try:
@@ -80,30 +93,33 @@ class Beside:
         if audit:
             self.sources.append(AUDIT)
 
-    def find(self, folder: Path, about: Mapping[str, Any]) -> Known:
-        """What is known of the results in a folder (seen from OUT), given their summary."""
-        photo = PurePosixPath(str(about["photo"]).replace(os.sep, "/"))
-        names = [str(about["photo"]), printable(folder), photo.name, photo.stem]
-        label = next((self._labels[name] for name in names if name in self._labels), {})
+    def find_all(self, found: Sequence[tuple[Path, Mapping[str, Any]]]) -> list[Known]:
+        """What is known of results, given the folder (seen from OUT) and the summary of each.
+
+        Raises:
+            ValueError: the labels do not tell the photos apart, or, if they were given, have none of them.
+        """
+        rows: list[Mapping[str, str]] = [{} for _ in found]
+        if self._labels:
+            results = [_Of(self._out / folder, folder, about) for folder, about in found]
+            names = list(self._labels)
+            places = match_places(results, names, self._source)
+            if self._is_given and not any(place is not None for place in places):
+                raise none_of(self._source, results, names)
+            rows = [{} if place is None else self._labels[names[place]] for place in places]
+        known = [self._known(folder, about, row) for (folder, about), row in zip(found, rows, strict=True)]
+        if self._is_given or self._labels:
+            self.without_label = sum(each.truth is None for each in known)
+        return known
+
+    def _known(self, folder: Path, about: Mapping[str, Any], label: Mapping[str, str]) -> Known:
         audit = self._audit.get(printable(folder), {})
+        photo = PurePosixPath(str(about["photo"]).replace(os.sep, "/"))
         truth = photo.parent.name if self._by_folder else label.get("label")
         site, flags = label.get("site") or audit.get("site"), audit.get("flags")
         numbers = {name: audit[name] for name in AUDITED if _is_finite(audit.get(name))}
         told = tuple(map(str, flags)) if isinstance(flags, list) else ()
         return Known(truth or None, None if site is None else str(site), told, numbers)
-
-
-def _read_labels(path: Path) -> Rows:
-    shown = repr(printable(path))
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            columns = rows.fieldnames or ()
-            if missing := [name for name in ("photo", "label") if name not in columns]:
-                raise ValueError(f"labels {shown} must name the columns photo,label in its first line; no {missing[0]}")
-            return {row["photo"]: {name: row[name] or "" for name in columns} for row in rows if row["photo"]}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"labels must be a CSV file in UTF-8, or {FOLDERS!r}, got {shown}: {error}") from error
 
 
 def _read_audit(path: Path) -> Mapping[str, Any]:

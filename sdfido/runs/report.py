@@ -48,6 +48,11 @@ class Report:
         if not self.store.has_told():
             raise ValueError(f"out must be a folder with results of `sdfido explain`, got {printable(out)!r}")
 
+    @property
+    def without_label(self) -> int | None:
+        """Results on the page that is written whose true class is not known; None where no labels are given."""
+        return self._beside.without_label
+
     def complete(self, on_event: OnEvent | None = None) -> int:
         """Make what the page shows of older results, of which it is not there yet; how many that were.
 

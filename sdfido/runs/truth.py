@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,10 @@ from torch import Tensor
 from ..files import printable
 from ..models import Classifier
 from ..models.photo import orientation, turned, upright_size
+from . import csv_file
 from .annotations import Annotations, seen
 from .detections import CONFIDENCE, Boxes, first, read
-from .matching import match
+from .matching import match, match_places, none_of
 from .results import Result
 
 __all__ = ["FOLDERS", "Truth", "sites"]
@@ -61,21 +61,23 @@ class Truth:
         self._boxes = {
             result.folder: entries[place] for result, place in zip(results, found, strict=True) if place is not None
         }
-        if entries and not self._boxes and not self._masks:
-            raise ValueError(
-                f"{source} must name the photos, but has none of {first([result.photo for result in results])}; it has "
-                f"{first([entry.photo for entry in entries])}"
-            )
+        self._named = [_named(masks, results, source) for masks in self._masks]
+        if not any(map(self.knows, results)):
+            names = [*(entry.photo for entry in entries), *(name for masks in self._masks for name in masks.boxed)]
+            error = none_of(source, results, names)
+            if self._masks:
+                error = ValueError(f"{error}, and no mask such as {printable(results[0].named)}.png")
+            raise error
 
     def knows(self, result: Result) -> bool:
         """Whether a file or folder says anything of the photo, even if that is: no animal."""
-        return result.folder in self._boxes or any(masks.knows(result.named) for masks in self._masks)
+        return result.folder in self._boxes or any(result.folder in named for named in self._named)
 
     def about(self, result: Result) -> str:
         """What changes whenever the truth of the photo does."""
         if (entry := self._boxes.get(result.folder)) is not None:
             return repr(entry)
-        return next((masks.about(result.named) for masks in self._masks if masks.knows(result.named)), "")
+        return next((masks.about(name) for masks, name in self._folders(result)), "")
 
     def site(self, result: Result) -> str | None:
         """Where the camera stood, if a file says it."""
@@ -90,8 +92,26 @@ class Truth:
         """
         if (entry := self._boxes.get(result.folder)) is not None:
             return seen(_drawn(entry, photo), classifier) if entry.boxes else None
-        found = (masks.find(photo, result.named, classifier) for masks in self._masks)
+        found = (masks.find(photo, name, classifier) for masks, name in self._folders(result))
         return next((mask for mask in found if mask is not None), None)
+
+    def _folders(self, result: Result) -> Iterator[tuple[Annotations, Path]]:
+        """The folders that know a photo, and what each calls it."""
+        for masks, named in zip(self._masks, self._named, strict=True):
+            if result.folder in named:
+                yield masks, named[result.folder]
+
+
+def _named(masks: Annotations, results: Sequence[Result], source: str) -> dict[Path, Path]:
+    """What a folder calls the photos that it knows, by the folders of their results."""
+    boxed = list(masks.boxed)
+    found = match_places(results, boxed, source)
+    named = {
+        result.folder: masks.boxed[boxed[place]]
+        for result, place in zip(results, found, strict=True)
+        if place is not None
+    }
+    return named | {result.folder: result.named for result in results if masks.has_mask(result.named)}
 
 
 def sites(results: Sequence[Result], truth: Truth, given: str | os.PathLike[str] | None = None) -> list[str | None]:
@@ -113,17 +133,12 @@ def sites(results: Sequence[Result], truth: Truth, given: str | os.PathLike[str]
     if str(given) == FOLDERS:
         return folders
     shown = f"sites {printable(given)!r}"
-    try:
-        with Path(given).open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise ValueError(f"{shown} cannot be read: {error.strerror}; a CSV file, or {FOLDERS!r}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{shown} must be a CSV file in UTF-8, or {FOLDERS!r}: {error}") from error
-    if not rows or not {"photo", "site"} <= set(rows[0]):
-        raise ValueError(f"{shown} must have the columns photo and site, and a row for each photo")
-    found = match(results, [row["photo"] or "" for row in rows], shown)
-    return [None if place is None else rows[place]["site"] for place in found]
+    rows = csv_file.by_photo(Path(given), "sites", "site", repr(FOLDERS))
+    found = match(results, list(rows), shown)
+    if not any(place is not None for place in found):
+        raise none_of(shown, results, list(rows))
+    told = [row["site"] for row in rows.values()]
+    return [None if place is None else told[place] or None for place in found]
 
 
 def _drawn(entry: Boxes, photo: Image.Image) -> Image.Image:
