@@ -83,7 +83,7 @@ def match(results: Sequence[Explained], names: Sequence[str], source: str) -> li
 
 
 def match_places(results: Sequence[Explained], names: Sequence[str], source: str) -> list[int | None]:
-    """As ``match``, but a name may also be a path from the folder that was explained, or the place of results in OUT."""
+    """As ``match``, but a name may also be a path from the explained folder, or the place of results in OUT."""
     by_name = {_parts(name): place for place, name in reversed(list(enumerate(names)))}
     paths = [_paths(result)[0] for result in results]
     seen = [_parts(str(result.place.parent / Path(_photo(result)).name)) for result in results]
