@@ -78,8 +78,8 @@ def report(
         except OSError as error:
             complain(f"Error: the page could not be written: {events.reason(error)}")
             raise typer.Exit(1) from error
-    if made.without_label:
-        say(f"{made.without_label} photos have no true class in the labels")
+    for remark in made.remarks:
+        say(f"Note: {one_line(remark)}")
     say(f"See {one_line(printable(page))}")
     if failed:
         raise typer.Exit(1)

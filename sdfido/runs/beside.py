@@ -71,9 +71,8 @@ class Beside:
     def __init__(self, out: Path, labels: str | os.PathLike[str] | None = None) -> None:
         self._out, self._by_folder, self._is_given = out, labels == FOLDERS, labels is not None
         self._labels: dict[str, csv_file.Row] = {}
-        self.without_label: int | None = (
-            None  #: results that ``find_all`` found no true class of, if any labels are given
-        )
+        self.without_label = 0  #: results that ``find_all`` found no true class of, where there are labels
+        self.outdated = ""  #: what ``find_all`` found to be of earlier results, a sentence
         self.sources: list[str] = []  #: where it is known from
         path = out / LABELS if labels is None else Path(labels)
         if self._by_folder:
@@ -88,6 +87,7 @@ class Beside:
         except (OSError, ValueError) as error:
             audit, shown = {}, repr(printable(out / AUDIT))
             self.damaged.append(f"audit {shown} cannot be read: {error}; `sdfido audit` makes it anew")
+        self._audited_model = audit.get("model_sha256")
         self._audit: Rows = {str(row.get("results")): row for row in _tables(audit.get("photos"))}
         self.findings = [_finding(flag) for flag in _tables(audit.get("flags"))]  #: of the audit, the strongest first
         if audit:
@@ -107,13 +107,28 @@ class Beside:
             if self._is_given and not any(place is not None for place in places):
                 raise none_of(self._source, results, names)
             rows = [{} if place is None else self._labels[names[place]] for place in places]
-        known = [self._known(folder, about, row) for (folder, about), row in zip(found, rows, strict=True)]
-        if self._is_given or self._labels:
-            self.without_label = sum(each.truth is None for each in known)
+        audited = [self._audit.get(printable(folder), {}) for folder, _ in found]
+        fit = [self._fits(audit, about) for audit, (_, about) in zip(audited, found, strict=True)]
+        if old := sum(not each for each in fit):
+            self.outdated = (
+                f"audit {printable(self._out / AUDIT)!r} is of earlier results of {old} photo{'s' if old > 1 else ''}; "
+                "`sdfido audit` measures them anew"
+            )
+            self.findings = self.findings if any(row and fits for row, fits in zip(audited, fit, strict=True)) else []
+        known = [
+            self._known(about, row, audit if fits else {})
+            for (_, about), row, audit, fits in zip(found, rows, audited, fit, strict=True)
+        ]
+        self.without_label = sum(each.truth is None for each in known) if self._is_given or self._labels else 0
         return known
 
-    def _known(self, folder: Path, about: Mapping[str, Any], label: Mapping[str, str]) -> Known:
-        audit = self._audit.get(printable(folder), {})
+    def _fits(self, audit: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
+        """Whether what an audit says is of results with this summary: of the same class, told by the same model."""
+        label = str(about["label"])
+        same = audit.get("class", label) in (label, f"{label} ({about.get('target')})")
+        return not audit or (same and self._audited_model in (None, about.get("model_sha256")))
+
+    def _known(self, about: Mapping[str, Any], label: Mapping[str, str], audit: Mapping[str, Any]) -> Known:
         photo = PurePosixPath(str(about["photo"]).replace(os.sep, "/"))
         truth = photo.parent.name if self._by_folder else label.get("label")
         site, flags = label.get("site") or audit.get("site"), audit.get("flags")

@@ -46,13 +46,20 @@ class Boxes:
     site: str | None = None  #: where the camera stood, if the file says it
 
 
-def read(path: str | Path, *, confidence: float = CONFIDENCE, categories: Sequence[str] | None = None) -> list[Boxes]:
+def read(
+    path: str | Path,
+    *,
+    confidence: float = CONFIDENCE,
+    categories: Sequence[str] | None = None,
+    found_categories: set[str] | None = None,
+) -> list[Boxes]:
     """The boxes of all photos in a file; photos without a box that counts have none.
 
     Args:
         path: of the file, JSON in one of the formats above.
         confidence: detections of which the detector is less sure do not count; boxes without a confidence do.
         categories: names of those that count, whatever their case; by default all but people, vehicles and nothing.
+        found_categories: takes the names that boxes in the file have, whether they count or not.
 
     Raises:
         ValueError: the file cannot be read, has another format, or has boxes that cannot be; the message names the
@@ -64,13 +71,14 @@ def read(path: str | Path, *, confidence: float = CONFIDENCE, categories: Sequen
     except OSError as error:
         raise ValueError(
             f"truth {shown} cannot be read: {error.strerror}; give a file of MegaDetector, SpeciesNet or COCO, or a "
-            "folder with masks"
+            "folder with masks or boxes.csv"
         ) from error
     except ValueError as error:
-        raise ValueError(f"truth {shown} must be JSON, or a folder with masks: {error}") from error
+        raise ValueError(f"truth {shown} must be JSON, or a folder with masks or boxes.csv: {error}") from error
     wanted = None if categories is None else {name.casefold() for name in categories}
     try:
-        entries = list(_entries(found, _Filter(confidence, wanted)))
+        names: set[str] = set() if found_categories is None else found_categories
+        entries = list(_entries(found, _Filter(confidence, wanted, names)))
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         why = f"an entry {error} is missing" if isinstance(error, KeyError) else error
         raise ValueError(
@@ -90,8 +98,10 @@ def first(names: Sequence[str], most: int = 3) -> str:
 class _Filter:
     confidence: float
     wanted: set[str] | None
+    names: set[str]  #: takes all that there are
 
     def counts(self, category: str, confidence: float = 1.0) -> bool:
+        self.names.add(category)
         name = category.casefold()
         named = name not in _NOT_ANIMALS if self.wanted is None else name in self.wanted
         return named and confidence >= self.confidence

@@ -49,9 +49,11 @@ class Report:
             raise ValueError(f"out must be a folder with results of `sdfido explain`, got {printable(out)!r}")
 
     @property
-    def without_label(self) -> int | None:
-        """Results on the page that is written whose true class is not known; None where no labels are given."""
-        return self._beside.without_label
+    def remarks(self) -> list[str]:
+        """What the page that is written does without, a sentence each."""
+        count = self._beside.without_label
+        unlabelled = f"{count} photo{'s have' if count > 1 else ' has'} no true class in the labels"
+        return [*([unlabelled] if count else []), *filter(None, [self._beside.outdated])]
 
     def complete(self, on_event: OnEvent | None = None) -> int:
         """Make what the page shows of older results, of which it is not there yet; how many that were.

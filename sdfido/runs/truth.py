@@ -35,7 +35,8 @@ class Truth:
         confidence, categories: which boxes count, see ``sdfido.runs.detections.read``.
 
     Raises:
-        ValueError: a file cannot be read, does not tell the photos apart, or, all together, they have none of them.
+        ValueError: a file cannot be read, does not tell the photos apart, or, all together, they have none of them, or
+            boxes of none of the categories.
     """
 
     def __init__(
@@ -50,12 +51,18 @@ class Truth:
         if not given:
             raise ValueError("truth must be at least one file or folder, got none")
         self._masks = [Annotations(path) for path in given if path.is_dir()]
+        names: set[str] = set()
         entries = [
             entry
             for path in given
             if not path.is_dir()
-            for entry in read(path, confidence=confidence, categories=categories)
+            for entry in read(path, confidence=confidence, categories=categories, found_categories=names)
         ]
+        if names and categories and not {name.casefold() for name in categories} & {name.casefold() for name in names}:
+            raise ValueError(
+                f"categories must be names of boxes in the truth, got {first(categories)}; it has "
+                f"{first(sorted(names), 8)}"
+            )
         source = f"truth {first([printable(path) for path in given])}"
         found = match(results, [entry.photo for entry in entries], source)
         self._boxes = {
@@ -63,8 +70,8 @@ class Truth:
         }
         self._named = [_named(masks, results, source) for masks in self._masks]
         if not any(map(self.knows, results)):
-            names = [*(entry.photo for entry in entries), *(name for masks in self._masks for name in masks.boxed)]
-            error = none_of(source, results, names)
+            photos = [*(entry.photo for entry in entries), *(name for masks in self._masks for name in masks.boxed)]
+            error = none_of(source, results, photos)
             if self._masks:
                 error = ValueError(f"{error}, and no mask such as {printable(results[0].named)}.png")
             raise error

@@ -169,6 +169,8 @@ def test_files_of_detectors_and_data_sets(folder: Path, out: Path) -> None:
     assert photos["red.png"]["outside"] != found[0][0]["outside"]
     assert "outside" not in photos["blue.png"] or photos["blue.png"]["outside"]["ssr"] is None
     result = run("evaluate", "out", "--truth", "batch.json", "--category", "fox")
+    assert "Error: categories must be names of boxes in the truth, got 'fox'; it has 'animal'" in result.stderr
+    result = run("evaluate", "out", "--truth", "batch.json", "--confidence", "0.95")
     assert "2 of 2 photos have no truth that the classifier sees" in result.stdout
 
 

@@ -112,7 +112,7 @@ def test_files_that_cannot_be(tmp_path: Path, content: Any, says: str) -> None:
 
 def test_what_is_no_json(tmp_path: Path) -> None:
     (tmp_path / "d.json").write_text("file,x\n")
-    with pytest.raises(ValueError, match="must be JSON, or a folder with masks"):
+    with pytest.raises(ValueError, match=r"must be JSON, or a folder with masks or boxes\.csv: "):
         read(tmp_path / "d.json")
     with pytest.raises(ValueError, match="cannot be read: No such file"):
         read(tmp_path / "none.json")
