@@ -116,9 +116,12 @@ def _boxes(path: Path) -> tuple[dict[str, list[tuple[int, ...]]], dict[str, Path
     shown = f"truth {printable(path)!r}"
     for line, row in csv_file.read(path, "truth", _HEADER):
         try:
-            box = tuple(round(float(row[name])) for name in _HEADER[1:])
+            corners = [float(row[name]) for name in _HEADER[1:]]
+            box = tuple(map(round, corners))
         except (ValueError, OverflowError) as error:
             raise ValueError(f"{shown} must have finite numbers in line {line}") from error
+        if max(corners) <= 1 and not all(map(float.is_integer, corners)):
+            raise ValueError(f"{shown} must have boxes in pixels, got parts of the photo in line {line}")
         if not (0 <= box[0] < box[2] and 0 <= box[1] < box[3]):
             raise ValueError(f"{shown} must have x0 < x1 and y0 < y1 in line {line}")
         if not row["photo"]:

@@ -147,6 +147,8 @@ def _of_coco(found: Any, chosen: _Filter) -> Iterator[Boxes]:
         if each.get("bbox") is not None and chosen.counts(category, float(each.get("score", 1.0))):
             x, y, width, height = map(float, each["bbox"])
             by_photo.setdefault(each["image_id"], []).append((x, y, x + width, y + height))
+    if by_photo and not by_photo.keys() & {photo["id"] for photo in found["images"]}:
+        raise ValueError(f"its annotations have none of the ids of its images, but such as {next(iter(by_photo))!r}")
     for photo in found["images"]:
         size = (int(photo["width"]), int(photo["height"])) if {"width", "height"} <= photo.keys() else None
         site = None if photo.get("location") is None else str(photo["location"])
@@ -164,6 +166,11 @@ def _check(shown: str, entries: Sequence[Boxes]) -> None:
     if bad:
         raise ValueError(
             f"truth {shown} must have boxes of finite numbers and no negative size, not so in {_list(bad)}"
+        )
+    bad = [entry for entry in entries if not entry.relative and entry.boxes]
+    if bad and all(max(box) <= 1 for entry in bad for box in entry.boxes):
+        raise ValueError(
+            f"truth {shown} must have boxes in pixels, as its format says; these are parts of the photo: {_list(bad)}"
         )
     bad = [e for e in entries if e.relative and any(min(b) < -_SLACK or max(b) > 1 + _SLACK for b in e.boxes)]
     if bad:

@@ -235,6 +235,7 @@ def test_all_boxes_of_a_photo_count(folder: Path, out: Path, rows: list[tuple[in
     [
         ("photo,x,y\n", "must have the columns photo, x0, y0, x1, y1"),
         ("photo,x0,y0,x1,y1\nred.png,1,2,3\n", "must have finite numbers in line 2"),
+        ("photo,x0,y0,x1,y1\nred.png,0.1,0.2,0.6,0.9\n", "must have boxes in pixels, got parts of the photo in line 2"),
         ("photo,x0,y0,x1,y1\nred.png,5,2,3,4\n", "must have x0 < x1 and y0 < y1 in line 2"),
         (
             "photo,x0,y0,x1,y1\nred.png,1,2,3,4\nred.jpg,1,2,3,4\n",

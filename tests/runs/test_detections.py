@@ -88,6 +88,11 @@ def test_coco_camera_traps(tmp_path: Path) -> None:
     assert (second.boxes, second.size, second.site) == ((), None, None)
 
 
+def coco(width: int, height: int, *bbox: float) -> dict[str, Any]:
+    image = {"id": 1, "file_name": "a.jpg", "width": width, "height": height}
+    return {"images": [image], "annotations": [{"image_id": 1, "category_id": 1, "bbox": list(bbox)}]}
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -96,6 +101,11 @@ def test_coco_camera_traps(tmp_path: Path) -> None:
         (
             batch(*[{"file": f"{n}.jpg", "detections": [found("1", 1, 0, 0, -1, 1)]} for n in range(5)]),
             "no negative size, not so in '0.jpg', '1.jpg', '2.jpg' and 2 more",
+        ),
+        (coco(40, 20, 0.1, 0.1, 0.5, 0.5), "in pixels, as its format says; these are parts of the photo: 'a.jpg'"),
+        (
+            coco(40, 20, 0, 0, 9, 9) | {"images": [{"id": "1", "file_name": "a.jpg"}]},
+            "its annotations have none of the ids of its images, but such as 1",
         ),
         ({"photos": []}, "must be a file of MegaDetector, SpeciesNet or COCO"),
         (
@@ -209,11 +219,6 @@ def mask(seen: torch.Tensor | None) -> list[int]:
 
 def truth(tmp_path: Path, content: Any) -> Truth:
     return Truth([write(tmp_path / "t.json", content)], [result("a.jpg")])
-
-
-def coco(width: int, height: int, *bbox: float) -> dict[str, Any]:
-    image = {"id": 1, "file_name": "a.jpg", "width": width, "height": height}
-    return {"images": [image], "annotations": [{"image_id": 1, "category_id": 1, "bbox": list(bbox)}]}
 
 
 def test_boxes_go_through_the_crop_of_the_photo(tmp_path: Path) -> None:
