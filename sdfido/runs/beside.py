@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -115,6 +116,8 @@ class Beside:
                 "`sdfido audit` measures them anew"
             )
             self.findings = self.findings if any(row and fits for row, fits in zip(audited, fit, strict=True)) else []
+        labels = {str(about["label"]) for _, about in found}
+        self.findings = [each | {"class": _as_label(each["class"], labels)} for each in self.findings]
         known = [
             self._known(about, row, audit if fits else {})
             for (_, about), row, audit, fits in zip(found, rows, audited, fit, strict=True)
@@ -153,6 +156,11 @@ def _finding(flag: Mapping[str, Any]) -> dict[str, str | None]:
     """What an audit has found, and whose photos it is about."""
     about = {key: flag.get(key) for key in ("class", "site", "reason")}
     return {key: None if value is None else str(value) for key, value in about.items()}
+
+
+def _as_label(name: str | None, labels: Container[str]) -> str | None:
+    """A class of an audit as results call it: an audit puts numbers behind classes of the same name."""
+    return name if name is None or name in labels else re.sub(r" \(\d+\)$", "", name)
 
 
 def _tables(value: object) -> list[Mapping[str, Any]]:

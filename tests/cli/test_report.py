@@ -62,6 +62,18 @@ def test_labels_name_photos_as_other_files_do(folder: Path) -> None:
     assert rows_of(folder / "out") == rows
 
 
+def test_findings_are_of_classes_as_the_page_calls_them(folder: Path) -> None:
+    """An audit calls classes of one name "crane (134)" and "crane (517)"; the page can only choose "crane"."""
+    photo = {"results": "red/one", "class": "red (0)", "suspicion": 0.5}
+    flags = [{"class": "red (0)", "reason": "why"}, {"class": None, "reason": "why else"}]
+    about = {"schema": "sdfido-audit/1", "flags": flags, "photos": [photo]}
+    (folder / "out" / "audit.json").write_text(json.dumps(about))
+    assert run("report", "out").stdout == "See out/index.html\n"
+    page, rows = page_of(folder / "out"), rows_of(folder / "out")
+    assert [finding["class"] for finding in page["findings"]] == [rows["red/one"]["label"], None]
+    assert rows["red/one"]["numbers"]["suspicion"] == 0.5
+
+
 def test_labels_in_the_folder_are_read_by_a_run_too(folder: Path) -> None:
     (folder / "out" / "labels.csv").write_text("photo,label\nred/one,red\n")
     assert explain("photos").exit_code == 0
