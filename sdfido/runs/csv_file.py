@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,9 +31,9 @@ def read(path: Path, what: str, columns: Sequence[str], instead: str = "") -> li
     shown = f"{what} {printable(path)!r}"
     try:
         text = path.read_bytes().decode("utf-8-sig")
-        first = text.splitlines()[0] if text else ""
+        first = next(io.StringIO(text), "").rstrip("\r\n")
         for delimiter in _DELIMITERS:
-            reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
+            reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
             names = [name.strip() for name in next(reader, [])]
             if set(columns) <= set(names):
                 break
@@ -66,11 +67,10 @@ def by_photo(path: Path, what: str, column: str, instead: str = "") -> dict[str,
     """
     found: dict[str, Row] = {}
     for line, row in read(path, what, ("photo", column), instead):
-        before = found.setdefault(row["photo"], row)
+        before = found.setdefault(row["photo"], row) if row["photo"] else row
         if before[column] != row[column]:
             raise ValueError(
                 f"{what} {printable(path)!r} must have one {column} for a photo, got {before[column]!r} and "
                 f"{row[column]!r} for {row['photo']!r} in line {line}"
             )
-    found.pop("", None)
     return found

@@ -45,7 +45,13 @@ def match(results: Sequence[Explained], names: Sequence[str], source: str) -> li
     Raises:
         ValueError: a photo is meant by several names, or a name means several photos; the message names some.
     """
-    paths = [_paths(result) for result in results]
+    return _match(results, [_paths(result) for result in results], names, source)
+
+
+def _match(
+    results: Sequence[Explained], paths: Sequence[Sequence[Parts]], names: Sequence[str], source: str
+) -> list[int | None]:
+    """What ``match`` finds, given the paths of the photos."""
     entries = [_parts(name) for name in names]
     named: dict[str, list[int]] = {}
     for place, entry in enumerate(entries):
@@ -85,7 +91,8 @@ def match(results: Sequence[Explained], names: Sequence[str], source: str) -> li
 def match_places(results: Sequence[Explained], names: Sequence[str], source: str) -> list[int | None]:
     """As ``match``, but a name may also be a path from the explained folder, or the place of results in OUT."""
     by_name = {_parts(name): place for place, name in reversed(list(enumerate(names)))}
-    paths = [_paths(result)[0] for result in results]
+    all_paths = [_paths(result) for result in results]
+    paths = [own[0] for own in all_paths]
     seen = [_parts(str(result.place.parent / Path(_photo(result)).name)) for result in results]
     shared = Counter(each for each, _ in dict.fromkeys(zip(seen, paths, strict=True)))
     meant: dict[Parts, int] = {}
@@ -97,7 +104,8 @@ def match_places(results: Sequence[Explained], names: Sequence[str], source: str
     found = [meant.get(path) for path in paths]
     left = [n for n, told in enumerate(found) if told is None]
     rest = sorted(set(range(len(names))) - set(meant.values()))
-    for n, told in zip(left, match([results[n] for n in left], [names[place] for place in rest], source), strict=True):
+    others = [results[n] for n in left], [all_paths[n] for n in left], [names[place] for place in rest]
+    for n, told in zip(left, _match(*others, source), strict=True):
         found[n] = None if told is None else rest[told]
     return found
 

@@ -13,11 +13,16 @@ from sdfido.runs import csv_file
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_as_spreadsheets_write_them(tmp_path: Path, delimiter: str, end: str, mark: str) -> None:
-    lines = [("photo", " label", "note"), ("a.jpg", " red fox ", ""), ("", "", ""), ('"b;c,d.jpg"', "badger")]
+    lines = [
+        ("photo", " label", "note"),
+        ("a.jpg", " red fox ", "x\x85y\u2028z"),
+        ("", "", ""),
+        ('"b;c,d.jpg"', "badger"),
+    ]
     path = tmp_path / "t.csv"
     path.write_bytes((mark + end.join(map(delimiter.join, lines)) + end).encode())
     fox, badger = csv_file.read(path, "labels", ("photo", "label"))
-    assert fox == (2, {"photo": "a.jpg", "label": "red fox", "note": ""})
+    assert fox == (2, {"photo": "a.jpg", "label": "red fox", "note": "x\x85y\u2028z"})
     assert badger == (4, {"photo": "b;c,d.jpg", "label": "badger", "note": ""})
 
 
@@ -38,7 +43,7 @@ def test_what_is_no_such_table(tmp_path: Path) -> None:
 
 def test_a_photo_that_is_named_again(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    path.write_text("photo,label\na,fox\nb,cat\na,fox\n,dog\n")
+    path.write_text("photo,label\na,fox\nb,cat\na,fox\n,dog\n,cat\n")
     assert {name: row["label"] for name, row in csv_file.by_photo(path, "labels", "label").items()} == {
         "a": "fox",
         "b": "cat",
