@@ -180,7 +180,7 @@ def _print(record: dict[str, Any]) -> None:
         if record[kind]:
             console.print(_groups(title, record[kind]))
     counts = record["counts"]
-    say(f"{counts['audited']} photos audited")
+    say(f"{counts['audited']} photo{'s' if counts['audited'] != 1 else ''} audited")
     if counts["without_truth"]:
         say(f"{counts['without_truth']} of {counts['results']} photos are not in the truth")
     if counts["without_animal"]:
