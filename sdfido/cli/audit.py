@@ -29,9 +29,9 @@ Takes the results of `sdfido explain` in OUT, and where the animals are:
 
     sdfido audit results --truth detections.json
 
-Asks the model of each photo three times more: of the animal alone (all else an even grey), of the background alone (the
-animal filled in from around it), and of the background alone without each edge and corner of the frame. Prints a table
-by class and by site, what it finds suspicious, and the photos to look at first. Writes into OUT:
+Asks the model of each photo a dozen times more: of the animal alone (all else an even grey), of the background alone
+(the animal filled in from around it), and of the background alone without each edge and corner of the frame. Prints a
+table by class and by site, what it finds suspicious, and the photos to look at first. Writes into OUT:
 
 * {layout.AUDIT}: everything, for programs
 
@@ -204,7 +204,7 @@ def _print(record: dict[str, Any]) -> None:
             console.print(_groups(title, record[kind]))
     counts = record["counts"]
     in_sequences = f" in {counts['sequences']} sequences" if counts["sequences"] < counts["audited"] else ""
-    say(f"{counts['audited']} photos{in_sequences} audited")
+    say(f"{counts['audited']} photo{'s' if counts['audited'] != 1 else ''}{in_sequences} audited")
     if counts["without_truth"]:
         say(f"{counts['without_truth']} of {counts['results']} photos are not in the truth")
     if counts["without_animal"]:

@@ -61,8 +61,9 @@ a photo.
 The truth, as many as there are (--truth repeatable), is a file of MegaDetector, SpeciesNet or COCO, as `sdfido audit`
 takes them, or a FOLDER. A mask FOLDER/NAME.png is of the photo with the results OUT/NAME (sub-folders alike), or of the
 photo NAME.jpg that has OUT for itself: as large as the photo, 0 where nothing matters. Rows of FOLDER/{BOXES} are
-photo,x0,y0,x1,y1 in pixels, x1 and y1 being the first ones outside, where all rows of a photo count together. Photos
-without truth are left out of these columns' average.
+photo,x0,y0,x1,y1 in pixels of the upright photo, x1 and y1 being the first ones outside, where all rows of a photo
+count together; photo is the path from the folder that was explained, or any other that ends alike. Photos without truth
+are left out of these columns' average.
 
 Examples:
 
@@ -79,8 +80,9 @@ Examples:
     sdfido evaluate results --photos /new/place/birds
 
 Exit code: 0 if every photo was measured; 1 if one could not be (the others are), or the files not be written; 2 if an
-argument is wrong, OUT has no results, the files have no place there, or the model is not the one that the results were
-made with (nothing is written); 130 if interrupted, 143 if ended by SIGTERM (nothing is written).
+argument is wrong, OUT has no results, the truth has none of the photos, the files have no place there, or the model is
+not the one that the results were made with (nothing is written); 130 if interrupted, 143 if ended by SIGTERM (nothing
+is written).
 """
 
 _COLUMNS: dict[str, tuple[Role, str]] = {

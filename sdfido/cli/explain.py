@@ -288,6 +288,8 @@ def explain(
         names = [layout.PAGE, layout.TABLE] if several else [layout.OVERVIEW]
         written = [name for name in names if (out / name).exists()] or [layout.SUMMARY]
         say(f"See {one_line(' and '.join(printable(out / name) for name in written))}")
+    if not items:
+        say(f"Part {shard} has none of the photos: there are fewer photos than parts")
     if outcome.failed:
         complain(f"{outcome.failed} of {outcome.photos} photos could not be explained")
     if outcome.failed or not outcome.indexed:

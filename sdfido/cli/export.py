@@ -62,7 +62,7 @@ def export(
             fail(error)
         done = tally.follow(len(made), made.write)
     if done:
-        say(f"{done} photos exported; see {one_line(printable(out))}")
+        say(f"{done} photo{'s' if done > 1 else ''} exported; see {one_line(printable(out))}")
     if tally.failed:
         complain(f"{tally.failed} of {len(made)} photos could not be exported")
         raise typer.Exit(1)

@@ -25,8 +25,8 @@ The page opens in a browser, from the file system, without a server or a network
 and with what is left of it, sorts and filters, sums up each class, and begins with the results that most need a look.
 
 True classes, for what is right or wrong: {LABELS} in OUT, or --labels FILE, with the columns photo and label (photo is
-a path, a name with or without its suffix, or a folder in OUT); or --labels {FOLDERS}, if photos lie in folders that are
-called as their classes. What `sdfido audit` has found is read from OUT/{AUDIT}.
+a path or the end of one, with or without its suffix, or a folder in OUT); or --labels {FOLDERS}, if photos lie in
+folders that are called as their classes. What `sdfido audit` has found is read from OUT/{AUDIT}.
 
 With --to FOLDER, the page and all that it shows and links to are written there. Up to {EMBEDDED} photos, the page alone
 shows them; beyond that it loads them from the folder {layout.PARTS} beside it, which also has the pictures in full
@@ -78,6 +78,8 @@ def report(
         except OSError as error:
             complain(f"Error: the page could not be written: {events.reason(error)}")
             raise typer.Exit(1) from error
+    for remark in made.remarks:
+        say(f"Note: {one_line(remark)}")
     say(f"See {one_line(printable(page))}")
     if failed:
         raise typer.Exit(1)

@@ -67,9 +67,10 @@ class Teller:
             case events.Lessened():
                 complain(f"Note: {event.message}")
             case events.Vanished():
+                of = f"{event.photos} photo{'s' if event.photos > 1 else ''}"
                 complain(
-                    f"Error: the results of {event.photos} photos are gone from {printable(event.out)}: something has "
-                    "removed them; run it again to explain them anew"
+                    f"Error: the results of {of} are gone from {printable(event.out)}: something has removed them; run "
+                    "it again to explain them anew"
                 )
             case events.WriterLost():
                 complain("Note: a process that writes results has ended before its time; they are written without it")

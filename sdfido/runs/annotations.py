@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from torch import Tensor
 from ..checks import check_kind, check_path
 from ..files import printable
 from ..models import Classifier, read_photo
-from ..models.photo import upright_size
+from ..models.photo import orientation, turned, upright_size
+from . import csv_file
 from .items import SUFFIXES
 
 __all__ = ["BOXES", "Annotations", "seen"]
@@ -45,7 +45,11 @@ class Annotations:
         if not self._folder.is_dir():
             raise ValueError(f"truth must be a folder, got {printable(folder)!r}")
         boxes = self._folder / BOXES
-        self._boxes = _read_boxes(boxes) if boxes.exists() else {}
+        self._boxes: dict[str, list[tuple[int, ...]]] = {}
+        #: the photos that have boxes, as the file calls them, and what they are called here, without the suffix
+        self.boxed: dict[str, Path] = {}
+        if boxes.exists():
+            self._boxes, self.boxed = _boxes(boxes)
 
     def find(self, photo: Image.Image, name: str | os.PathLike[str], classifier: Classifier) -> Tensor | None:
         """The truth of a photo as the classifier would see it: bool [H, W]; None if there is none that it sees.
@@ -56,7 +60,7 @@ class Annotations:
             classifier: its preprocessing is applied to the truth.
 
         Raises:
-            ValueError: a mask has another size than the photo.
+            ValueError: a mask has another size than the photo, or a box leaves it.
         """
         check_kind("classifier", classifier, Classifier, "a models.Classifier")
         place = check_path("name", name)
@@ -67,15 +71,19 @@ class Annotations:
         elif boxes := self._boxes.get(place.as_posix()):
             known = np.zeros(size[::-1], dtype=bool)
             for x0, y0, x1, y1 in boxes:
+                if x1 > size[0] + 1 or y1 > size[1] + 1:
+                    raise ValueError(
+                        f"truth {printable(self._folder / BOXES)!r} must have boxes inside the photo, "
+                        f"{size[0]}x{size[1]}, got x0, y0, x1, y1 = {x0}, {y0}, {x1}, {y1} for {place.as_posix()!r}"
+                    )
                 known[y0:y1, x0:x1] = True
         else:
             return None
         return seen(Image.fromarray(known.astype(np.uint8) * 255), classifier)
 
-    def knows(self, name: str | os.PathLike[str]) -> bool:
-        """Whether there is a mask or a box for the photo of this name, without the suffix."""
-        place = check_path("name", name)
-        return place.as_posix() in self._boxes or (self._folder / f"{place}.png").is_file()
+    def has_mask(self, name: str | os.PathLike[str]) -> bool:
+        """Whether there is a mask for the photo of this name, without the suffix."""
+        return (self._folder / f"{check_path('name', name)}.png").is_file()
 
     def about(self, name: str | os.PathLike[str]) -> str:
         """What changes whenever the mask or the boxes of that photo do."""
@@ -93,7 +101,8 @@ def seen(drawn: Image.Image, classifier: Classifier) -> Tensor | None:
 
 
 def _mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
-    values: NDArray[np.generic] = np.asarray(read_photo(path))
+    drawn = read_photo(path)
+    values: NDArray[np.generic] = np.asarray(turned(drawn, orientation(drawn)))
     if values.shape[1::-1] != size:
         shape = "x".join(map(str, values.shape[1::-1]))
         raise ValueError(f"truth {printable(path)!r} must be as large as its photo, {size[0]}x{size[1]}, got {shape}")
@@ -103,41 +112,31 @@ def _mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
     return known
 
 
-def _read_boxes(path: Path) -> dict[str, list[tuple[int, ...]]]:
-    if not path.is_file():  # a pipe would be waited for
-        raise ValueError(f"truth {printable(path)!r} cannot be read: it is not a file")
-    try:
-        return _boxes(path)
-    except OSError as error:
-        raise ValueError(f"truth {printable(path)!r} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"truth {printable(path)!r} must be a CSV file in UTF-8: {error}") from error
-
-
-def _boxes(path: Path) -> dict[str, list[tuple[int, ...]]]:
+def _boxes(path: Path) -> tuple[dict[str, list[tuple[int, ...]]], dict[str, Path]]:
+    """The boxes of each photo, by its name without the suffix; and these names, by the photos in the file."""
     boxes: dict[str, list[tuple[int, ...]]] = {}
+    boxed: dict[str, Path] = {}
     photos: dict[str, str] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        if not set(_HEADER) <= set(rows.fieldnames or ()):
-            raise ValueError(f"truth {printable(path)!r} must have the columns {', '.join(_HEADER)}")
-        for row in rows:
-            try:
-                box = tuple(round(float(row[name])) for name in _HEADER[1:])
-            except (TypeError, ValueError, OverflowError) as error:
-                raise ValueError(
-                    f"truth {printable(path)!r} must have finite numbers in line {rows.line_num}"
-                ) from error
-            if not (0 <= box[0] < box[2] and 0 <= box[1] < box[3]):
-                raise ValueError(f"truth {printable(path)!r} must have x0 < x1 and y0 < y1 in line {rows.line_num}")
-            if not row["photo"]:
-                raise ValueError(f"truth {printable(path)!r} must name the photo in line {rows.line_num}")
-            photo = Path(row["photo"])
-            name = (photo.with_suffix("") if photo.suffix.lower() in SUFFIXES else photo).as_posix()
-            if photos.setdefault(name, row["photo"]) != row["photo"]:
-                raise ValueError(
-                    f"truth {printable(path)!r} must have one photo of a name, got {photos[name]!r} and "
-                    f"{row['photo']!r} in line {rows.line_num}"
-                )
-            boxes.setdefault(name, []).append(box)
-    return boxes
+    shown = f"truth {printable(path)!r}"
+    for line, row in csv_file.read(path, "truth", _HEADER):
+        try:
+            corners = [float(row[name]) for name in _HEADER[1:]]
+            box = tuple(map(round, corners))
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"{shown} must have finite numbers in line {line}") from error
+        if max(corners) <= 1 and not all(map(float.is_integer, corners)):
+            raise ValueError(f"{shown} must have boxes in pixels, got parts of the photo in line {line}")
+        if not (0 <= box[0] < box[2] and 0 <= box[1] < box[3]):
+            raise ValueError(f"{shown} must have x0 < x1 and y0 < y1 in line {line}")
+        if not row["photo"]:
+            raise ValueError(f"{shown} must name the photo in line {line}")
+        photo = Path(row["photo"].replace("\\", "/"))
+        called = photo.with_suffix("") if photo.suffix.lower() in SUFFIXES else photo
+        name = called.as_posix()
+        if photos.setdefault(name, row["photo"]) != row["photo"]:
+            raise ValueError(
+                f"{shown} must have one photo of a name, got {photos[name]!r} and {row['photo']!r} in line {line}"
+            )
+        boxes.setdefault(name, []).append(box)
+        boxed[row["photo"]] = called
+    return boxes, boxed

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +83,10 @@ def entries_of(path: Path, counted: Filter) -> list[Boxes]:
     except OSError as error:
         raise ValueError(
             f"truth {shown} cannot be read: {error.strerror}; give a file of MegaDetector, SpeciesNet or COCO, or a "
-            "folder with masks"
+            "folder with masks or boxes.csv"
         ) from error
     except ValueError as error:
-        raise ValueError(f"truth {shown} must be JSON, or a folder with masks: {error}") from error
+        raise ValueError(f"truth {shown} must be JSON, or a folder with masks or boxes.csv: {error}") from error
     try:
         entries = list(_entries(found, counted))
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
@@ -110,8 +110,10 @@ class Filter:
 
     confidence: float
     wanted: set[str] | None
+    names: set[str] = field(default_factory=set)  #: takes those that boxes have, whether they count or not
 
     def counts(self, category: str, confidence: float = 1.0) -> bool:
+        self.names.add(category)
         name = category.casefold()
         named = name not in _NOT_ANIMALS if self.wanted is None else name in self.wanted
         return named and confidence >= self.confidence
@@ -157,6 +159,8 @@ def _of_coco(found: Any, chosen: Filter) -> Iterator[Boxes]:
         if each.get("bbox") is not None and chosen.counts(category, float(each.get("score", 1.0))):
             x, y, width, height = map(float, each["bbox"])
             by_photo.setdefault(each["image_id"], []).append((x, y, x + width, y + height))
+    if by_photo and not by_photo.keys() & {photo["id"] for photo in found["images"]}:
+        raise ValueError(f"its annotations have none of the ids of its images, but such as {next(iter(by_photo))!r}")
     for photo in found["images"]:
         size = (int(photo["width"]), int(photo["height"])) if {"width", "height"} <= photo.keys() else None
         about = [_text(photo.get(key)) for key in ("location", "seq_id")]
@@ -179,6 +183,11 @@ def _check(shown: str, entries: Sequence[Boxes]) -> None:
     if bad:
         raise ValueError(
             f"truth {shown} must have boxes of finite numbers and no negative size, not so in {_list(bad)}"
+        )
+    bad = [entry for entry in entries if not entry.relative and entry.boxes]
+    if bad and all(max(box) <= 1 for entry in bad for box in entry.boxes):
+        raise ValueError(
+            f"truth {shown} must have boxes in pixels, as its format says; these are parts of the photo: {_list(bad)}"
         )
     bad = [e for e in entries if e.relative and any(min(b) < -_SLACK or max(b) > 1 + _SLACK for b in e.boxes)]
     if bad:

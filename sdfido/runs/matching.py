@@ -1,27 +1,41 @@
-"""Finding the photos that a file of boxes or sites means by its paths, wherever both were made."""
+"""Finding the photos that a file of boxes, sites or labels means by its paths, wherever both were made."""
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 from ..files import printable
 from .detections import first
-from .results import Result
+from .items import SUFFIXES
 
-__all__ = ["match"]
+__all__ = ["Explained", "match", "match_places", "none_of"]
 
 Parts = tuple[str, ...]
 
 
-def match(results: Sequence[Result], names: Sequence[str], source: str) -> list[int | None]:
+class Explained(Protocol):
+    """What is known of the results of a photo; ``Result`` is one."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def place(self) -> Path: ...
+    @property
+    def summary(self) -> Mapping[str, Any]: ...
+
+
+def match(results: Sequence[Explained], names: Sequence[str], source: str) -> list[int | None]:
     """For each result the place among ``names`` of what means its photo; None where nothing does.
 
-    Paths are compared from their ends, whatever their case and slashes. A name means a photo if the shorter of both
-    paths is the end of the other; the longest such name counts. Where the folders differ, a file name is enough if only
-    one photo and one name have it; and what is left is matched by its last folders, if these are the same once the
-    front of all paths is exchanged for another one (``D:/traps/A/1.jpg`` for ``/data/A/1.jpg``).
+    Paths are compared from their ends, whatever their case and slashes; a name without a suffix of photos, with the
+    paths without theirs. A name means a photo if the shorter of both paths is the end of the other; the longest such
+    name counts. Where the folders differ, a file name is enough if only one photo and one name have it; and what is
+    left is matched by its last folders, if these are the same once the front of all paths is exchanged for another one
+    (``D:/traps/A/1.jpg`` for ``/data/A/1.jpg``).
 
     Args:
         results: of the photos.
@@ -31,7 +45,13 @@ def match(results: Sequence[Result], names: Sequence[str], source: str) -> list[
     Raises:
         ValueError: a photo is meant by several names, or a name means several photos; the message names some.
     """
-    paths = [_paths(result) for result in results]
+    return _match(results, [_paths(result) for result in results], names, source)
+
+
+def _match(
+    results: Sequence[Explained], paths: Sequence[Sequence[Parts]], names: Sequence[str], source: str
+) -> list[int | None]:
+    """What ``match`` finds, given the paths of the photos."""
     entries = [_parts(name) for name in names]
     named: dict[str, list[int]] = {}
     for place, entry in enumerate(entries):
@@ -43,26 +63,57 @@ def match(results: Sequence[Result], names: Sequence[str], source: str) -> list[
     unclear: list[str] = []
     for result, own in zip(results, paths, strict=True):
         candidates = named.get(own[0][-1], [])
+        stems = [path for path in map(_without_suffix, own) if path not in own]
+        without = named.get(stems[0][-1], []) if stems else []
         common = {place: max(_full(path, entries[place]) for path in own) for place in candidates}
+        common |= {place: max(_full(path, entries[place]) for path in stems) for place in without}
         longest = max(common.values(), default=0)
-        best = [place for place in candidates if common[place] == longest] if longest else []
+        best = [place for place in common if common[place] == longest] if longest else []
         if not best and len(candidates) == 1 and len(alike[own[0][-1]]) == 1:
             best = candidates
         if len(best) > 1:
-            unclear.append(f"{result.photo} (may be {first([names[place] for place in best], 2)})")
+            unclear.append(f"{_photo(result)} (may be {first([names[place] for place in best], 2)})")
         found.append(best[0] if len(best) == 1 else None)
     if not unclear:
         _match_moved(found, paths, entries, named)
     taken: dict[int, tuple[Parts, str]] = {}
     for result, own, chosen in zip(results, paths, found, strict=True):
-        if chosen is not None and taken.setdefault(chosen, (own[0], result.photo))[0] != own[0]:
-            unclear.append(f"{names[chosen]} (may be {first([taken[chosen][1], result.photo], 2)})")
+        if chosen is not None and taken.setdefault(chosen, (own[0], _photo(result)))[0] != own[0]:
+            unclear.append(f"{names[chosen]} (may be {first([taken[chosen][1], _photo(result)], 2)})")
     if unclear:
         raise ValueError(
             f"{source} must tell photos of the same file name apart, cannot for {first(unclear)}; give the paths in it "
             "with their folders"
         )
     return found
+
+
+def match_places(results: Sequence[Explained], names: Sequence[str], source: str) -> list[int | None]:
+    """As ``match``, but a name may also be a path from the explained folder, or the place of results in OUT."""
+    by_name = {_parts(name): place for place, name in reversed(list(enumerate(names)))}
+    all_paths = [_paths(result) for result in results]
+    paths = [own[0] for own in all_paths]
+    seen = [_parts(str(result.place.parent / Path(_photo(result)).name)) for result in results]
+    shared = Counter(each for each, _ in dict.fromkeys(zip(seen, paths, strict=True)))
+    meant: dict[Parts, int] = {}
+    for path, relative, result in zip(paths, seen, results, strict=True):
+        told = by_name.get(relative) if shared[relative] == 1 else None
+        told = by_name.get(_parts(str(result.place))) if told is None else told
+        if told is not None:
+            meant.setdefault(path, told)
+    found = [meant.get(path) for path in paths]
+    left = [n for n, told in enumerate(found) if told is None]
+    rest = sorted(set(range(len(names))) - set(meant.values()))
+    others = [results[n] for n in left], [all_paths[n] for n in left], [names[place] for place in rest]
+    for n, told in zip(left, _match(*others, source), strict=True):
+        found[n] = None if told is None else rest[told]
+    return found
+
+
+def none_of(source: str, results: Sequence[Explained], names: Sequence[str]) -> ValueError:
+    """Of a source that names no photo of the results."""
+    has, photos = f"it has {first(names)}" if names else "it names none", first([_photo(each) for each in results])
+    return ValueError(f"{source} must name the photos, but has none of {photos}; {has}")
 
 
 def _match_moved(
@@ -82,11 +133,21 @@ def _match_moved(
             found[n] = place
 
 
-def _paths(result: Result) -> list[Parts]:
+def _photo(result: Explained) -> str:
+    return str(result.summary["photo"])
+
+
+def _paths(result: Explained) -> list[Parts]:
     """The photo's path on this machine, if the result says it, and as the user gave it."""
-    about = result.summary
-    there = str(result.folder.resolve() / str(about["photo_path"])) if "photo_path" in about else result.photo
-    return list(dict.fromkeys([_parts(there), _parts(result.photo)]))
+    about, given = result.summary, _photo(result)
+    there = str(result.folder.resolve() / str(about["photo_path"])) if "photo_path" in about else given
+    return list(dict.fromkeys([_parts(there), _parts(given)]))
+
+
+def _without_suffix(path: Parts) -> Parts:
+    """A path without the suffix of photos that it ends in; the same where that would leave another photo's name."""
+    stem = next((path[-1][: -len(suffix)] for suffix in SUFFIXES if path[-1].endswith(suffix)), path[-1])
+    return path if not stem or stem.endswith(SUFFIXES) else (*path[:-1], stem)
 
 
 def _parts(path: str) -> Parts:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from ..explanation import MapInfo
 from ..files import printable
 from . import layout, summary
-from .beside import AUDITED, Beside
+from .beside import AUDITED, Beside, Known
 
 __all__ = ["Found", "about_all", "rows"]
 
@@ -31,22 +31,21 @@ Row = dict[str, Any]
 
 def rows(out: Path, found: Found, beside: Beside) -> list[Row]:
     """What the page says of each photo, in the order of the results; ``rank`` counts from the worst one."""
-    made = [_row(out, folder, about, beside) for folder, about in found]
+    made = [_row(out, *each, known) for each, known in zip(found, beside.find_all(found), strict=True)]
     for rank, row in enumerate(sorted(made, key=_doubt)):
         row["rank"] = rank
     return made
 
 
-def _row(out: Path, folder: Path, about: Mapping[str, Any], beside: Beside) -> Row:
+def _row(out: Path, folder: Path, about: Mapping[str, Any], known: Known) -> Row:
     """What the page says of one photo."""
-    known = beside.find(folder, about)
     scale = summary.scale(about)
     numbers = {name: round(value, 5) for name, value in {**summary.numbers(about), **known.numbers}.items()}
     if scale.sign < 0:
         numbers |= {name: -value for name, value in numbers.items() if name.startswith("prob_")}
     # Only an answer of the model's own to "which class?" is right or wrong.
     answered = about.get("target_is_predicted") is True and "question" not in about
-    right = known.truth == about["label"] if answered and known.truth is not None else None
+    right = _alike(known.truth, str(about["label"])) if answered and known.truth is not None else None
 
     def link(name: str) -> str | None:
         path = folder / name
@@ -68,6 +67,11 @@ def _row(out: Path, folder: Path, about: Mapping[str, Any], beside: Beside) -> R
         "picture": link(layout.OVERVIEW),
         "view": link(layout.VIEW),
     }
+
+
+def _alike(truth: str, label: str) -> bool:
+    """Whether two names of classes are one, whatever their case."""
+    return truth.casefold() == label.casefold()
 
 
 def _doubt(row: Mapping[str, Any]) -> tuple[float, ...]:

@@ -51,6 +51,13 @@ class Report:
         if not self.store.has_told():
             raise ValueError(f"out must be a folder with results of `sdfido explain`, got {printable(out)!r}")
 
+    @property
+    def remarks(self) -> list[str]:
+        """What the page that is written does without, a sentence each."""
+        count = self._beside.without_label
+        unlabelled = f"{count} photo{'s have' if count > 1 else ' has'} no true class in the labels"
+        return [*([unlabelled] if count else []), *filter(None, [self._beside.outdated])]
+
     def complete(self, on_event: OnEvent | None = None) -> int:
         """Make what the page shows of older results, of which it is not there yet; how many that were.
 

@@ -217,6 +217,8 @@ class Store:
             for message in known.damaged:
                 on_damaged(self.out, message)
         page_files.write(self.out, found, known)
+        if on_damaged is not None and known.outdated:
+            on_damaged(self.out, known.outdated)
 
     def _check_index(self) -> None:
         """Raise ValueError where the table or the page would replace a file that sdfido has not written."""

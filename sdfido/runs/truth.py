@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,10 @@ from ..checks import check_path, check_paths
 from ..files import printable
 from ..models import Classifier
 from ..models.photo import orientation, turned, upright_size
+from . import csv_file
 from .annotations import Annotations, seen
 from .detections import CONFIDENCE, Boxes, chosen, entries_of, first
-from .matching import match
+from .matching import match, match_places, none_of
 from .results import Result
 
 __all__ = ["FOLDERS", "Truth", "column", "sites"]
@@ -37,7 +37,8 @@ class Truth:
 
     Raises:
         TypeError: an argument has a wrong type; the message says which.
-        ValueError: a file cannot be read, does not tell the photos apart, or, all together, they have none of them.
+        ValueError: a file cannot be read, does not tell the photos apart, or, all together, they have none of them, or
+            boxes of none of the categories.
     """
 
     def __init__(
@@ -54,26 +55,33 @@ class Truth:
             raise ValueError("truth must be at least one file or folder, got none")
         self._masks = [Annotations(path) for path in given if path.is_dir()]
         entries = [entry for path in given if not path.is_dir() for entry in entries_of(path, counted)]
+        if counted.wanted and counted.names and not counted.wanted & {name.casefold() for name in counted.names}:
+            raise ValueError(
+                f"categories must be names of boxes in the truth, got {first(sorted(counted.wanted))}; it has "
+                f"{first(sorted(counted.names), 8)}"
+            )
         source = f"truth {first([printable(path) for path in given])}"
         found = match(results, [entry.photo for entry in entries], source)
         self._boxes = {
             result.folder: entries[place] for result, place in zip(results, found, strict=True) if place is not None
         }
-        if entries and not self._boxes and not self._masks:
-            raise ValueError(
-                f"{source} must name the photos, but has none of {first([result.photo for result in results])}; it has "
-                f"{first([entry.photo for entry in entries])}"
-            )
+        self._named = [_named(masks, results, source) for masks in self._masks]
+        if not any(map(self.knows, results)):
+            photos = [*(entry.photo for entry in entries), *(name for masks in self._masks for name in masks.boxed)]
+            error = none_of(source, results, photos)
+            if self._masks:
+                error = ValueError(f"{error}, and no mask such as {printable(results[0].named)}.png")
+            raise error
 
     def knows(self, result: Result) -> bool:
         """Whether a file or folder says anything of the photo, even if that is: no animal."""
-        return result.folder in self._boxes or any(masks.knows(result.named) for masks in self._masks)
+        return result.folder in self._boxes or any(result.folder in named for named in self._named)
 
     def about(self, result: Result) -> str:
         """What changes whenever the truth of the photo does."""
         if (entry := self._boxes.get(result.folder)) is not None:
             return repr(entry)
-        return next((masks.about(result.named) for masks in self._masks if masks.knows(result.named)), "")
+        return next((masks.about(name) for masks, name in self._folders(result)), "")
 
     def site(self, result: Result) -> str | None:
         """Where the camera stood, if a file says it."""
@@ -93,8 +101,26 @@ class Truth:
         """
         if (entry := self._boxes.get(result.folder)) is not None:
             return seen(_drawn(entry, photo), classifier) if entry.boxes else None
-        found = (masks.find(photo, result.named, classifier) for masks in self._masks)
+        found = (masks.find(photo, name, classifier) for masks, name in self._folders(result))
         return next((mask for mask in found if mask is not None), None)
+
+    def _folders(self, result: Result) -> Iterator[tuple[Annotations, Path]]:
+        """The folders that know a photo, and what each calls it."""
+        for masks, named in zip(self._masks, self._named, strict=True):
+            if result.folder in named:
+                yield masks, named[result.folder]
+
+
+def _named(masks: Annotations, results: Sequence[Result], source: str) -> dict[Path, Path]:
+    """What a folder calls the photos that it knows, by the folders of their results."""
+    boxed = list(masks.boxed)
+    found = match_places(results, boxed, source)
+    named = {
+        result.folder: masks.boxed[boxed[place]]
+        for result, place in zip(results, found, strict=True)
+        if place is not None
+    }
+    return named | {result.folder: result.named for result in results if masks.has_mask(result.named)}
 
 
 def sites(results: Sequence[Result], truth: Truth, given: str | os.PathLike[str] | None = None) -> list[str | None]:
@@ -120,7 +146,7 @@ def sites(results: Sequence[Result], truth: Truth, given: str | os.PathLike[str]
 
 
 def column(name: str, results: Sequence[Result], given: str | os.PathLike[str], instead: str) -> list[str | None]:
-    """What a CSV file with the columns photo and ``name`` says of each result; None where it has no row.
+    """What a CSV file with the columns photo and ``name`` says of each result; None where it says nothing.
 
     Args:
         name: of the column, in the singular; of the argument, in the plural.
@@ -129,21 +155,16 @@ def column(name: str, results: Sequence[Result], given: str | os.PathLike[str], 
         instead: the word that the argument takes in place of a file, for messages.
 
     Raises:
-        ValueError: the file cannot be read, or does not tell the photos apart.
+        ValueError: the file cannot be read, contradicts itself, does not tell the photos apart, or has none of them.
     """
     path = check_path(f"{name}s", given)
-    shown = f"{name}s {printable(path)!r}"
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise ValueError(f"{shown} cannot be read: {error.strerror}; a CSV file, or {instead!r}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{shown} must be a CSV file in UTF-8, or {instead!r}: {error}") from error
-    if not rows or not {"photo", name} <= set(rows[0]):
-        raise ValueError(f"{shown} must have the columns photo and {name}, and a row for each photo")
-    found = match(results, [row["photo"] or "" for row in rows], shown)
-    return [None if place is None else rows[place][name] for place in found]
+    rows = csv_file.by_photo(path, f"{name}s", name, repr(instead))
+    source = f"{name}s {printable(path)!r}"
+    found = match(results, list(rows), source)
+    if not any(place is not None for place in found):
+        raise none_of(source, results, list(rows))
+    told = [row[name] for row in rows.values()]
+    return [None if place is None else told[place] or None for place in found]
 
 
 def _drawn(entry: Boxes, photo: Image.Image) -> Image.Image:

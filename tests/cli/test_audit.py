@@ -95,6 +95,27 @@ def test_the_tables_and_the_page(folder: Path, out: Path) -> None:
     assert "audit.csv" in dict(map(reversed, page["links"]))
 
 
+def test_the_page_forgets_an_audit_of_earlier_results(folder: Path, out: Path) -> None:
+    audit("--truth", str(write(folder / "d.json")))
+    options = ["explain", "photos", "--model", "colour_models:corner", *FAST, "--no-pictures", "--out", "results"]
+    assert "audit" not in run(*options).stderr
+    assert page_of(out)["findings"]
+    result = run(*options, "--target", "green")
+    assert "Note: audit 'results/audit.json' is of earlier results of 16 photos; `sdfido" in result.stderr
+    assert page_of(out)["findings"] == []
+    assert not any(name in row["numbers"] for row in page_of(out)["rows"] for name in ("suspicion", "outside"))
+    result = run("report", "results")
+    assert result.exit_code == 0
+    assert "Note: audit 'results/audit.json' is of earlier results of 16 photos" in result.stdout
+
+
+def test_a_category_that_no_box_has(folder: Path, out: Path) -> None:
+    result = audit("--truth", str(write(folder / "d.json")), "--category", "red fx")
+    assert result.exit_code == 2
+    assert "Error: categories must be names of boxes in the truth, got 'red fx'; it has 'animal'" in result.stderr
+    assert audit("--truth", str(folder / "d.json"), "--category", "red fx", "--category", "Animal").exit_code == 0
+
+
 def test_a_model_that_looks_at_the_animal_is_not_accused(folder: Path, out: Path) -> None:
     for path in (folder / "photos").rglob("*.png"):  # without the mark
         pixels = np.array(Image.open(path))

@@ -169,6 +169,8 @@ def test_files_of_detectors_and_data_sets(folder: Path, out: Path) -> None:
     assert photos["red.png"]["outside"] != found[0][0]["outside"]
     assert "outside" not in photos["blue.png"] or photos["blue.png"]["outside"]["ssr"] is None
     result = run("evaluate", "out", "--truth", "batch.json", "--category", "fox")
+    assert "Error: categories must be names of boxes in the truth, got 'fox'; it has 'animal'" in result.stderr
+    result = run("evaluate", "out", "--truth", "batch.json", "--confidence", "0.95")
     assert "2 of 2 photos have no truth that the classifier sees" in result.stdout
 
 
@@ -233,6 +235,7 @@ def test_all_boxes_of_a_photo_count(folder: Path, out: Path, rows: list[tuple[in
     [
         ("photo,x,y\n", "must have the columns photo, x0, y0, x1, y1"),
         ("photo,x0,y0,x1,y1\nred.png,1,2,3\n", "must have finite numbers in line 2"),
+        ("photo,x0,y0,x1,y1\nred.png,0.1,0.2,0.6,0.9\n", "must have boxes in pixels, got parts of the photo in line 2"),
         ("photo,x0,y0,x1,y1\nred.png,5,2,3,4\n", "must have x0 < x1 and y0 < y1 in line 2"),
         (
             "photo,x0,y0,x1,y1\nred.png,1,2,3,4\nred.jpg,1,2,3,4\n",

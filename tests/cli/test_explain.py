@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -380,3 +381,11 @@ def test_what_is_not_to_be_believed_is_said_everywhere(folder: Path) -> None:
     assert f"  Note: {note}\n" in result.stdout
     assert rows_of(folder / "out")["plain"]["notes"] == [note]
     assert note in (folder / "out" / "summary.csv").read_text(encoding="utf-8-sig")
+
+
+def test_the_module_is_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["sdfido", "info", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("sdfido", run_name="__main__")
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out)["version"] == build_info()["version"]

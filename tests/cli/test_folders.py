@@ -404,6 +404,9 @@ def test_shards_share_one_folder(folder: Path, birds: Path) -> None:
     assert order(explain("birds", "--shard", "1/2").stdout) == ["birds/a.png", "birds/sub/c.webp"]
     assert [row["results"] for row in table(folder / "out")] == ["a", "b", "sub/c"]
     assert "3 of 3 photos are explained already" in explain("birds").stdout
+    result = explain("birds", "--shard", "4/4", "--out", "other")
+    said = "Part 4/4 has none of the photos: there are fewer photos than parts\n"
+    assert (result.exit_code, result.stdout) == (0, said)
     result = explain("birds", "--shard", "0/2", "--out", "other")
     assert result.exit_code == 2
     assert "Error: shard must be i/n with i from 1 to n" in result.stderr

@@ -40,6 +40,40 @@ def test_true_classes_from_folders_or_a_file(folder: Path) -> None:
     assert ["known besides", "true.csv"] in page_of(folder / "out")["made"][0]["entries"]
 
 
+def test_labels_name_photos_as_other_files_do(folder: Path) -> None:
+    """Paths of another machine, whatever their case; two photos of one name are not mixed up."""
+    table = folder / "true.csv"
+    table.write_text("photo;label\nD:\\photos\\RED\\one.png; Red\n", encoding="utf-8")
+    result = run("report", "out", "--labels", "true.csv")
+    assert result.exit_code == 0
+    assert result.stdout == "Note: 1 photo has no true class in the labels\nSee out/index.html\n"
+    rows = rows_of(folder / "out")
+    assert [rows[name]["truth"] for name in ("red/one", "blue/one")] == ["Red", None]
+    assert [rows[name]["right"] for name in ("red/one", "blue/one")] == [True, None]
+    for content, says in {
+        "photo,label\none.png,red\n": "must tell photos of the same file name apart",
+        "photo,label\none.png,red\none.png,blue\n": "must have one label for a photo, got 'red' and 'blue'",
+        "photo,label\nred/two.png,red\n": "must name the photos, but has none of 'photos/blue/one.png'",
+    }.items():
+        table.write_text(content)
+        result = run("report", "out", "--labels", "true.csv")
+        assert result.exit_code == 2
+        assert f"Error: labels 'true.csv' {says}" in result.stderr
+    assert rows_of(folder / "out") == rows
+
+
+def test_findings_are_of_classes_as_the_page_calls_them(folder: Path) -> None:
+    """An audit calls classes of one name "crane (134)" and "crane (517)"; the page can only choose "crane"."""
+    photo = {"results": "red/one", "class": "red (0)", "suspicion": 0.5}
+    flags = [{"class": "red (0)", "reason": "why"}, {"class": None, "reason": "why else"}]
+    about = {"schema": "sdfido-audit/1", "flags": flags, "photos": [photo]}
+    (folder / "out" / "audit.json").write_text(json.dumps(about))
+    assert run("report", "out").stdout == "See out/index.html\n"
+    page, rows = page_of(folder / "out"), rows_of(folder / "out")
+    assert [finding["class"] for finding in page["findings"]] == [rows["red/one"]["label"], None]
+    assert rows["red/one"]["numbers"]["suspicion"] == 0.5
+
+
 def test_labels_in_the_folder_are_read_by_a_run_too(folder: Path) -> None:
     (folder / "out" / "labels.csv").write_text("photo,label\nred/one,red\n")
     assert explain("photos").exit_code == 0
@@ -108,10 +142,13 @@ def test_the_rows_are_also_json(folder: Path) -> None:
     ("arguments", "said"),
     [
         (["photos"], "out must be a folder with results of `sdfido explain`, got 'photos'"),
-        (["out", "--labels", "none.csv"], "labels must be a CSV file in UTF-8, or 'folders', got 'none.csv'"),
+        (
+            ["out", "--labels", "none.csv"],
+            "labels 'none.csv' cannot be read: No such file or directory; give a CSV file, or 'folders'",
+        ),
         (
             ["out", "--labels", "wrong.csv"],
-            "labels 'wrong.csv' must name the columns photo,label in its first line; no label",
+            "labels 'wrong.csv' must have the columns photo, label in its first line, separated by commas",
         ),
         (
             ["out", "--to", "mine"],

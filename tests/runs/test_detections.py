@@ -15,7 +15,7 @@ from torch import nn
 from sdfido.models import Classifier, Normalization
 from sdfido.runs import Result, Truth
 from sdfido.runs.detections import read
-from sdfido.runs.matching import match
+from sdfido.runs.matching import match, match_places
 from sdfido.runs.truth import sites
 
 PLAIN = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -98,6 +98,11 @@ def test_sites_and_sequences_can_be_written_whatever_they_are(tmp_path: Path) ->
     assert (entry.site, entry.sequence) == ("?", "s?")
 
 
+def coco(width: int, height: int, *bbox: float) -> dict[str, Any]:
+    image = {"id": 1, "file_name": "a.jpg", "width": width, "height": height}
+    return {"images": [image], "annotations": [{"image_id": 1, "category_id": 1, "bbox": list(bbox)}]}
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -106,6 +111,11 @@ def test_sites_and_sequences_can_be_written_whatever_they_are(tmp_path: Path) ->
         (
             batch(*[{"file": f"{n}.jpg", "detections": [found("1", 1, 0, 0, -1, 1)]} for n in range(5)]),
             "no negative size, not so in '0.jpg', '1.jpg', '2.jpg' and 2 more",
+        ),
+        (coco(40, 20, 0.1, 0.1, 0.5, 0.5), "in pixels, as its format says; these are parts of the photo: 'a.jpg'"),
+        (
+            coco(40, 20, 0, 0, 9, 9) | {"images": [{"id": "1", "file_name": "a.jpg"}]},
+            "its annotations have none of the ids of its images, but such as 1",
         ),
         ({"photos": []}, "must be a file of MegaDetector, SpeciesNet or COCO"),
         (
@@ -122,7 +132,7 @@ def test_files_that_cannot_be(tmp_path: Path, content: Any, says: str) -> None:
 
 def test_what_is_no_json(tmp_path: Path) -> None:
     (tmp_path / "d.json").write_text("file,x\n")
-    with pytest.raises(ValueError, match="must be JSON, or a folder with masks"):
+    with pytest.raises(ValueError, match=r"must be JSON, or a folder with masks or boxes\.csv: "):
         read(tmp_path / "d.json")
     with pytest.raises(ValueError, match="cannot be read: No such file"):
         read(tmp_path / "none.json")
@@ -145,6 +155,35 @@ def test_a_name_that_another_folder_has_is_not_taken() -> None:
     assert match(results, ["A/1.jpg"], "truth") == [0, None]
     assert match(results, ["C/1.jpg"], "truth") == [None, None]
     assert match([result("x/B/1.jpg")], ["1.jpg", "B/1.jpg"], "truth") == [1]  # the longest counts
+
+
+def test_names_without_a_suffix() -> None:
+    results = [result("A/1.jpg", "A/1"), result("B/1.JPG", "B/1"), result("B/1.jpg.png", "B/1.jpg")]
+    assert match(results, ["b\\1", "A/1"], "labels") == [1, 0, None]
+    assert match(results, ["B/1.jpg"], "labels") == [None, 0, None]
+    with pytest.raises(
+        ValueError, match=r"labels must tell photos .* cannot for \"1 \(may be 'A/1\.jpg', 'B/1\.JPG'\)"
+    ):
+        match(results, ["1"], "labels")
+
+
+def test_places_in_out_come_before_paths() -> None:
+    results = [result("p/x.png", "x"), result("p/sub/x.png", "sub/x"), result("p/x.jpg", "x-2")]
+    assert match_places(results, ["x.png"], "truth") == [0, None, None]
+    assert match_places(results, ["sub\\X", "x-2"], "truth") == [None, 0, 1]
+    assert match_places(results, ["p/x.jpg", "/d/p/sub/x.png"], "truth") == [None, 1, 0]
+    # two folders that were explained together
+    results = [result("A/x.png", "x"), result("B/x.png", "x-2")]
+    assert match_places(results, ["B/x.png", "x"], "truth") == [1, 0]
+    with pytest.raises(ValueError, match="must tell photos of the same file name apart"):
+        match_places(results, ["x.png"], "truth")
+
+
+def test_the_same_photo_in_several_folders_of_results() -> None:
+    results = [result("p/x.png", "x"), result("p/sub/x.png", "sub/x")]
+    assert match_places([*results, result("p/sub/x.png", "x")], ["sub/x.png"], "truth") == [None, 0, 0]
+    alone = [result("red.png", ".")]
+    assert match_places(alone, ["red.png"], "truth") == match_places(alone, ["red"], "truth") == [0]
 
 
 def test_paths_of_another_machine() -> None:
@@ -190,11 +229,6 @@ def mask(seen: torch.Tensor | None) -> list[int]:
 
 def truth(tmp_path: Path, content: Any) -> Truth:
     return Truth([write(tmp_path / "t.json", content)], [result("a.jpg")])
-
-
-def coco(width: int, height: int, *bbox: float) -> dict[str, Any]:
-    image = {"id": 1, "file_name": "a.jpg", "width": width, "height": height}
-    return {"images": [image], "annotations": [{"image_id": 1, "category_id": 1, "bbox": list(bbox)}]}
 
 
 def test_boxes_go_through_the_crop_of_the_photo(tmp_path: Path) -> None:
@@ -251,6 +285,56 @@ def test_a_truth_of_other_photos(tmp_path: Path) -> None:
         Truth([path], [result("a.jpg")])
 
 
+def boxes(folder: Path, *rows: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "boxes.csv").write_text("\n".join(["photo;x0;y0;x1;y1", *rows]))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["A/1", "A\\1.JPG", "/data/p/A/1.jpg", "D:\\p\\a\\1.jpg", "p/A/1.jpg"])
+def test_rows_of_boxes_name_photos_as_files_do(tmp_path: Path, name: str) -> None:
+    results = [result("p/A/1.jpg", "A/1"), result("p/B/1.jpg", "B/1")]
+    known = Truth([boxes(tmp_path / "t", f"{name};10;5;20;15")], results)
+    assert [known.knows(each) for each in results] == [True, False]
+    assert mask(known.find(photo(40, 20), results[0], classifier((20, 40)))) == [5, 10, 15, 20]
+    assert known.find(photo(40, 20), results[1], classifier((20, 40))) is None
+    assert known.about(results[0]) == "[(10, 5, 20, 15)]"
+
+
+def test_a_row_of_boxes_is_of_the_photo_with_its_suffix(tmp_path: Path) -> None:
+    results = [result("p/twin.jpg", "twin"), result("p/twin.png", "twin-2")]
+    known = Truth([boxes(tmp_path / "t", "twin.png;10;5;20;15")], results)
+    assert [known.knows(each) for each in results] == [False, True]
+
+
+def test_boxes_of_a_larger_photo(tmp_path: Path) -> None:
+    known = Truth([boxes(tmp_path / "t", "a.jpg;10;5;90;15")], [result("a.jpg")])
+    with pytest.raises(ValueError, match=r"boxes inside the photo, 40x20, got x0, y0, x1, y1 = 10, 5, 90, 15 for 'a'"):
+        known.find(photo(40, 20), result("a.jpg"), classifier((20, 40)))
+
+
+def test_folders_of_other_photos(tmp_path: Path) -> None:
+    says = r"must name the photos, but has none of 'p/a\.jpg'; it has 'b\.jpg', and no mask such as S/a\.png"
+    with pytest.raises(ValueError, match=says):
+        Truth([boxes(tmp_path / "t", "b.jpg;10;5;20;15")], [result("p/a.jpg", "S/a")])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"it names none, and no mask such as S/a\.png"):
+        Truth([tmp_path / "empty"], [result("p/a.jpg", "S/a")])
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_masks_that_are_stored_turned(tmp_path: Path, orientation: int) -> None:
+    """A mask with the Exif orientation of its photo lies where the photo shows it."""
+    drawn = Image.new("L", (40, 20))
+    drawn.paste(255, (0, 0, 10, 5))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    drawn.save(tmp_path / "a.png", exif=exif)
+    known, size = Truth([tmp_path], [result("a.jpg", "a")]), {3: (20, 40), 6: (40, 20)}[orientation]
+    shown = known.find(photo(40, 20, orientation), result("a.jpg", "a"), classifier(size))
+    assert mask(shown) == {3: [15, 30, 20, 40], 6: [0, 15, 10, 20]}[orientation]
+
+
 def test_sites(tmp_path: Path) -> None:
     results = [result("p/A/1.jpg", "A/1"), result("p/B/2.jpg", "B/2"), result("3.jpg", "3")]
     boxes = [{"file": f"{n}.jpg", "detections": []} for n in (1, 2, 3)]
@@ -260,8 +344,11 @@ def test_sites(tmp_path: Path) -> None:
     assert sites(results, Truth([write(tmp_path / "c.json", content)], results)) == ["ridge", None, None]
     (tmp_path / "sites.csv").write_text("photo,site\nA/1.jpg,hill\n3.jpg,lake\n")
     assert sites(results, plain, tmp_path / "sites.csv") == ["hill", None, "lake"]
+    (tmp_path / "others.csv").write_text("photo,site\nA/7.jpg,hill\n")
+    with pytest.raises(ValueError, match=r"others\.csv' must name the photos, but has none of .*; it has 'A/7\.jpg'"):
+        sites(results, plain, tmp_path / "others.csv")
     (tmp_path / "bad.csv").write_text("name,site\na,b\n")
-    with pytest.raises(ValueError, match="must have the columns photo and site"):
+    with pytest.raises(ValueError, match=r"must have the columns photo, site in its first line, .*, got 'name,site'"):
         sites(results, plain, tmp_path / "bad.csv")
-    with pytest.raises(ValueError, match="cannot be read: No such file or directory; a CSV file, or 'folders'"):
+    with pytest.raises(ValueError, match="cannot be read: No such file or directory; give a CSV file, or 'folders'"):
         sites(results, plain, tmp_path / "none.csv")
