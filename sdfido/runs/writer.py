@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Protocol
 
-from ..interrupts import held
+from ..interrupts import check, held
 
 __all__ = ["Writer", "processes_that_pay", "serve", "starting"]
 
@@ -108,6 +108,7 @@ def _write_here(results: Writable, done: Done) -> None:
         try:
             results.write()
         except Exception as error:
+            check()  # an interrupt within the library that compresses may have become this error
             done(error)
         else:
             done(None)

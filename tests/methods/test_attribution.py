@@ -76,6 +76,7 @@ def test_captum_finds_the_logits_in_what_a_model_returns(name: str) -> None:
         again = sdfido.Attribution(other, attribution=kind).explain(images(), 1)
         assert torch.equal(again["attribution"], expected["attribution"])
     single = nn.Sequential(*asked[:-1], nn.Linear(4, 1)).eval()
+    nn.init.constant_(single[-1].weight, 0.5)  # guided backpropagation passes nothing of what is below 0
     one = sdfido.Attribution(single, attribution=kind).explain(images(), 1)
     assert one["attribution"].abs().amax((1, 2)).tolist() == [1.0] * 3
     assert not single.training
@@ -114,15 +115,17 @@ def test_maps_of_a_layer_are_resized() -> None:
 
 
 def test_below_float32_the_model_is_asked_under_autocast() -> None:
-    def gradient(asked: nn.Module, given: Tensor, targets: Tensor) -> Tensor:
-        leaf = given.requires_grad_()
-        return torch.autograd.grad(asked(leaf).gather(1, targets[:, None]).sum(), [leaf])[0]
+    seen = set()
 
-    with torch.autocast("cpu", torch.bfloat16):
-        expected = gradient(model().eval(), images().bfloat16(), torch.ones(3, dtype=torch.int64)).float().sum(1)
-    explanation = sdfido.Attribution(model(), attribution=gradient, dtype=torch.bfloat16).explain(images(), 1)
-    found = explanation["attribution"] * explanation.scale_attribution[:, None, None]
-    torch.testing.assert_close(found, expected, rtol=0.1, atol=2e-3 * float(expected.abs().max()))
+    def ask(asked: nn.Module, given: Tensor, targets: Tensor) -> Tensor:
+        leaf = given.requires_grad_()
+        logits = asked(leaf)
+        seen.add((given.dtype, logits.dtype))
+        return torch.autograd.grad(logits.gather(1, targets[:, None]).sum(), [leaf])[0]
+
+    for dtype in (torch.float32, torch.bfloat16):
+        sdfido.Attribution(model(), attribution=ask, dtype=dtype).explain(images(), 1)
+    assert seen == {(torch.float32, torch.float32), (torch.bfloat16, torch.bfloat16)}
 
 
 def test_explanations_are_stacked_whichever_of_them_is_signed(tmp_path: Path) -> None:

@@ -259,7 +259,7 @@ class Renamed(nn.Module):
 
 def test_logits_are_found_in_what_a_model_returns() -> None:
     expected = sdfido.Relevance(network()).explain(images())
-    pooled = nn.Sequential(*network()[:5], nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 4, 1))
+    pooled = nn.Sequential(*network()[:5], nn.AdaptiveAvgPool2d(1), *seeded(nn.Conv2d(8, 4, 1)))
     for found in (
         sdfido.Relevance(Renamed(network())).explain(images()),
         sdfido.Relevance(sdfido.ClassScore(Renamed(network()), output="logits")).explain(images()),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sdfido.interrupts import Ending, Terminated, held
 from sdfido.runs.writer import Writer, processes_that_pay
 
 
@@ -87,3 +88,22 @@ def test_an_interrupt_spares_a_process_that_only_starts(tmp_path: Path) -> None:
 def test_processes_write_beside_a_gpu(monkeypatch: pytest.MonkeyPatch, device: str, photos: int, number: int) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(16), raising=False)
     assert processes_that_pay(device, photos) == number
+
+
+class _Interrupted:
+    """Results in whose writing an interrupt comes, which the library that writes makes an error of its own."""
+
+    def write(self) -> None:
+        with held() as interrupts:
+            try:
+                with interrupts.allowed():
+                    signal.raise_signal(signal.SIGTERM)
+            except KeyboardInterrupt as error:
+                raise ValueError("Can't close the ZIP file while there is an open writing handle on it.") from error
+
+
+def test_an_interrupt_that_became_an_error_is_one() -> None:
+    told: list[Exception | None] = []
+    with Ending(), pytest.raises(Terminated), Writer(0) as writer:
+        writer.write(_Interrupted(), told.append)
+    assert told == []
