@@ -95,4 +95,4 @@ def test_sequences_of_a_table_and_of_camera_traps(folder: Path) -> None:
     assert found["flags"] == []  # of so few sequences, though a corner decides
     result = audit("--truth", "coco.json", "--sequences", "coco.json")
     assert result.exit_code == 2
-    assert "Error: sequences 'coco.json' must have the columns photo and sequence" in result.stderr
+    assert "Error: sequences 'coco.json' must have the columns photo, sequence in its first line" in result.stderr
