@@ -94,7 +94,9 @@ def test_a_time_that_is_none_leaves_a_photo_alone(tmp_path: Path, time: str) -> 
 def test_wrong_arguments(tmp_path: Path) -> None:
     known, table = truth(tmp_path), tmp_path / "t.csv"
     table.write_text("photo,site\nA/1.jpg,x\n")
-    with pytest.raises(ValueError, match=r"sequences '.*t\.csv' must have the columns photo, sequence in its first line"):
+    with pytest.raises(
+        ValueError, match=r"sequences '.*t\.csv' must have the columns photo, sequence in its first line"
+    ):
         Sequences(RESULTS, known, table)
     with pytest.raises(ValueError, match="cannot be read: No such file or directory; give a CSV file, or 'photos'"):
         Sequences(RESULTS, known, tmp_path / "none.csv")
