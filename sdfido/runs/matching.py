@@ -53,29 +53,22 @@ def _match(
 ) -> list[int | None]:
     """What ``match`` finds, given the paths of the photos."""
     entries = [_parts(name) for name in names]
-    named: dict[str, list[int]] = {}
-    for place, entry in enumerate(entries):
-        named.setdefault(entry[-1] if entry else "", []).append(place)
+    named, ends = _by_ends(entries)
     alike: dict[str, set[Parts]] = {}
     for each in paths:
         alike.setdefault(each[0][-1], set()).add(each[0])
     found: list[int | None] = []
     unclear: list[str] = []
     for result, own in zip(results, paths, strict=True):
-        candidates = named.get(own[0][-1], [])
-        stems = [path for path in map(_without_suffix, own) if path not in own]
-        without = named.get(stems[0][-1], []) if stems else []
-        common = {place: max(_full(path, entries[place]) for path in own) for place in candidates}
-        common |= {place: max(_full(path, entries[place]) for path in stems) for place in without}
-        longest = max(common.values(), default=0)
-        best = [place for place in common if common[place] == longest] if longest else []
-        if not best and len(candidates) == 1 and len(alike[own[0][-1]]) == 1:
-            best = candidates
+        best = _longest([*own, *(path for path in map(_without_suffix, own) if path not in own)], named, ends)
+        same = ends.get(own[0][-1:], [])
+        if not best and len(same) == 1 and len(alike[own[0][-1]]) == 1:
+            best = same
         if len(best) > 1:
             unclear.append(f"{_photo(result)} (may be {first([names[place] for place in best], 2)})")
         found.append(best[0] if len(best) == 1 else None)
     if not unclear:
-        _match_moved(found, paths, entries, named)
+        _match_moved(found, paths, entries, ends)
     taken: dict[int, tuple[Parts, str]] = {}
     for result, own, chosen in zip(results, paths, found, strict=True):
         if chosen is not None and taken.setdefault(chosen, (own[0], _photo(result)))[0] != own[0]:
@@ -116,16 +109,42 @@ def none_of(source: str, results: Sequence[Explained], names: Sequence[str]) -> 
     return ValueError(f"{source} must name the photos, but has none of {photos}; {has}")
 
 
+def _by_ends(entries: Sequence[Parts]) -> tuple[dict[Parts, list[int]], dict[Parts, list[int]]]:
+    """The places of the entries by the whole of them, and by each of their ends."""
+    named: dict[Parts, list[int]] = {}
+    ends: dict[Parts, list[int]] = {}
+    for place, entry in enumerate(entries):
+        named.setdefault(entry, []).append(place)
+        for start in range(len(entry)):
+            ends.setdefault(entry[start:], []).append(place)
+    return named, ends
+
+
+def _longest(paths: Sequence[Parts], named: Mapping[Parts, list[int]], ends: Mapping[Parts, list[int]]) -> list[int]:
+    """The places of the entries that end in one of the paths, or that one of them ends in; of these, the longest."""
+    longest, best = 0, set[int]()
+    for path in paths:
+        for length in range(len(path), max(longest, 1) - 1, -1):
+            if found := ends.get(path) if length == len(path) else named.get(path[-length:]):
+                best = best.union(found) if length == longest else set(found)
+                longest = length
+                break
+    return sorted(best)
+
+
 def _match_moved(
-    found: list[int | None], paths: Sequence[Sequence[Parts]], entries: Sequence[Parts], named: Mapping[str, list[int]]
+    found: list[int | None],
+    paths: Sequence[Sequence[Parts]],
+    entries: Sequence[Parts],
+    ends: Mapping[Parts, list[int]],
 ) -> None:
     """Put in what is matched once the front that most of the paths differ in is exchanged."""
     taken = {place for place in found if place is not None}
     pairs: dict[tuple[Parts, Parts], list[tuple[int, int]]] = {}
     for n, own in enumerate(paths):
-        for place in named.get(own[0][-1], []) if found[n] is None else []:
+        for place in ends.get(own[0][-2:], []) if found[n] is None and len(own[0]) > 1 else []:
             tail = _tail(own[0], entries[place])
-            if place not in taken and tail > 1:
+            if place not in taken:
                 pairs.setdefault((own[0][:-tail], entries[place][:-tail]), []).append((n, place))
     best = sorted(pairs.values(), key=len, reverse=True)[:2]
     if len(best) == 1 or (best and len(best[0]) > len(best[1])):
@@ -164,9 +183,3 @@ def _tail(path: Parts, entry: Parts) -> int:
     """How many parts are common at the end."""
     same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(reversed(path), reversed(entry), strict=False))
     return len(list(same))
-
-
-def _full(path: Parts, entry: Parts) -> int:
-    """How many parts are common, if the shorter path is the end of the other; otherwise 0."""
-    length = min(len(path), len(entry))
-    return length if length and path[-length:] == entry[-length:] else 0
