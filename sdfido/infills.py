@@ -284,7 +284,7 @@ def from_spec(
     """
     if normalization is not None:
         _check_normalization(normalization)
-    check_seed("seed", seed)
+    seed = check_seed("seed", seed)
     if isinstance(spec, Tensor):
         return Fixed(spec)
     if not isinstance(spec, str):

@@ -36,7 +36,7 @@ def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
         ValueError: it has no parameters, as programs that are frozen.
     """
     check_kind("module", module, nn.Module, "a torch.nn.Module")
-    check_seed("seed", seed)
+    seed = check_seed("seed", seed)
     if not any(parameter.is_floating_point() for parameter in module.parameters()):
         raise ValueError(f"module must have parameters to draw anew, got {type(module).__name__} without any")
     twin = copy.deepcopy(module)
@@ -88,7 +88,7 @@ def model_randomisation(
     """
     check_function("explain", explain, "a method, from a module, images and targets to maps")
     check_function("module", module, "a torch.nn.Module")
-    check_seed("seed", seed)
+    seed = check_seed("seed", seed)
     check_tensor("images", images, "[N, C, H, W]", 4, floating=True, finite=True, filled=1)
     other = randomised(module, seed) if other is None else other
     known = _explained(explain, module, images, targets) if maps is None else _checked("maps", maps, images)

@@ -123,7 +123,7 @@ def transfer(
     Source: after the masking by relevance of arXiv 2006.16795; the protocol is this package's own.
     """
     parts = check_fractions("fractions", fractions)
-    check_seed("seed", seed)
+    seed = check_seed("seed", seed)
     rows = _rows(maps_by_model)
     given = _by_model("images", images, models)
     chosen = _by_model("targets", targets, models)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .. import evaluate
-from ..checks import check_count, check_paths
+from ..checks import check_count, check_kind, check_paths
 from ..evaluate import Curve
 from ..explanation import MapInfo
 from ..files import printable, replacing
@@ -133,7 +133,11 @@ class Evaluation:
 
         Args:
             name: of the map, one of ``legend``.
+
+        Raises:
+            TypeError: the name is no text.
         """
+        check_kind("name", name, str, "the name of a map")
         found = [by_map[name] for _, by_map in self.pairs or () if name in by_map]
         return torch.stack(found).nanmean(0) if found else None
 

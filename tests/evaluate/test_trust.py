@@ -67,6 +67,7 @@ def test_a_randomised_copy_is_seeded_and_leaves_the_model_alone():
     first, again, other = (evaluate.randomised(module, seed) for seed in (0, 0, 1))
     assert torch.equal(torch.random.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert torch.equal(evaluate.randomised(module, np.uint64(1))[0].weight, other[0].weight)
     for name in ("0.weight", "4.weight"):
         assert torch.equal(first.state_dict()[name], again.state_dict()[name])
         assert not torch.equal(first.state_dict()[name], other.state_dict()[name])

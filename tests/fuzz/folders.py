@@ -127,9 +127,10 @@ def _report(on_event: Any, to: Any, **given: Any) -> Any:
 def _evaluation(on_event: Any, name: Any, **given: Any) -> Any:
     made = runs.Evaluation(**given)
     made.measure(on_event)
+    pairs = made.each_with_each(name)
     made.write()
     record = made.record()
-    return record["runs"], record.get("rank_correlation"), made.each_with_each(name)
+    return record["runs"], record.get("rank_correlation"), pairs
 
 
 def _truth(**given: Any) -> Any:
