@@ -20,7 +20,7 @@ from ..scores import Model, Score
 from .base import Scene
 from .descent import Descent
 from .learner import Drawn, MaskLearner, Readout, image_by_image
-from .settings import MaskSettings
+from .settings import MaskSettings, ends, set_ends
 
 __all__ = ["ExtremalPerturbation", "ExtremalSettings"]
 
@@ -67,24 +67,16 @@ class ExtremalSettings(MaskSettings):
         check_choice("smoothing", self.smoothing, ("bilinear", "max"))
         set_number(self, "learning_rate", float, above=0)
         set_number(self, "spread", float, 0)
-        ends = self._area_weights()
-        if len(ends) != 2:
-            raise TypeError(f"area_weight must be a number or a pair (first, last), got {self.area_weight!r}")
-        ends = tuple(check_number("area_weight", end, above=0) for end in ends)
-        object.__setattr__(self, "area_weight", ends if isinstance(self.area_weight, tuple | list) else ends[0])
+        set_ends(self, "area_weight")
 
     def area_weight_at(self, step: int) -> float:
         """Weight of the area penalty in this step, counted from 0: geometrically from the first to the last."""
-        first, last = self._area_weights()
+        first, last = ends("area_weight", self.area_weight)
         return float(first * (last / first) ** (step / max(1, self.steps - 1)))
 
     def learning_rate_at(self, step: int) -> float:
         """Learning rate of this step, counted from 0."""
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
-
-    def _area_weights(self) -> tuple[float, ...]:
-        weight = self.area_weight
-        return tuple(weight) if isinstance(weight, tuple | list) else (weight, weight)
 
 
 def map_name(area: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from .. import _deprecated
 from ..checks import check_flag, check_number, check_size, set_count, set_number, set_seed
 
-__all__ = ["FAST", "MaskSettings", "SampledSettings", "Settings"]
+__all__ = ["FAST", "MaskSettings", "SampledSettings", "Settings", "ends", "set_ends"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +85,7 @@ class SampledSettings(MaskSettings):
         set_number(self, "adaptation", float, 0)
         set_number(self, "warmup", float, least=0, most=1)
         set_number(self, "learning_rate", float, above=0)
-        ends = tuple(check_number("temperature", value, above=0) for value in _ends(self.temperature))
-        object.__setattr__(self, "temperature", ends if isinstance(self.temperature, tuple | list) else ends[0])
+        set_ends(self, "temperature")
         for name in ("sparsity_weight", "smoothness_weight", "spread"):
             set_number(self, name, float, 0)
         check_flag("antithetic", self.antithetic)
@@ -97,7 +95,7 @@ class SampledSettings(MaskSettings):
 
         Between them, below 1, it is the inverse of a whole number: sampling then needs no transcendental function.
         """
-        first, last = _ends(self.temperature)
+        first, last = ends("temperature", self.temperature)
         if step == 0 or first == last:
             return first
         if step + 1 == self.steps:
@@ -137,9 +135,21 @@ FAST: dict[str, Any] = {"steps": 20, "repeats": 1, "num_samples": 1, "learning_r
 """Settings of FIDO for a first look, at a fifth of the composites: ``sdfido.FIDO(model, **FAST)``."""
 
 
-def _ends(temperature: float | Sequence[float]) -> tuple[float, float]:
-    if not isinstance(temperature, tuple | list):
-        return temperature, temperature  # type: ignore[return-value]  # what is no number is refused
-    if len(temperature) != 2:
-        raise TypeError(f"temperature must be a number or a pair (first, last), got {temperature!r}")
-    return temperature[0], temperature[1]
+def set_ends(owner: object, name: str) -> None:
+    """Check a number above 0, or a pair (first, last) of them, of a frozen dataclass; a pair becomes a tuple."""
+    given = getattr(owner, name)
+    pair = tuple(check_number(name, value, above=0) for value in ends(name, given))
+    object.__setattr__(owner, name, pair if isinstance(given, tuple | list) else pair[0])
+
+
+def ends(name: str, value: float | tuple[float, ...] | list[float]) -> tuple[float, float]:
+    """The first and the last of a setting that is a pair of them, or a number for both.
+
+    Raises:
+        TypeError: there are more, or fewer.
+    """
+    if not isinstance(value, tuple | list):
+        return value, value
+    if len(value) != 2:
+        raise TypeError(f"{name} must be a number or a pair (first, last), got {value!r}")
+    return value[0], value[1]

@@ -88,7 +88,9 @@ class Audit:
         self._max_batch = check_count("max_batch", max_batch)
         self._damaged: list[Failed] = []
         self._results = audit_files.read(self.out, self._damaged)
-        audit_files.check(self.out)
+        layout.check_place(
+            self.out, (layout.AUDIT, layout.AUDIT_PHOTOS, layout.AUDIT_GROUPS, layout.AUDIT_ROWS), "audit"
+        )
         self._truth = Truth(truth, self._results, confidence=confidence, categories=categories)
         self._paths = [printable(path) for path in self._truth.paths]
         self._sites = _sites(self._results, self._truth, sites)

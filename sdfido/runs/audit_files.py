@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from . import items, layout, results, summary, table
 from .audit_rows import rounded
 from .events import Failed
 
-__all__ = ["check", "flag", "group", "over", "read", "write"]
+__all__ = ["flag", "group", "over", "read", "write"]
 
 _SOURCES = {"table": "the table", "truth": "seq_id in the truth", "time": "sites and times"}
 
@@ -48,16 +47,6 @@ def read(out: Path, damaged: list[Failed]) -> list[results.Result]:
                 "takes those of sdfido explain without --rather-than and --value"
             )
     return found
-
-
-def check(out: Path) -> None:
-    """Raise ValueError where the files of an audit cannot be written into a folder."""
-    shown = repr(printable(out))
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise ValueError(f"out must be a folder to write to, got {shown}, which is not writable")
-    for path in (out / name for name in (layout.AUDIT, layout.AUDIT_PHOTOS, layout.AUDIT_GROUPS, layout.AUDIT_ROWS)):
-        if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
-            raise ValueError(f"out must take the audit, got {shown}, where {printable(path)} cannot be replaced")
 
 
 def write(out: Path, record: Mapping[str, Any]) -> None:

@@ -73,7 +73,7 @@ class Evaluation:
         self._max_batch = check_count("max_batch", max_batch)
         self._damaged: list[Failed] = []
         self._found = [read(out, self._damaged) for out in self.outs]
-        self._check_place()
+        layout.check_place(self.outs[0], (layout.EVALUATION, layout.CURVES), "evaluation")
         several = [truth] if isinstance(truth, str | os.PathLike) else truth
         paths = [] if several is None else check_paths("truth", several)
         results = [result for found in self._found for result in found]
@@ -181,17 +181,6 @@ class Evaluation:
         ):
             reports.save(reports.curves(*self._panels(), title=self._title()), picture_part)
             record_part.write_text(text, encoding="utf-8")
-
-    def _check_place(self) -> None:
-        """Raise ValueError where the files of the evaluation could not be written."""
-        out = self.outs[0]
-        if not os.access(out, os.W_OK | os.X_OK):
-            raise ValueError(f"out must be a folder to write to, got {printable(out)!r}, which is not writable")
-        for path in (out / layout.EVALUATION, out / layout.CURVES):
-            if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
-                raise ValueError(
-                    f"out must take the evaluation, got {printable(out)!r}, where {printable(path)} cannot be replaced"
-                )
 
     def _panels(self) -> list[dict[str, Curve]]:
         """For each measure the average curves: of all maps, or, with several folders, of each one's best map."""

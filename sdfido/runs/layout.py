@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from .. import json_file
+from ..files import printable
 
 SUMMARY, MAPS, OVERVIEW, VIEW = "summary.json", "explanation.npz", "overview.png", "view.js"
 FILES = (SUMMARY, MAPS, OVERVIEW, VIEW)
@@ -46,6 +49,16 @@ RESERVED = frozenset(
     ]
 )
 """Names that no folder of results may have: files of these names are, or may be, written beside it."""
+
+
+def check_place(out: Path, names: Sequence[str], what: str) -> None:
+    """Raise ValueError where files of these names, which are ``what``, cannot be written into a folder."""
+    shown = repr(printable(out))
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise ValueError(f"out must be a folder to write to, got {shown}, which is not writable")
+    for path in (out / name for name in names):
+        if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+            raise ValueError(f"out must take the {what}, got {shown}, where {printable(path)} cannot be replaced")
 
 
 def is_drawn(path: Path) -> bool:
